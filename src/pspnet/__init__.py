@@ -1,0 +1,7 @@
+"""Pyramid Scene Parsing Network (Zhao et al., CVPR 2017, arXiv 1612.01105)."""
+
+from pspnet.models.dilation import Dilation
+from pspnet.models.network import PSPNet
+from pspnet.models.pyramid import PyramidPooling
+
+__all__ = ["Dilation", "PSPNet", "PyramidPooling"]

@@ -1,0 +1,1 @@
+"""Data sets, their classes, augmentation and loading; knows no model."""

@@ -1,0 +1,58 @@
+"""Names, colours and groups of a data set's classes: the one source of them for network, metrics and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+
+import numpy as np
+
+IGNORE = 255  # the label of pixels that neither train nor count: void, borders, padding
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A data set's classes in the order of their train ids.
+
+    Args:
+        names: one name a class, all different, at most 255 of them.
+        colors: RGB, 0 to 255, one a class.
+        groups: names of classes by the name of a group; mIoU is also logged for each group.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.names) <= IGNORE:
+            raise ValueError(f"{len(self.names)} classes: give 1 to {IGNORE}")
+        doubles = sorted({name for name in self.names if self.names.count(name) > 1})
+        if doubles:
+            raise ValueError(f"class names {doubles} stand more than once; give each class its own")
+        if len(self.colors) != len(self.names):
+            raise ValueError(f"{len(self.colors)} colours for {len(self.names)} classes")
+        for group, members in self.groups.items():
+            unknown = sorted(set(members) - set(self.names))
+            if unknown:
+                raise ValueError(f"group {group!r} names {unknown}, which are not classes")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def palette(self) -> np.ndarray:
+        """Colours by label value, (256, 3) uint8; black for every value that is no class."""
+        palette = np.zeros((256, 3), np.uint8)
+        palette[: len(self)] = self.colors
+        return palette
+
+
+def load_table(name: str) -> Classes:
+    """The table `tables/NAME.txt` of this package: a line a class, `R G B name`."""
+    text = resources.files(__package__).joinpath(f"tables/{name}.txt").read_text("utf-8")
+    rows = [line.split(maxsplit=3) for line in text.splitlines()]
+    return Classes(
+        names=tuple(row[3] for row in rows),
+        colors=tuple((int(row[0]), int(row[1]), int(row[2])) for row in rows),
+    )

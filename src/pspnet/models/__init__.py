@@ -1,0 +1,1 @@
+"""The network: encoder, dilation, pyramid pooling, decoder; knows no data."""

@@ -1,0 +1,190 @@
+"""Dilation layouts: stages 4 and 5 of an ImageNet network lose their stride and are dilated.
+
+The layout is read off one traced forward pass rather than off names, so that it means the same
+for every encoder: a layer whose output the plain network has at 1/16 of the image belongs to
+stage 4, at 1/32 to stage 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+TRACE_SIZE = 128  # a multiple of 32, small enough to cost little
+
+
+@dataclass(frozen=True)
+class Dilation:
+    """The dilation of each block of stages 4 and 5; the output stride follows from it.
+
+    A stage's values are taken by its blocks in turn and start over when they run out:
+    `(2,)` gives every block 2, `(4, 8, 16)` is the multi-grid 1, 2, 4 on a dilation of 4, and
+    `(1, 2, 5, 9)` a hybrid layout. `(1,)` leaves the stage as it is, stride and all; every other
+    value, `(1, 1)` too, takes the stride away.
+
+    Args:
+        stage4: dilations of the blocks at 1/16 of the image in the plain network.
+        stage5: dilations of the blocks at 1/32.
+        first_block: whether the convolution that had the stride takes its block's dilation
+            ("full": semseg, the Caffe release) or half of it ("half": timm, mmsegmentation's
+            `contract_dilation`), with which every output that the plain network has too is equal.
+
+    Raises:
+        ValueError: for an empty stage, a dilation below 1, or a strided stage 5 after a dilated 4.
+    """
+
+    stage4: tuple[int, ...] = (2,)
+    stage5: tuple[int, ...] = (4,)
+    first_block: Literal["full", "half"] = "full"
+
+    def __post_init__(self) -> None:
+        for stage, values in (("stage4", self.stage4), ("stage5", self.stage5)):
+            if not values or min(values) < 1:
+                raise ValueError(
+                    f"dilation.{stage}={list(values)}: give one dilation of at least 1 or more"
+                )
+        if self.stage4 != (1,) and self.stage5 == (1,):
+            raise ValueError(
+                f"dilation.stage4={list(self.stage4)} with dilation.stage5=[1]: a stage 5 that "
+                "keeps its stride undoes a dilated stage 4; dilate stage 5 too, or set stage4=[1]"
+            )
+
+    @property
+    def output_stride(self) -> int:
+        """How many times smaller than the image the features are: 8, 16 or 32."""
+        return 32 >> ((self.stage4 != (1,)) + (self.stage5 != (1,)))
+
+    def values(self, level: int) -> tuple[int, ...]:
+        """The dilations of the stage whose plain output is 1/`level` of the image."""
+        return {16: self.stage4, 32: self.stage5}.get(level, (1,))
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One layer in the order of execution, with the reduction of its input and output."""
+
+    name: str
+    layer: nn.Module
+    before: float
+    after: float
+
+
+def dilate(encoder: nn.Module, dilation: Dilation) -> None:
+    """Sets strides, dilations and paddings of `encoder` to the layout, in place.
+
+    Args:
+        encoder: a plain network of output stride 32 that returns its features as a list.
+        dilation: the layout.
+
+    Raises:
+        ValueError: if something in the network halves its input in another way than by a stride.
+    """
+    steps = trace(encoder)
+    for level in (16, 32):
+        if dilation.values(level) != (1,):
+            stage = [step for step in steps if step.after == level]
+            _dilate_stage(encoder, stage, dilation=dilation, level=level)
+    late = [s for s in trace(encoder) if s.before < s.after and s.after > dilation.output_stride]
+    late = [s for s in late if s.after <= 32]
+    if late:
+        raise ValueError(
+            f"{late[0].name} ({type(late[0].layer).__name__}) halves its input in a way "
+            "that has no stride to take away"
+        )
+
+
+def trace(encoder: nn.Module) -> list[_Step]:
+    """Runs one image through `encoder` and returns its leaf layers that keep (N, C, H, W)."""
+    steps: list[_Step] = []
+
+    def record(name: str, layer: nn.Module, args: tuple[object, ...], output: object) -> None:
+        if all(isinstance(x, Tensor) and x.ndim == 4 for x in (args[0], output)):
+            before, after = (TRACE_SIZE / x.shape[-1] for x in (args[0], output))  # type: ignore[attr-defined]
+            steps.append(_Step(name, layer, before, after))
+
+    hooks = [
+        layer.register_forward_hook(
+            lambda layer, args, output, name=name: record(name, layer, args, output)
+        )
+        for name, layer in encoder.named_modules()
+        if not list(layer.children()) or isinstance(layer, nn.Conv2d)
+    ]
+    training = encoder.training
+    try:
+        with torch.no_grad():
+            encoder.eval()(torch.zeros(1, 3, TRACE_SIZE, TRACE_SIZE))
+    finally:
+        encoder.train(training)
+        for hook in hooks:
+            hook.remove()
+    return steps
+
+
+def _dilate_stage(
+    encoder: nn.Module, stage: list[_Step], *, dilation: Dilation, level: int
+) -> None:
+    values = dilation.values(level)
+    for step, block in zip(stage, _blocks(encoder, stage), strict=True):
+        had_stride = step.before < step.after
+        value = values[block % len(values)]
+        if had_stride and dilation.first_block == "half":
+            value = max(1, value // 2)
+        if isinstance(step.layer, nn.Conv2d):
+            _dilate_convolution(step.layer, value)
+        elif had_stride and isinstance(step.layer, nn.MaxPool2d | nn.AvgPool2d):
+            # a pool has no kernel to widen: it keeps the neighbours it had
+            spacing = int(step.before) // dilation.output_stride
+            encoder.set_submodule(step.name, _dense_pool(step.layer, spacing))
+
+
+def _blocks(encoder: nn.Module, stage: list[_Step]) -> Iterator[int]:
+    """Number of the block within the stage that each step is in.
+
+    A block is the module that holds a wide convolution; in a plain sequence (VGG) each
+    convolution is a block of its own.
+    """
+    seen: list[str] = []
+    for step in stage:
+        if isinstance(step.layer, nn.Conv2d) and max(step.layer.kernel_size) > 1:
+            parent = step.name.rpartition(".")[0]
+            alone = type(encoder.get_submodule(parent)) is nn.Sequential
+            block = step.name if alone else parent
+            if block not in seen:
+                seen.append(block)
+        yield max(len(seen) - 1, 0)
+
+
+def _dilate_convolution(layer: nn.Conv2d, value: int) -> None:
+    layer.stride = (1, 1)
+    if max(layer.kernel_size) == 1:
+        return
+    layer.dilation = (value, value)
+    if hasattr(layer, "static_padding"):
+        layer.static_padding = nn.Identity()  # smp's EfficientNet pads in a layer of its own
+    elif type(layer).forward is not nn.Conv2d.forward:
+        return  # pads by itself to the size that its stride asks for (timm's `Conv2dSame`)
+    if any(k % 2 == 0 for k in layer.kernel_size):
+        layer.padding = "same"
+    else:
+        layer.padding = tuple(value * (k - 1) // 2 for k in layer.kernel_size)
+
+
+def _dense_pool(pool: nn.MaxPool2d | nn.AvgPool2d, spacing: int) -> nn.Module:
+    kernel, padding = _single(pool.kernel_size), _single(pool.padding)
+    if isinstance(pool, nn.AvgPool2d):
+        # torch's average pool cannot be dilated; the repeated border keeps the mean that of pixels
+        border = nn.ReplicationPad2d((0, kernel - 1, 0, kernel - 1))
+        return nn.Sequential(border, nn.AvgPool2d(kernel, stride=1))
+    before, after = padding * spacing, (kernel - 1 - padding) * spacing
+    return nn.Sequential(
+        nn.ConstantPad2d((before, after, before, after), float("-inf")),
+        nn.MaxPool2d(kernel, stride=1, dilation=spacing),
+    )
+
+
+def _single(value: int | tuple[int, ...]) -> int:
+    return value if isinstance(value, int) else value[0]

@@ -1,0 +1,144 @@
+"""The dilated encoder: an ImageNet network of smp or timm, its weights, its layout."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pspnet.models.dilation import Dilation, dilate
+
+CHECK_SIZE = 64
+ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32
+FAMILIES = "ResNet, ResNeXt, VGG, MobileNet, EfficientNet, ConvNeXt and RegNet can be dilated"
+# what a classification network has after its last features, by the names timm and torchvision use
+CLASSIFIER = (
+    *("fc.", "classifier.", "head.", "last_linear.", "conv_head.", "bn2.", "norm_head."),
+    *("pre_logits.", "final_conv.", "_fc.", "_conv_head.", "_bn1."),
+)
+
+
+def build_encoder(name: str, *, weights: str | None, dilation: Dilation) -> nn.Module:
+    """An smp encoder with the layout set, that returns its features as a list, stage 5 last.
+
+    Args:
+        name: smp's name of the network, "tu-…" for timm's.
+        weights: None, "imagenet", or the path of a safetensors or torch file.
+        dilation: the layout, the same for smp's networks and timm's.
+
+    Raises:
+        ValueError: for an unknown network, one that cannot be dilated, or weights that do not fit.
+        FileNotFoundError: for a weights file that is not there.
+        ConnectionError: for pretrained weights that cannot be fetched.
+    """
+    if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
+        raise FileNotFoundError(
+            f"encoder_weights={weights}: no such file; give a safetensors or torch file, "
+            "'imagenet', or null for random weights"
+        )
+    encoder = _create(name, pretrained=weights == "imagenet")
+    try:
+        dilate(encoder, dilation)
+        _check_features(encoder, dilation)
+    except (ValueError, RuntimeError, TypeError, IndexError, AssertionError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"encoder={name!r} cannot be dilated: {reason}; {FAMILIES}") from error
+    if weights not in (None, "imagenet"):
+        load_weights(encoder, Path(str(weights)))
+    return encoder
+
+
+def load_weights(encoder: nn.Module, path: Path) -> None:
+    """Loads a file of ImageNet weights, by smp, timm or torchvision, in full or not at all.
+
+    Args:
+        encoder: the encoder to fill.
+        path: safetensors or torch file (read with `weights_only=True`) of the plain network; what
+            it holds of the classifier is left out.
+
+    Raises:
+        ValueError: if a tensor is missing, of another shape, or of another network.
+    """
+    state = {_flat(key): value for key, value in _read(path).items()}
+    wanted = {_flat(key.removeprefix("model.")): key for key in encoder.state_dict()}
+    needed = {key for key in wanted if not key.endswith("num_batches_tracked")}
+    missing = sorted(needed - state.keys())
+    heads = tuple(_flat(prefix) for prefix in CLASSIFIER)
+    foreign = sorted(key for key in state.keys() - wanted.keys() if not key.startswith(heads))
+    if missing:
+        raise ValueError(f"{path}: lacks {wanted[missing[0]]}; these are another encoder's weights")
+    if foreign:
+        raise ValueError(f"{path}: holds {foreign[0]}, which this encoder lacks; another network's")
+    own = encoder.state_dict()
+    for flat in sorted(needed):
+        if state[flat].shape != own[wanted[flat]].shape:
+            shapes = f"{tuple(state[flat].shape)}, not {tuple(own[wanted[flat]].shape)}"
+            raise ValueError(f"{path}: {wanted[flat]} is {shapes}; another encoder's weights")
+    encoder.load_state_dict({wanted[k]: v for k, v in state.items() if k in wanted}, strict=False)
+
+
+def _create(name: str, *, pretrained: bool) -> nn.Module:
+    from segmentation_models_pytorch.encoders import encoders, get_encoder
+    from timm import list_models
+
+    if name not in encoders and name.removeprefix("tu-").split(".")[0] not in list_models():
+        known = [*encoders, *(f"tu-{model}" for model in list_models())]
+        close = ", ".join(get_close_matches(name, known, n=3)) or "resnet50, tu-resnet50s, vgg16_bn"
+        raise ValueError(f"encoder={name!r} is unknown to smp and timm; did you mean {close}?")
+    if name not in encoders and not name.startswith("tu-"):
+        raise ValueError(f"encoder={name!r} is a network of timm's; write 'tu-{name}'")
+    weights: str | bool | None = "imagenet" if pretrained else None
+    if pretrained and name.startswith("tu-"):
+        weights = True  # the form that smp asks of timm's networks
+    try:
+        encoder: nn.Module = get_encoder(name, weights=weights)
+    except OSError as error:  # every error of the hub client, offline ones too, is one of these
+        raise ConnectionError(
+            f"encoder_weights='imagenet': the weights of {name!r} could not be fetched; without a "
+            "network give a local file, encoder_weights=FILE.safetensors"
+        ) from error
+    except (ValueError, TypeError, AssertionError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(f"encoder={name!r} cannot be used: {reason}; {FAMILIES}") from error
+    return encoder
+
+
+def _check_features(encoder: nn.Module, dilation: Dilation) -> None:
+    """Stages 4 and 5 must come out where the layout says, as (N, C, H, W), of odd images too."""
+    training = encoder.training
+    with torch.no_grad():
+        features: list[Tensor] = encoder.eval()(torch.zeros(1, 3, CHECK_SIZE, CHECK_SIZE))
+        encoder(torch.zeros(1, 3, ODD_SIZE, ODD_SIZE))
+    encoder.train(training)
+    strides = (min(16, dilation.output_stride), dilation.output_stride)
+    for stage, stride, feature in zip((4, 5), strides, features[-2:], strict=True):
+        side = CHECK_SIZE // stride
+        if tuple(feature.shape[2:]) != (side, side):
+            got = "×".join(str(n) for n in feature.shape[2:])
+            raise ValueError(
+                f"stage {stage} of a {CHECK_SIZE}×{CHECK_SIZE} image comes out as {got}, "
+                f"not {side}×{side}"
+            )
+
+
+def _flat(key: str) -> str:
+    """A tensor's name with the separators alike: timm's feature extractors replace some dots."""
+    return key.removeprefix("module.").replace(".", "_")
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"{path}: not a readable weights file: {reason}") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise ValueError(f"{path}: not a dictionary of tensors by name")
+    return state

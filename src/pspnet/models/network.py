@@ -1,0 +1,136 @@
+"""PSPNet, as in figure 3 of the paper.
+
+from pspnet import PSPNet
+logits = PSPNet(num_classes=21, encoder="resnet50").eval()(image)   # (N, 21, H, W)
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast, final
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pspnet.models.dilation import Dilation
+from pspnet.models.encoder import build_encoder
+from pspnet.models.pyramid import Pool, PyramidPooling
+
+AUXILIARY_CHANNELS = 256  # semseg, mmsegmentation
+SMALLEST_SIDE = 32
+
+
+@final
+class PSPNet(nn.Module):
+    """Pyramid Scene Parsing Network (arXiv 1612.01105): dilated encoder, pyramid pooling, decoder.
+
+    Args:
+        num_classes: number of classes C.
+        encoder: a convolutional network that `segmentation_models_pytorch.encoders.get_encoder`
+            knows, its own ("resnet50", "vgg16_bn") or timm's ("tu-resnet50s", "tu-convnext_tiny").
+        encoder_weights: None for random ones, "imagenet" for the pretrained ones of smp or timm
+            (fetched from their hub), or the path of a safetensors or torch file of the encoder.
+        dilation: dilations of stages 4 and 5; the paper's 2 and 4 keep the features at 1/8.
+        bins: the pyramid's grids; none is the dilated FCN that table 1 starts from.
+        pool: average or max pooling.
+        reduce: whether 1×1 convolutions reduce each level to its share of the channels.
+        decoder_channels: width of the decoder's 3×3 convolution.
+        dropout: probability of channel dropout before both classifiers.
+        auxiliary: whether a second classifier on stage 4 is trained along (section 4, figure 4).
+        align_corners: how the pyramid's levels and the logits are upsampled: True in the authors'
+            releases, with images of 8n + 1 pixels a side; False in mmsegmentation.
+
+    Shapes:
+        (N, 3, H, W) in, any H and W of at least 32; logits (N, C, H, W) out. While training with
+        an auxiliary head, a pair (logits, auxiliary logits) of that shape.
+
+    Raises:
+        ValueError: for an encoder that is unknown or cannot be dilated, or an option out of range.
+        FileNotFoundError: for weights that are not there.
+        ConnectionError: for pretrained weights that cannot be fetched.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        encoder: str = "resnet50",
+        encoder_weights: str | None = None,
+        dilation: Dilation = Dilation(),  # noqa: B008  (frozen)
+        bins: tuple[int, ...] = (1, 2, 3, 6),
+        pool: Pool = "average",
+        reduce: bool = True,
+        decoder_channels: int = 512,
+        dropout: float = 0.1,
+        auxiliary: bool = True,
+        align_corners: bool = True,
+    ) -> None:
+        super().__init__()
+        if num_classes < 1:
+            raise ValueError(f"num_classes={num_classes}: give at least 1")
+        if decoder_channels < 1:
+            raise ValueError(f"decoder_channels={decoder_channels}: give at least 1")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout={dropout}: give a probability in [0, 1)")
+        self.num_classes, self.align_corners = num_classes, align_corners
+        self.encoder = build_encoder(encoder, weights=encoder_weights, dilation=dilation)
+        stage4, stage5 = cast(list[int], self.encoder.out_channels)[-2:]
+        self.pyramid = PyramidPooling(
+            stage5, bins=bins, pool=pool, reduce=reduce, align_corners=align_corners
+        )
+        self.decoder = _head(self.pyramid.out_channels, decoder_channels, num_classes, dropout)
+        self.auxiliary = (
+            _head(stage4, AUXILIARY_CHANNELS, num_classes, dropout) if auxiliary else None
+        )
+        for module in self._new_layers():
+            module.apply(_initialise)
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        height, width = image.shape[2:]
+        if min(height, width) < SMALLEST_SIDE:
+            raise ValueError(
+                f"an image of {height}×{width} pixels: pad it to {SMALLEST_SIDE} a side at least"
+            )
+        *_, stage4, stage5 = self.encoder(image)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
+        context = self.pyramid(stage5)  # (N, 4096, H/8, W/8)
+        logits = self._upsample(self.decoder(context), (height, width))  # (N, C, H, W)
+        if self.training and self.auxiliary is not None:
+            return logits, self._upsample(self.auxiliary(stage4), (height, width))
+        return logits
+
+    def parameter_groups(
+        self, *, lr: float, new_layer_factor: float = 10.0
+    ) -> list[dict[str, Any]]:
+        """Parameters by learning rate: the encoder's at `lr`, new layers' at `new_layer_factor` × it.
+
+        Source: the authors' Caffe prototxts (`lr_mult: 10`) and semseg.
+        """
+        new = [parameter for module in self._new_layers() for parameter in module.parameters()]
+        return [
+            {"name": "encoder", "params": list(self.encoder.parameters()), "lr": lr},
+            {"name": "new", "params": new, "lr": lr * new_layer_factor},
+        ]
+
+    def _new_layers(self) -> list[nn.Module]:
+        heads = [self.pyramid, self.decoder, self.auxiliary]
+        return [module for module in heads if module is not None]
+
+    def _upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
+
+
+def _head(in_channels: int, channels: int, num_classes: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(inplace=True),
+        nn.Dropout2d(dropout),
+        nn.Conv2d(channels, num_classes, 1),
+    )
+
+
+def _initialise(module: nn.Module) -> None:
+    """Kaiming for convolutions before a ReLU (Caffe's "msra"), N(0, 0.01) for the classifiers."""
+    if isinstance(module, nn.Conv2d) and module.bias is None:
+        nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    elif isinstance(module, nn.Conv2d) and module.bias is not None:
+        nn.init.normal_(module.weight, std=0.01)
+        nn.init.zeros_(module.bias)
