@@ -1,4 +1,4 @@
-"""Names, colours and groups of a data set's classes: the one source of them for network, metrics and pictures."""
+"""Names, colours and groups of a data set's classes, the one source of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every data set answers: its classes, its files by split, and the meaning of its stored label values."""
+"""What every data set answers: its classes, its files, the meaning of its label values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Sample:
     """One image and its labels on disk.
 
     Args:
-        name: unique within the split, a relative path without suffix; predictions are written under it.
+        name: unique within the split, a relative path without suffix.
         image: the image file.
         label: the label image, or None where the split has no labels.
     """

@@ -1,0 +1,28 @@
+"""Reading the checkpoints of our own runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """A checkpoint of `python -m pspnet fit`; read with `weights_only=True`, it can run no code.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is no checkpoint, or not one of this project's runs.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"ckpt_path={path}: no such file; give a .ckpt of a run")
+    try:
+        checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"ckpt_path={path}: not a readable checkpoint: {reason}") from error
+    for key in ("hyper_parameters", "config", "state_dict"):
+        if not isinstance(checkpoint, dict) or key not in checkpoint:
+            raise ValueError(f"ckpt_path={path}: lacks {key!r}; not a checkpoint of pspnet's fit")
+    return checkpoint

@@ -1,0 +1,211 @@
+"""The command line: `python -m pspnet fit | validate | test | predict`, on LightningCLI.
+
+The constructors of `Segmentation`, `PSPNet`, `SegmentationData` and its sources are the options;
+the classes come from the data, or from the checkpoint where pictures are predicted on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, Literal
+
+# albumentations asks the network for a newer release of itself when it is imported
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
+from pspnet.callbacks import PredictionWriter, Report, SaveConfig
+from pspnet.checkpoints import read_checkpoint
+from pspnet.data.classes import Classes
+from pspnet.data.module import SegmentationData
+from pspnet.loggers import Wandb, default_loggers
+from pspnet.metrics import format_table
+from pspnet.task import Segmentation
+
+
+class Parser(LightningArgumentParser):
+    """LightningCLI's parser with errors of one line, without the usage of 60 options first."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
+        sys.stderr.write(f"error: {' '.join(str(message).split())}\n")
+        raise SystemExit(2) from ex
+
+
+class PSPNetCLI(LightningCLI):
+    """LightningCLI whose checkpoints carry their network, and whose runs have a folder each."""
+
+    checkpoint: dict[str, Any] | None = None
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--name", type=str, default="pspnet", help="the run's folder is logs/NAME/VERSION"
+        )
+        parser.add_argument("--logs", type=str, default="logs", help="folder of all runs")
+        parser.add_argument(
+            "--wandb", type=Wandb, default="auto", help="auto: online if a key is configured"
+        )
+        parser.add_lightning_class_args(PredictionWriter, "output")
+        parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
+        for target, compute in (
+            ("model.classes", self.classes),
+            ("model.network.num_classes", self.num_classes),
+        ):
+            parser.link_arguments("data", target, compute_fn=compute, apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Lays the checkpoint's configuration, if one is given, under that of the command line."""
+        words = sys.argv[1:] if args is None else args
+        assert isinstance(words, list)
+        self.ckpt_path = _checkpoint_argument(words)
+        if self.ckpt_path is not None:
+            self.checkpoint = read_checkpoint(self.ckpt_path)
+            saved = {key: self.checkpoint["config"][key] for key in ("name", "data", "model")}
+            words = [words[0], f"--config={json.dumps(saved)}", *words[1:]]
+        self.config = parser.parse_args(words)
+        config = self.config[self.config.subcommand]
+        if self.checkpoint is not None:
+            network = dict(self.checkpoint["hyper_parameters"]["network"])
+            del network["num_classes"]  # linked
+            layered = {self.config.subcommand: {"model": {"network": network}}}
+            self.config = parser.parse_object(layered, self.config)
+            config = self.config[self.config.subcommand]
+            config.ckpt_path = None  # else LightningCLI, too, would read it, and refuse the links
+
+    def before_instantiate_classes(self) -> None:
+        config = self.config[self.config.subcommand]
+        if self.ckpt_path is not None:
+            config.ckpt_path = self.ckpt_path
+        if self.config.subcommand == "predict":
+            config.return_predictions = False  # they are written as they come
+        elif self.config.subcommand in ("validate", "test"):
+            config.verbose = False  # the table of the last lines says more
+        if self.config.subcommand != "fit" and config.ckpt_path is None:
+            raise ValueError(
+                f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:
+        config = self.config_init[self.config.subcommand]
+        loggers = config.trainer.logger
+        if loggers in (None, True):
+            loggers = []
+        if loggers is not False:
+            own = loggers if isinstance(loggers, list) else [loggers]
+            kwargs["logger"] = default_loggers(config.logs, name=config.name, wandb=config.wandb)
+            kwargs["logger"] += own
+        self.trainer_defaults["callbacks"] = _callbacks(logged=loggers is not False)
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Evaluates the best checkpoint on the validation split."""
+        saved = self.trainer.checkpoint_callback
+        path = getattr(saved, "best_model_path", "") or getattr(saved, "last_model_path", "")
+        if path:
+            self.trainer.validate(self.model, self.datamodule, ckpt_path=path, verbose=False)
+            self._say(split="val")
+
+    def after_validate(self) -> None:
+        self._say(split="val")
+
+    def after_test(self) -> None:
+        self._say(split="test")
+
+    def after_predict(self) -> None:
+        writer: PredictionWriter = self.config_init.predict.output
+        if self.trainer.is_global_zero:
+            print(f"{len(writer.names)} predictions written to {writer.writer.out_dir}")
+
+    def num_classes(self, data: SegmentationData) -> int:
+        """The length of the class table."""
+        return len(self.classes(data))
+
+    def classes(self, data: SegmentationData) -> Classes:
+        """The data's class table, which must fit the checkpoint's; the latter for pictures."""
+        if self.checkpoint is None:
+            return data.classes
+        saved = self.checkpoint["hyper_parameters"]["classes"]
+        table = Classes(**{**saved, "names": tuple(saved["names"])})
+        if data.pictures is not None and self.config.subcommand == "predict":
+            return table
+        if len(data.classes) != len(table):
+            raise ValueError(
+                f"{self.ckpt_path} was trained on {_count(table)}, and the data has "
+                f"{_count(data.classes)}; give the data it was trained on, or another checkpoint"
+            )
+        return data.classes
+
+    def _say(self, *, split: Literal["val", "test"]) -> None:
+        if not self.trainer.is_global_zero:
+            return
+        scores = self.model.scores()
+        miou = "–" if scores["miou"] is None else f"{100 * scores['miou']:.2f} %"
+        print(f"\n{format_table(scores)}\n\nmIoU on {split}: {miou} of {self.trainer.ckpt_path}")
+        print(f"pictures, results.json and config.yaml: {self.trainer.log_dir}")
+
+
+def _callbacks(*, logged: bool) -> list[Any]:
+    best = ModelCheckpoint(
+        filename="best",
+        monitor="val/miou",
+        mode="max",
+        save_last=True,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+    )
+    return [best, Report(), *([LearningRateMonitor("step")] if logged else [])]
+
+
+def _count(classes: Classes) -> str:
+    return f"{len(classes)} classes ({', '.join(classes.names[:3])}, …)"
+
+
+def _checkpoint_argument(words: list[str]) -> str | None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path")
+    path: str | None = parser.parse_known_args(words)[0].ckpt_path
+    return None if path in (None, "null", "None") else path
+
+
+def main(args: list[str] | None = None) -> None:
+    """Runs the command line; `args` stands in for `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: with code 1 and one line for what this package refuses, 2 for wrong options.
+    """
+    try:
+        PSPNetCLI(
+            Segmentation,
+            SegmentationData,
+            args=args,
+            parser_class=Parser,
+            save_config_callback=SaveConfig,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            trainer_defaults={"num_sanity_val_steps": 0},
+        )
+    except Exception as error:
+        line = _one_line(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"error: {line}\n")
+        raise SystemExit(1) from error
+
+
+def _one_line(error: Exception) -> str | None:
+    """What this package said when it refused something; None for an error that is not its own."""
+    message = str(error)
+    own = traceback.extract_tb(error.__traceback__)[-1].filename
+    if message.startswith("Caught ") and "in DataLoader worker" in message:
+        files = [line for line in message.splitlines() if line.strip().startswith("File ")]
+        own, message = files[-1].split('"')[1], message.strip().splitlines()[-1].partition(": ")[2]
+    if Path(own).is_relative_to(Path(__file__).parent):
+        return " ".join(message.split())
+    return None

@@ -1,0 +1,240 @@
+"""Scores from one confusion matrix over the whole data set: mIoU and accuracies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities.distributed import gather_all_tensors
+
+Absent = Literal["skip", "zero"]
+
+
+class SegmentationMetrics(Metric):
+    """mIoU over all pixels seen since the last reset, on every process of a distributed run.
+
+    One confusion matrix, rows truth, columns prediction: `matrix`, (C, C), int64, and float64 from
+    the first weighted update on. Processes add theirs up in `compute` and `total`, so nothing is
+    averaged over batches; that no sample is seen twice is the sampler's part.
+
+    Args:
+        num_classes: C, 1 to 255.
+        absent: what a class does to a mean when neither truth nor prediction has it: "skip" leaves
+            it out (torchmetrics' macro average, mmsegmentation), "zero" counts it as 0 (semseg).
+        ignore_index: the label of pixels that do not count, C to 255.
+
+    Raises:
+        ValueError: if num_classes or ignore_index is out of its range.
+    """
+
+    full_state_update = False
+    is_differentiable = False
+    higher_is_better = True
+    matrix: Tensor
+
+    def __init__(self, num_classes: int, absent: Absent = "skip", ignore_index: int = 255) -> None:
+        super().__init__(dist_sync_fn=_gather)
+        if not 1 <= num_classes <= 255:
+            raise ValueError(f"num_classes={num_classes}: give 1 to 255 classes")
+        if not num_classes <= ignore_index <= 255:
+            raise ValueError(
+                f"ignore_index={ignore_index}: give {num_classes} to 255, no class's id"
+            )
+        self.num_classes = num_classes
+        self.absent: Absent = absent
+        self.ignore_index = ignore_index
+        empty = torch.zeros(num_classes, num_classes, dtype=torch.int64)
+        self.add_state("matrix", empty, dist_reduce_fx="sum")
+
+    def update(self, pred: Tensor, label: Tensor, weight: Tensor | None = None) -> None:
+        """Counts a batch.
+
+        Args:
+            pred: class ids, (N, H, W), 0 to C-1.
+            label: class ids, (N, H, W), 0 to C-1 or ignore_index.
+            weight: what each pixel counts, (N, H, W), 0 or more; None counts each as 1.
+
+        Raises:
+            ValueError: if the shapes differ, or an id is no class's.
+        """
+        self.matrix = self.matrix + confusion(
+            pred, label, num_classes=self.num_classes, ignore_index=self.ignore_index, weight=weight
+        )
+
+    def compute(self) -> Tensor:
+        """mIoU in [0, 1], 0-dim float32; nan if no pixel counted and absent classes are skipped."""
+        return mean_iou(self.matrix, self.absent).to(self.matrix.device, torch.float32)
+
+    def total(self) -> Tensor:
+        """The matrix over all processes, (C, C); in a distributed run all of them must call it."""
+        with self.sync_context(dist_sync_fn=self.dist_sync_fn):
+            return self.matrix.clone()
+
+
+def _gather(state: Tensor, group: Any = None) -> list[Tensor]:
+    """Every process's state; float64 on all if on one, as a process may have seen no batch."""
+    weighted = torch.tensor([int(state.is_floating_point())], device=state.device)
+    if torch.stack(gather_all_tensors(weighted, group)).any():
+        state = state.double()
+    return gather_all_tensors(state, group)
+
+
+def confusion(
+    pred: Tensor,
+    label: Tensor,
+    *,
+    num_classes: int,
+    ignore_index: int = 255,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Confusion matrix (C, C) of ids 0 to 255, rows truth, columns prediction; float64 if weighted.
+
+    Raises:
+        ValueError: if the shapes differ, or an id of a pixel that counts is no class's.
+    """
+    for name, other in (("pred", pred), ("weight", weight)):
+        if other is not None and other.shape != label.shape:
+            raise ValueError(
+                f"{name} {tuple(other.shape)} and label {tuple(label.shape)} differ in shape; "
+                "give class ids (logits.argmax(1)) and one weight a pixel"
+            )
+    # one count of all pairs of bytes: nothing is masked and copied, and wrong ids show
+    pairs = torch.add(pred.long(), label.long(), alpha=256).flatten()
+    if weight is None:
+        counts = torch.bincount(pairs, minlength=256 * 256)
+    else:  # bincount takes weights too, but not on a GPU with deterministic algorithms
+        counts = torch.zeros(256 * 256, dtype=torch.float64, device=label.device)
+        counts.index_add_(0, pairs, weight.flatten().double())
+    grid = counts.view(-1, 256)  # (label, prediction)
+    grid[ignore_index] = 0
+    matrix = grid[:num_classes, :num_classes].clone()
+    grid[:num_classes, :num_classes] = 0
+    if grid.any():
+        truth, guess = (int(index) for index in grid.nonzero()[0])
+        raise ValueError(
+            f"a pixel of label {truth} and prediction {guess} with {num_classes} classes; "
+            f"give ids of 0 to {num_classes - 1}, or {ignore_index} for ignored labels"
+        )
+    return matrix
+
+
+def iou_per_class(matrix: Tensor) -> Tensor:
+    """Intersection over union, (C,) float64; nan where neither truth nor prediction has a pixel."""
+    m = _float64(matrix)
+    return m.diag() / (m.sum(0) + m.sum(1) - m.diag())
+
+
+def accuracy_per_class(matrix: Tensor) -> Tensor:
+    """Part of each class's pixels that were found, (C,) float64; nan where the truth has none."""
+    m = _float64(matrix)
+    return m.diag() / m.sum(1)
+
+
+def mean_iou(matrix: Tensor, absent: Absent = "skip") -> Tensor:
+    """mIoU, 0-dim float64."""
+    return _mean(iou_per_class(matrix), absent)
+
+
+def mean_accuracy(matrix: Tensor, absent: Absent = "skip") -> Tensor:
+    """Mean of the classes' accuracies, 0-dim float64; absent is here what the truth lacks."""
+    return _mean(accuracy_per_class(matrix), absent)
+
+
+def pixel_accuracy(matrix: Tensor) -> Tensor:
+    """Part of all pixels that were found, 0-dim float64; nan if no pixel counted."""
+    m = _float64(matrix)
+    return m.diag().sum() / m.sum()
+
+
+def group_iou(matrix: Tensor, classes: Sequence[int], absent: Absent = "skip") -> Tensor:
+    """Mean IoU of some classes, given by index, 0-dim float64."""
+    return _mean(iou_per_class(matrix)[list(classes)], absent)
+
+
+def _float64(matrix: Tensor) -> Tensor:
+    return matrix.detach().cpu().double()  # in this order: some accelerators have no float64
+
+
+def _mean(values: Tensor, absent: Absent) -> Tensor:
+    return values.nanmean() if absent == "skip" else values.nan_to_num(nan=0.0).mean()
+
+
+class Summary(TypedDict):
+    """The scores of a run as plain numbers in [0, 1] for JSON, None where there is none."""
+
+    miou: float | None
+    pixel_accuracy: float | None
+    mean_accuracy: float | None
+    absent: Absent
+    iou: dict[str, float | None]
+    accuracy: dict[str, float | None]
+    share: dict[str, float | None]  # of the counted pixels, by true class
+    groups: dict[str, float | None]  # mean IoU
+
+
+def summary(
+    matrix: Tensor,
+    *,
+    names: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
+    absent: Absent = "skip",
+) -> Summary:
+    """All scores of a confusion matrix, by the names of its classes.
+
+    Raises:
+        ValueError: if there is not one name a class.
+    """
+    if len(names) != len(matrix):
+        raise ValueError(f"{len(names)} names for a matrix of {len(matrix)} classes")
+    m = _float64(matrix)
+    members = {group: [names.index(name) for name in part] for group, part in groups.items()}
+    return {
+        "miou": _plain(mean_iou(m, absent)),
+        "pixel_accuracy": _plain(pixel_accuracy(m)),
+        "mean_accuracy": _plain(mean_accuracy(m, absent)),
+        "absent": absent,
+        "iou": _by_name(names, iou_per_class(m)),
+        "accuracy": _by_name(names, accuracy_per_class(m)),
+        "share": _by_name(names, m.sum(1) / m.sum()),
+        "groups": {group: _plain(group_iou(m, part, absent)) for group, part in members.items()},
+    }
+
+
+def _plain(value: Tensor) -> float | None:
+    return None if value.isnan() else value.item()
+
+
+def _by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
+    return {name: _plain(value) for name, value in zip(names, values, strict=True)}
+
+
+def format_table(scores: Summary) -> str:
+    """The summary as a table for the terminal, in per cent, means last; – where there is none."""
+    classes = [
+        (name, _percent(iou), _percent(scores["accuracy"][name]), _percent(scores["share"][name]))
+        for name, iou in scores["iou"].items()
+    ]
+    groups = [(f"mean of {name}", _percent(iou), "", "") for name, iou in scores["groups"].items()]
+    mean = f"mean (absent: {scores['absent']})"
+    means = [
+        ("all pixels", "", _percent(scores["pixel_accuracy"]), ""),
+        *groups,
+        (mean, _percent(scores["miou"]), _percent(scores["mean_accuracy"]), ""),
+    ]
+    width = max(len(row[0]) for row in (*classes, *means))
+    header = _line(("class", "IoU %", "accuracy %", "pixels %"), width)
+    rule = "─" * len(header)
+    rows = [[_line(row, width) for row in part] for part in (classes, means)]
+    return "\n".join([header, rule, *rows[0], rule, *rows[1]])
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def _line(row: tuple[str, str, str, str], width: int) -> str:
+    name, *cells = row
+    return (f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells)).rstrip()

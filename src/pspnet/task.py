@@ -1,0 +1,191 @@
+"""The LightningModule: steps, optimiser, logging."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from pspnet.data.classes import IGNORE, Classes
+from pspnet.inference import whole
+from pspnet.losses import CrossEntropy, Loss
+from pspnet.metrics import Absent, SegmentationMetrics, Summary, summary
+from pspnet.models.network import PSPNet
+from pspnet.schedules import poly_schedule
+
+
+class Segmentation(lightning.LightningModule):
+    """Trains and evaluates a PSPNet as section 5.1 of the paper does.
+
+    A checkpoint holds what rebuilds the network and names its classes:
+    `Segmentation.load_from_checkpoint(path).network`.
+
+    Args:
+        network: the network.
+        classes: names, colours and groups of its classes; from the data, not from the options.
+        loss: loss of the main and of the auxiliary logits; None is plain cross-entropy.
+        auxiliary_weight: weight of the auxiliary loss (table 2: 0.4 is best).
+        lr: learning rate of the encoder before the poly decay.
+        new_layer_factor: the learning rate of all new layers is this times `lr`.
+        momentum: of SGD.
+        weight_decay: of SGD, on every parameter.
+        power: of the poly decay.
+        floor: the learning rate that the decay ends at, relative to `lr`.
+        warmup_steps: steps over which the learning rate also grows linearly.
+        absent: what a class absent from truth and prediction does to a mean: "skip" or count as
+            "zero".
+
+    Raises:
+        ValueError: for a class table of another length than the network's logits, or an option out
+            of range.
+    """
+
+    def __init__(
+        self,
+        network: PSPNet,
+        classes: Classes,
+        loss: Loss | None = None,
+        auxiliary_weight: float = 0.4,
+        lr: float = 0.01,
+        new_layer_factor: float = 10.0,
+        momentum: float = 0.9,
+        weight_decay: float = 1e-4,
+        power: float = 0.9,
+        floor: float = 0.0,
+        warmup_steps: int = 0,
+        absent: Absent = "skip",
+    ) -> None:
+        super().__init__()
+        if len(classes) != network.num_classes:
+            raise ValueError(
+                f"{len(classes)} classes for a network of {network.num_classes}; "
+                f"set num_classes={len(classes)}"
+            )
+        for name, value in (("lr", lr), ("new_layer_factor", new_layer_factor)):
+            if not 0 < value < math.inf:
+                raise ValueError(f"model.{name}={value}: give a number above 0")
+        if auxiliary_weight < 0:
+            raise ValueError(f"model.auxiliary_weight={auxiliary_weight}: give 0 or more")
+        self.network = network.to(memory_format=torch.channels_last)
+        self.classes = classes
+        self.loss = loss or CrossEntropy()
+        self.auxiliary_weight, self.absent = auxiliary_weight, absent
+        self.lr, self.new_layer_factor = lr, new_layer_factor
+        self.momentum, self.weight_decay = momentum, weight_decay
+        self.power, self.floor, self.warmup_steps = power, floor, warmup_steps
+        self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
+        self.evaluation_loss = MeanMetric()
+        self.matrix = self.evaluation.matrix  # (C, C), of the last evaluation, all processes
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        output = self.network(_channels_last(batch["image"]))
+        logits, auxiliary = output if isinstance(output, tuple) else (output, None)
+        main: Tensor = self.loss(logits, batch["label"])
+        loss = main
+        if auxiliary is not None:
+            extra: Tensor = self.loss(auxiliary, batch["label"])
+            loss = main + self.auxiliary_weight * extra
+            self.log_dict({"train/loss_main": main, "train/loss_auxiliary": extra})
+        if not torch.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss.item()} at step {self.global_step}; lower model.lr="
+                f"{self.lr:g}, warm up with model.warmup_steps, or clip the gradients"
+            )
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("lr", self._current_lr(), prog_bar=True, logger=False)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        self.evaluation.reset()
+        self.evaluation_loss.reset()
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return self._evaluate(batch, split="val")
+
+    def test_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        return self._evaluate(batch, split="test")
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_scores(split="val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_scores(split="test")
+
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        """Class ids (N, H, W) uint8 of the images' own size."""
+        return self._predict(batch["image"])[1]
+
+    def scores(self) -> Summary:
+        """Every score of the last evaluation, over all processes."""
+        return summary(
+            self.matrix,
+            names=self.classes.names,
+            groups=self.classes.groups,
+            absent=self.absent,
+        )
+
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
+        steps = self.trainer.estimated_stepping_batches
+        if not math.isfinite(steps):
+            raise ValueError("the poly decay needs an end: set trainer.max_steps or max_epochs")
+        groups = self.network.parameter_groups(lr=self.lr, new_layer_factor=self.new_layer_factor)
+        optimizer = torch.optim.SGD(
+            groups, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+        )
+        schedule = poly_schedule(
+            optimizer,
+            total_steps=int(steps),
+            power=self.power,
+            floor=self.floor,
+            warmup_steps=self.warmup_steps,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["hyper_parameters"] = {
+            "network": self.network.options,
+            "classes": asdict(self.classes),
+            "_instantiator": "lightning.pytorch.cli.instantiate_module",
+        }
+
+    def _evaluate(self, batch: dict[str, Any], *, split: str) -> Tensor:
+        label = batch["label"]
+        logits, prediction = self._predict(batch["image"])
+        self.evaluation_loss.update(self.loss(logits, label), weight=(label != IGNORE).sum())
+        self.evaluation.update(prediction, label)
+        size = len(label)
+        self.log(f"{split}/loss", self.evaluation_loss, on_epoch=True, batch_size=size)
+        self.log(f"{split}/miou", self.evaluation, on_epoch=True, prog_bar=True, batch_size=size)
+        return prediction
+
+    def _predict(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        logits = whole(self.network, _channels_last(image))
+        return logits, logits.argmax(1).to(torch.uint8)
+
+    def _log_scores(self, *, split: str) -> None:
+        self.matrix = self.evaluation.total().cpu()
+        scores = self.scores()
+        named = {
+            f"{split}/pixel_accuracy": scores["pixel_accuracy"],
+            f"{split}/mean_accuracy": scores["mean_accuracy"],
+            **{f"{split}/iou/{name}": iou for name, iou in scores["iou"].items()},
+            **{f"{split}/miou/{group}": iou for group, iou in scores["groups"].items()},
+        }
+        # the scores are the same on every process: there is nothing to synchronise
+        self.log_dict({k: v for k, v in named.items() if v is not None}, sync_dist=False)
+
+    def _current_lr(self) -> float:
+        optimizer = self.trainer.optimizers[0]
+        return float(optimizer.param_groups[0]["lr"])
+
+
+def _channels_last(image: Tensor) -> Tensor:
+    return image.contiguous(memory_format=torch.channels_last)
