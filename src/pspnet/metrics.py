@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, cast
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
+from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 Absent = Literal["skip", "zero"]
 
 
-class SegmentationMetrics(Metric):
+class SegmentationMetrics(MulticlassJaccardIndex):
     """mIoU over all pixels seen since the last reset, on every process of a distributed run.
 
-    One confusion matrix, rows truth, columns prediction: `matrix`, (C, C), int64, and float64 from
-    the first weighted update on. Processes add theirs up in `compute` and `total`, so nothing is
+    A JaccardIndex that also takes pixel weights and knows semseg's rule for absent classes. One
+    confusion matrix, rows truth, columns prediction: `confmat`, (C, C), int64, and float64 from the
+    first weighted update on. Processes add theirs up in `compute` and `total`, so nothing is
     averaged over batches; that no sample is seen twice is the sampler's part.
 
     Args:
@@ -30,24 +31,23 @@ class SegmentationMetrics(Metric):
         ValueError: if num_classes or ignore_index is out of its range.
     """
 
-    full_state_update = False
-    is_differentiable = False
-    higher_is_better = True
-    matrix: Tensor
+    confmat: Tensor
 
     def __init__(self, num_classes: int, absent: Absent = "skip", ignore_index: int = 255) -> None:
-        super().__init__(dist_sync_fn=_gather)
         if not 1 <= num_classes <= 255:
             raise ValueError(f"num_classes={num_classes}: give 1 to 255 classes")
         if not num_classes <= ignore_index <= 255:
             raise ValueError(
                 f"ignore_index={ignore_index}: give {num_classes} to 255, no class's id"
             )
-        self.num_classes = num_classes
+        super().__init__(
+            num_classes,
+            average="macro",
+            ignore_index=ignore_index,
+            validate_args=False,  # `update` checks by itself, at no cost
+            dist_sync_fn=_gather,
+        )
         self.absent: Absent = absent
-        self.ignore_index = ignore_index
-        empty = torch.zeros(num_classes, num_classes, dtype=torch.int64)
-        self.add_state("matrix", empty, dist_reduce_fx="sum")
 
     def update(self, pred: Tensor, label: Tensor, weight: Tensor | None = None) -> None:
         """Counts a batch.
@@ -60,18 +60,19 @@ class SegmentationMetrics(Metric):
         Raises:
             ValueError: if the shapes differ, or an id is no class's.
         """
-        self.matrix = self.matrix + confusion(
-            pred, label, num_classes=self.num_classes, ignore_index=self.ignore_index, weight=weight
+        classes, ignored = len(self.confmat), cast(int, self.ignore_index)
+        self.confmat = self.confmat + confusion(
+            pred, label, num_classes=classes, ignore_index=ignored, weight=weight
         )
 
     def compute(self) -> Tensor:
         """mIoU in [0, 1], 0-dim float32; nan if no pixel counted and absent classes are skipped."""
-        return mean_iou(self.matrix, self.absent).to(self.matrix.device, torch.float32)
+        return mean_iou(self.confmat, self.absent).to(self.confmat.device, torch.float32)
 
     def total(self) -> Tensor:
         """The matrix over all processes, (C, C); in a distributed run all of them must call it."""
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
-            return self.matrix.clone()
+            return self.confmat.clone()
 
 
 def _gather(state: Tensor, group: Any = None) -> list[Tensor]:

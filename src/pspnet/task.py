@@ -81,7 +81,7 @@ class Segmentation(lightning.LightningModule):
         self.power, self.floor, self.warmup_steps = power, floor, warmup_steps
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
         self.evaluation_loss = MeanMetric()
-        self.matrix = self.evaluation.matrix  # (C, C), of the last evaluation, all processes
+        self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         output = self.network(_channels_last(batch["image"]))

@@ -116,12 +116,17 @@ def trace(encoder: nn.Module) -> list[_Step]:
     training = encoder.training
     try:
         with torch.no_grad():
-            encoder.eval()(torch.zeros(1, 3, TRACE_SIZE, TRACE_SIZE))
+            encoder.eval()(blank(encoder, TRACE_SIZE))
     finally:
         encoder.train(training)
         for hook in hooks:
             hook.remove()
     return steps
+
+
+def blank(encoder: nn.Module, side: int) -> Tensor:
+    """A black image (1, 3, side, side) where the encoder is; on "meta" only shapes are computed."""
+    return torch.zeros(1, 3, side, side, device=next(encoder.parameters()).device)
 
 
 def _dilate_stage(

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pspnet.models.dilation import Dilation, dilate
+from pspnet.models.dilation import Dilation, blank, dilate
 
 CHECK_SIZE = 64
 ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32
@@ -109,8 +109,8 @@ def _check_features(encoder: nn.Module, dilation: Dilation) -> None:
     """Stages 4 and 5 must come out where the layout says, as (N, C, H, W), of odd images too."""
     training = encoder.training
     with torch.no_grad():
-        features: list[Tensor] = encoder.eval()(torch.zeros(1, 3, CHECK_SIZE, CHECK_SIZE))
-        encoder(torch.zeros(1, 3, ODD_SIZE, ODD_SIZE))
+        features: list[Tensor] = encoder.eval()(blank(encoder, CHECK_SIZE))
+        encoder(blank(encoder, ODD_SIZE))
     encoder.train(training)
     strides = (min(16, dilation.output_stride), dilation.output_stride)
     for stage, stride, feature in zip((4, 5), strides, features[-2:], strict=True):

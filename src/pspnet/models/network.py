@@ -6,6 +6,7 @@ logits = PSPNet(num_classes=21, encoder="resnet50").eval()(image)   # (N, 21, H,
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, cast, final
 
 import torch.nn.functional as F
@@ -71,6 +72,19 @@ class PSPNet(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: give a probability in [0, 1)")
         self.num_classes, self.align_corners = num_classes, align_corners
+        self.options = {  # plain data that builds this network again; its weights come with it
+            "num_classes": num_classes,
+            "encoder": encoder,
+            "encoder_weights": None,
+            "dilation": asdict(dilation),
+            "bins": list(bins),
+            "pool": pool,
+            "reduce": reduce,
+            "decoder_channels": decoder_channels,
+            "dropout": dropout,
+            "auxiliary": auxiliary,
+            "align_corners": align_corners,
+        }
         self.encoder = build_encoder(encoder, weights=encoder_weights, dilation=dilation)
         stage4, stage5 = cast(list[int], self.encoder.out_channels)[-2:]
         self.pyramid = PyramidPooling(
@@ -99,7 +113,7 @@ class PSPNet(nn.Module):
     def parameter_groups(
         self, *, lr: float, new_layer_factor: float = 10.0
     ) -> list[dict[str, Any]]:
-        """Parameters by learning rate: the encoder's at `lr`, new layers' at `new_layer_factor` × it.
+        """Parameters by learning rate: the encoder at `lr`, new layers at a multiple of it.
 
         Source: the authors' Caffe prototxts (`lr_mult: 10`) and semseg.
         """

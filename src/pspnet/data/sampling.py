@@ -1,0 +1,67 @@
+"""Which samples a process sees, in which order, and from which seed each is augmented.
+
+Both samplers are `DistributedSampler`s, so that Lightning keeps them as they are, and tells them
+the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import DistributedSampler
+
+from pspnet.data.dataset import PictureDataset, SegmentationDataset
+
+
+class TrainingSampler(DistributedSampler[tuple[int, int]]):
+    """Shuffles an epoch and gives each sample a seed, as pairs `(index, seed)`.
+
+    Order and seeds depend on `seed` and the epoch alone, neither on the number of workers nor on
+    any global generator. All processes see equally many samples, none twice: up to `world - 1`,
+    others in each epoch, are left out.
+
+    Args:
+        dataset: what is sampled from.
+        seed: 0 or more.
+        rank: this process, 0 to `world - 1`.
+        world: number of processes.
+    """
+
+    def __init__(
+        self, dataset: SegmentationDataset, *, seed: int, rank: int = 0, world: int = 1
+    ) -> None:
+        super().__init__(dataset, num_replicas=world, rank=rank, seed=seed, drop_last=True)
+        self.size = len(dataset)
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        generator = np.random.default_rng((self.seed, self.epoch))
+        order = generator.permutation(self.size)[: self.total_size]
+        seeds = generator.integers(2**63, size=self.size)
+        mine = order[self.rank :: self.num_replicas]
+        return zip(mine.tolist(), seeds[mine].tolist(), strict=True)
+
+
+class EvaluationSampler(DistributedSampler[int]):
+    """Deals the samples out in order, each to exactly one process.
+
+    `DistributedSampler` itself repeats samples until all processes have equally many, and those
+    would count twice. Here shares differ by up to one sample, and may be empty.
+
+    Args:
+        dataset: what is sampled from.
+        rank: this process, 0 to `world - 1`.
+        world: number of processes.
+    """
+
+    def __init__(
+        self, dataset: SegmentationDataset | PictureDataset, *, rank: int = 0, world: int = 1
+    ) -> None:
+        super().__init__(dataset, num_replicas=world, rank=rank, shuffle=False)
+        self.indices = range(rank, len(dataset), world)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        return len(self.indices)
