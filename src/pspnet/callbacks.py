@@ -106,10 +106,11 @@ class Report(Callback):
             self._rows.append((picture, _ids(batch["label"][0]), _ids(outputs[0])))
 
     def _write(self, trainer: Trainer, module: LightningModule, *, split: str) -> None:
-        if not trainer.is_global_zero or trainer.log_dir is None or not trainer.loggers:
+        log_dir = trainer.log_dir  # asks the first process, so all must ask
+        if not trainer.is_global_zero or log_dir is None or not trainer.loggers:
             return
         assert isinstance(module, Segmentation)
-        folder, classes, scores = Path(trainer.log_dir), module.classes, module.scores()
+        folder, classes, scores = Path(log_dir), module.classes, module.scores()
         folder.mkdir(parents=True, exist_ok=True)
         results = {"split": split, "protocol": "whole", "checkpoint": trainer.ckpt_path, **scores}
         (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", "utf-8")

@@ -11,13 +11,14 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 # albumentations asks the network for a newer release of itself when it is imported
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -101,14 +102,16 @@ class PSPNetCLI(LightningCLI):
             own = loggers if isinstance(loggers, list) else [loggers]
             kwargs["logger"] = default_loggers(config.logs, name=config.name, wandb=config.wandb)
             kwargs["logger"] += own
-        self.trainer_defaults["callbacks"] = _callbacks(logged=loggers is not False)
+        self.trainer_defaults["callbacks"] = _callbacks(
+            training=self.config.subcommand == "fit", logged=loggers is not False
+        )
         return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
-        """Evaluates the best checkpoint on the validation split."""
-        saved = self.trainer.checkpoint_callback
-        path = getattr(saved, "best_model_path", "") or getattr(saved, "last_model_path", "")
-        if path:
+        """Evaluates the best checkpoint on the validation split; the last if none was scored."""
+        saved = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
+        path = next((c.best_model_path for c in saved if c.best_model_path), None)
+        if path is not None:
             self.trainer.validate(self.model, self.datamodule, ckpt_path=path, verbose=False)
             self._say(split="val")
 
@@ -143,24 +146,26 @@ class PSPNetCLI(LightningCLI):
         return data.classes
 
     def _say(self, *, split: Literal["val", "test"]) -> None:
+        log_dir = self.trainer.log_dir  # asks the first process, so all must ask
         if not self.trainer.is_global_zero:
             return
         scores = self.model.scores()
         miou = "–" if scores["miou"] is None else f"{100 * scores['miou']:.2f} %"
         print(f"\n{format_table(scores)}\n\nmIoU on {split}: {miou} of {self.trainer.ckpt_path}")
-        print(f"pictures, results.json and config.yaml: {self.trainer.log_dir}")
+        print(f"pictures, results.json and config.yaml: {log_dir}")
 
 
-def _callbacks(*, logged: bool) -> list[Any]:
+def _callbacks(*, training: bool, logged: bool) -> list[Callback]:
+    if not training:
+        return [Report()]
     best = ModelCheckpoint(
-        filename="best",
-        monitor="val/miou",
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-        auto_insert_metric_name=False,
+        filename="best", monitor="val/miou", mode="max", enable_version_counter=False
     )
-    return [best, Report(), *([LearningRateMonitor("step")] if logged else [])]
+    # the `save_last` of `best` would save only when the best improves
+    last = ModelCheckpoint(
+        filename="last", save_on_train_epoch_end=True, enable_version_counter=False
+    )
+    return [best, last, Report(), *([LearningRateMonitor("step")] if logged else [])]
 
 
 def _count(classes: Classes) -> str:
@@ -180,12 +185,16 @@ def main(args: list[str] | None = None) -> None:
     Raises:
         SystemExit: with code 1 and one line for what this package refuses, 2 for wrong options.
     """
+    # Lightning 2.6 calls torch's tree functions in a way that torch 2.15 announces to retire
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    strict = {"allow_abbrev": False}
     try:
         PSPNetCLI(
             Segmentation,
             SegmentationData,
             args=args,
             parser_class=Parser,
+            parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),
             save_config_callback=SaveConfig,
             seed_everything_default=0,
             auto_configure_optimizers=False,
@@ -199,7 +208,7 @@ def main(args: list[str] | None = None) -> None:
         raise SystemExit(1) from error
 
 
-def _one_line(error: Exception) -> str | None:
+def _one_line(error: BaseException) -> str | None:
     """What this package said when it refused something; None for an error that is not its own."""
     message = str(error)
     own = traceback.extract_tb(error.__traceback__)[-1].filename
@@ -208,4 +217,5 @@ def _one_line(error: Exception) -> str | None:
         own, message = files[-1].split('"')[1], message.strip().splitlines()[-1].partition(": ")[2]
     if Path(own).is_relative_to(Path(__file__).parent):
         return " ".join(message.split())
-    return None
+    # jsonargparse puts its own error around those of the functions that link options
+    return _one_line(error.__cause__) if error.__cause__ else None

@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, default_collate
 
-from pspnet.data.files import read_image, read_pair
+from pspnet.data.files import IMAGE_SUFFIXES, read_image, read_pair
 from pspnet.data.source import Sample
 from pspnet.data.transforms import seed_transform
 
 if TYPE_CHECKING:
     import albumentations as A
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
 
 class SegmentationDataset(Dataset[dict[str, Any]]):
@@ -94,13 +92,15 @@ def find_pictures(path: Path) -> list[Sample]:
         raise FileNotFoundError(f"{path}: no such picture or folder; set data.pictures to one")
     folder = path if path.is_dir() else path.parent
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
-    files = [file for file in files if file.suffix.lower() in SUFFIXES and file.is_file()]
+    files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
     if not files and path.is_dir():
         raise FileNotFoundError(
-            f"{path}: no picture in this folder; read are {', '.join(SUFFIXES)}"
+            f"{path}: no picture in this folder; read are {', '.join(IMAGE_SUFFIXES)}"
         )
     if not files:
-        raise ValueError(f"{path}: not a picture by its suffix; read are {', '.join(SUFFIXES)}")
+        raise ValueError(
+            f"{path}: not a picture by its suffix; read are {', '.join(IMAGE_SUFFIXES)}"
+        )
     names = _names([file.relative_to(folder) for file in files])
     return [Sample(name, file, None) for name, file in zip(names, files, strict=True)]
 

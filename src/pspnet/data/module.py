@@ -59,8 +59,6 @@ class SegmentationData(lightning.LightningDataModule):
         pictures: str | Path | None = None,
     ) -> None:
         super().__init__()
-        # objects of classes of our own would make checkpoints that torch.load refuses
-        self.save_hyperparameters(ignore=["source", "augmentation", "pictures"], logger=False)
         self.source = source
         self.crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
         self.batch_size = batch_size
@@ -157,12 +155,13 @@ class SegmentationData(lightning.LightningDataModule):
         try:
             samples = self.source.samples("test")
         except (FileNotFoundError, ValueError) as error:
+            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
             hint = "without data.pictures prediction runs over the test split"
-            raise type(error)(f"{hint}: {error}") from error
+            raise kind(f"{hint}: {error}") from error
         return PictureDataset(self._enough(samples), transform=transform)
 
     def _enough(self, samples: list[Sample]) -> list[Sample]:
-        # a process without a batch would leave the others waiting for it
+        # Lightning stops at a process without a batch too, but does not say what to change
         _, world = self._process()
         if len(samples) < world:
             raise ValueError(

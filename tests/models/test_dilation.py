@@ -1,0 +1,120 @@
+"""The layout on real encoders: strides, dilations by block, and the à trous identity."""
+
+import pytest
+import torch
+from torch import nn
+
+from pspnet import Dilation
+from pspnet.models.encoder import build_encoder
+
+PLAIN = Dilation(stage4=(1,), stage5=(1,))
+
+
+def dilations(module: nn.Module) -> list[int]:
+    """Dilations of the wide convolutions, in order."""
+    wide = [m for m in module.modules() if isinstance(m, nn.Conv2d) and m.kernel_size[0] > 1]
+    return [m.dilation[0] for m in wide]
+
+
+def shapes_only(name: str, dilation: Dilation) -> nn.Module:
+    """An encoder without memory: its forward computes shapes and costs nothing."""
+    with torch.device("meta"):
+        return build_encoder(name, weights=None, dilation=dilation).eval()
+
+
+def with_weights(name: str, dilation: Dilation, weights: list[torch.Tensor]) -> nn.Module:
+    encoder = shapes_only(name, dilation)
+    state = dict(zip(encoder.state_dict(), weights, strict=True))
+    encoder.load_state_dict(state, assign=True)
+    return encoder
+
+
+@pytest.mark.parametrize(
+    ("layout", "stage4", "stage5", "stride"),
+    [
+        (PLAIN, [1] * 6, [1] * 3, 32),
+        (Dilation(stage4=(1,), stage5=(2,)), [1] * 6, [2] * 3, 16),
+        (Dilation(), [2] * 6, [4] * 3, 8),
+        (Dilation(first_block="half"), [1, 2, 2, 2, 2, 2], [2, 4, 4], 8),
+        (Dilation(stage5=(4, 8, 16)), [2] * 6, [4, 8, 16], 8),
+        (Dilation(stage4=(1, 2, 5, 9), stage5=(5, 9, 17)), [1, 2, 5, 9, 1, 2], [5, 9, 17], 8),
+        (Dilation(stage4=(1, 1), stage5=(1, 1)), [1] * 6, [1] * 3, 8),
+    ],
+)
+@pytest.mark.parametrize("name", ["resnet50", "tu-resnet50s"])
+def test_layout_by_block_is_the_same_for_smp_and_timm(name, layout, stage4, stage5, stride):
+    encoder = shapes_only(name, layout)
+    body = getattr(encoder, "model", encoder)
+    assert layout.output_stride == stride
+    assert dilations(body.layer3) == stage4
+    assert dilations(body.layer4) == stage5
+    assert dilations(body.layer1) + dilations(body.layer2) == [1] * 7
+    with torch.no_grad():
+        features = encoder(torch.zeros(1, 3, 64, 64, device="meta"))
+    assert features[-1].shape[-1] == 64 // stride
+    assert features[-2].shape[-1] == 64 // min(stride, 16)
+
+
+def test_both_convolutions_of_a_basic_block_are_dilated():
+    encoder = shapes_only("resnet18", Dilation(first_block="half"))
+    assert dilations(encoder.layer3) == [1, 2, 2, 2]
+    assert dilations(encoder.layer4) == [2, 4, 4, 4]
+
+
+def test_vgg_loses_the_strides_of_pool4_and_pool5():
+    """The paper's other encoder, which smp refuses to dilate: conv5 by 2, pool5 without stride."""
+    encoder = shapes_only("vgg16", Dilation())
+    assert dilations(encoder.features) == [1] * 10 + [2] * 3
+    strides = [m.stride for m in encoder.features.modules() if isinstance(m, nn.MaxPool2d)]
+    assert strides == [2, 2, 2, 1, 1]
+
+
+@pytest.mark.parametrize(
+    "name", ["resnet18", "tu-resnet50s", "vgg16", "mobilenet_v2", "tu-vgg11_bn", "tu-regnety_002"]
+)
+def test_half_layout_computes_what_the_plain_network_computes(name):
+    """The algorithme à trous: with the first block at half, every output of the plain network
+    is an output of the dilated one, at each fourth place; an independent check of the surgery."""
+    torch.manual_seed(0)
+    plain = build_encoder(name, weights=None, dilation=PLAIN).eval()
+    for module in plain.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.weight, 0.5, 1.5)  # timm starts some of them at 0
+    weights = list(plain.state_dict().values())
+    dilated = with_weights(name, Dilation(first_block="half"), weights)
+    full = with_weights(name, Dilation(), weights)
+    image = torch.randn(1, 3, 96, 96, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        few, many, other = plain(image)[-1], dilated(image)[-1], full(image)[-1]
+    atol = 1e-5 * few.abs().max().item()
+    assert many.shape[2:] == (12, 12)
+    torch.testing.assert_close(many[:, :, ::4, ::4], few, rtol=1e-4, atol=atol)
+    strided_convolution = not name.replace("tu-", "").startswith("vgg")
+    assert torch.allclose(other[:, :, ::4, ::4], few, rtol=1e-4, atol=atol) != strided_convolution
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("efficientnet-b0", "tu-efficientnet_b0", "tu-tf_efficientnet_b0", "tu-convnext_atto"),
+        *("tu-mobilenetv3_small_050", "tu-resnet10t", "densenet121"),
+    ],
+)
+def test_other_families_keep_their_features_at_an_eighth(name):
+    encoder = shapes_only(name, Dilation())
+    image = torch.zeros(1, 3, 96, 96, device="meta")
+    shapes = [feature.shape[-1] for feature in encoder(image)]
+    assert shapes[-2:] == [12, 12]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stage4": ()}, r"dilation.stage4=\[\]"),
+        ({"stage5": (4, 0)}, r"dilation.stage5=\[4, 0\]"),
+        ({"stage4": (2,), "stage5": (1,)}, "undoes a dilated stage 4"),
+    ],
+)
+def test_layouts_that_make_no_sense_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        Dilation(**options)

@@ -1,0 +1,99 @@
+"""Encoders by name, their weights, and the ones that cannot work."""
+
+import pytest
+import timm
+import torch
+import torchvision
+from safetensors.torch import save_file
+
+from pspnet import Dilation
+from pspnet.models.encoder import build_encoder
+
+
+def build(name, weights=None):
+    return build_encoder(name, weights=weights, dilation=Dilation())
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("resnet51", "unknown to smp and timm; did you mean resnet50"),
+        ("convnext_atto", "write 'tu-convnext_atto'"),
+        ("tu-resnetblur18", "cannot be dilated.*ResNet, ResNeXt, VGG"),
+        ("tu-hrnet_w18_small", "cannot be dilated.*ResNet, ResNeXt, VGG"),
+        ("tu-vit_tiny_patch16_224", "cannot be used.*ResNet, ResNeXt, VGG"),
+        ("tu-swin_tiny_patch4_window7_224", "cannot be.*ResNet, ResNeXt, VGG"),
+    ],
+)
+def test_encoders_that_cannot_work_are_refused_with_the_families_that_do(name, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        build(name)
+    assert "\n" not in str(caught.value)
+
+
+def published_resnet18() -> dict[str, torch.Tensor]:
+    return torchvision.models.resnet18().state_dict()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+@pytest.mark.parametrize("name", ["resnet18", "tu-resnet18"])
+def test_weights_come_from_a_local_file(tmp_path, name, suffix):
+    state = published_resnet18()
+    path = tmp_path / f"weights{suffix}"
+    if suffix == ".pth":
+        torch.save(state, path)
+    else:
+        save_file(state, path)
+    encoder = build(name, str(path))
+    own = {key.removeprefix("model."): value for key, value in encoder.state_dict().items()}
+    assert set(own) == {key for key in state if not key.startswith("fc.")}
+    assert all(torch.equal(own[key], state[key]) for key in own)
+
+
+def test_weights_of_a_timm_network_with_renamed_stages(tmp_path):
+    state = timm.create_model("convnext_atto").state_dict()
+    torch.save(state, tmp_path / "weights.pth")
+    encoder = build("tu-convnext_atto", str(tmp_path / "weights.pth"))
+    key = "stages.3.blocks.1.mlp.fc1.weight"
+    assert torch.equal(encoder.model.stages_3.blocks[1].mlp.fc1.weight, state[key])
+
+
+def test_weights_that_do_not_fit_are_refused_whole(tmp_path):
+    path = tmp_path / "weights.pth"
+    good = published_resnet18()
+    bad = {
+        "lacks layer4.1.bn2.weight": {k: v for k, v in good.items() if k != "layer4.1.bn2.weight"},
+        "holds layer3_22_conv1_weight": {**good, "layer3.22.conv1.weight": torch.zeros(1)},
+        r"conv1.weight is \(8, 3, 7, 7\), not \(64, 3, 7, 7\)": {
+            **good,
+            "conv1.weight": torch.zeros(8, 3, 7, 7),
+        },
+    }
+    for message, state in bad.items():
+        torch.save(state, path)
+        with pytest.raises(ValueError, match=message):
+            build("resnet18", str(path))
+
+
+def test_files_that_are_no_weights_are_refused(tmp_path):
+    broken, pickled = tmp_path / "broken.safetensors", tmp_path / "code.pth"
+    broken.write_bytes(b"nothing")
+    torch.save({"weights": print}, pickled)  # a pickle that names code
+    with pytest.raises(ValueError, match="not a readable weights file"):
+        build("resnet18", str(broken))
+    with pytest.raises(ValueError, match="not a readable weights file"):
+        build("resnet18", str(pickled))
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        build("resnet18", str(tmp_path / "absent.pth"))
+
+
+@pytest.mark.parametrize("name", ["resnet18", "tu-resnet18"])
+def test_pretrained_weights_without_a_network_end_in_one_line(monkeypatch, tmp_path, name):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(ConnectionError, match=r"could not be fetched.*give a local file") as caught:
+        build(name, "imagenet")
+    assert "\n" not in str(caught.value)

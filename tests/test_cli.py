@@ -1,0 +1,234 @@
+"""The command line as a user has it: files, rebuilding from a checkpoint, one line for errors."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from pspnet.cli import main
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
+NETWORK = (
+    "--model.network.encoder=tu-regnetx_002",
+    "--model.network.decoder_channels=16",
+    "--model.network.bins=[1,3]",
+)
+QUIET = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--wandb=off")
+
+
+def options(shapes: Path, logs: Path) -> list[str]:
+    return [
+        *("--data.source=Folder", f"--data.source.root={shapes}", f"--logs={logs}", "--name=run"),
+        *("--data.crop_size=41", "--data.batch_size=5", "--data.workers=0", *NETWORK, *QUIET),
+        *("--trainer.log_every_n_steps=1", "--model.lr=0.02"),
+    ]
+
+
+@pytest.fixture(scope="module")
+def trained(shapes, tmp_path_factory) -> Path:
+    """The folder of a run of 3 epochs."""
+    logs = tmp_path_factory.mktemp("logs")
+    main(["fit", *options(shapes, logs), "--trainer.max_epochs=3"])
+    return logs / "run" / "version_0"
+
+
+def best(run: Path) -> str:
+    return str(run / "checkpoints" / "best.ckpt")
+
+
+def test_a_run_leaves_its_results(trained):
+    files = {path.name for path in trained.iterdir()}
+    pictures = {"curves.png", "iou_per_class.png", "confusion.png", "predictions.png"}
+    assert files >= {"config.yaml", "metrics.csv", "results.json", "checkpoints", *pictures}
+    for name in pictures:
+        assert np.array(Image.open(trained / name).convert("L")).std() > 5
+    config = yaml.safe_load((trained / "config.yaml").read_text())
+    assert config["model"]["network"]["bins"] == [1, 3]
+    assert config["model"]["momentum"] == 0.9  # resolved: not given on the command line
+    results = json.loads((trained / "results.json").read_text())
+    assert set(results["iou"]) == {"ground", "disc", "bar"}
+    assert results["absent"] == "skip"
+    assert results["groups"]["shapes"] == pytest.approx(
+        (results["iou"]["disc"] + results["iou"]["bar"]) / 2
+    )
+    rows = (trained / "metrics.csv").read_text().splitlines()
+    assert {"train/loss", "val/miou", "val/iou/disc", "lr-SGD/encoder", "lr-SGD/new"} <= set(
+        rows[0].split(",")
+    )
+
+
+def test_a_checkpoint_rebuilds_its_network_and_its_data(trained, tmp_path, capsys):
+    main(["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET])
+    said = capsys.readouterr().out.splitlines()
+    first = json.loads((trained / "results.json").read_text())
+    again = json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())
+    assert again["miou"] == first["miou"]
+    assert again["iou"] == first["iou"]
+    assert f"mIoU on val: {100 * first['miou']:.2f} %" in said[-2]
+    assert str(tmp_path / "run" / "version_0") in said[-1]
+
+
+def test_the_network_is_the_checkpoints_whatever_the_options_say(trained, tmp_path):
+    command = ["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET]
+    main([*command, "--model.network.bins=[1,2,3,6]", "--model.network.encoder=resnet18"])
+    config = yaml.safe_load((tmp_path / "run" / "version_0" / "config.yaml").read_text())
+    assert config["model"]["network"]["bins"] == [1, 3]
+    assert config["model"]["network"]["encoder"] == "tu-regnetx_002"
+
+
+def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    generator = np.random.default_rng(0)
+    sizes = {"a.png": (40, 57), "b/a.jpg": (20, 90), "b/a.png": (64, 33), "c.JPG": (80, 80)}
+    for name, size in sizes.items():
+        (pictures / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = generator.integers(0, 255, (*size, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(pictures / name)
+    # the data set is not needed: the checkpoint knows its classes
+    gone = "--data.source.root=" + str(tmp_path / "gone")
+    command = ["predict", f"--ckpt_path={best(trained)}", f"--data.pictures={pictures}", gone]
+    command += [f"--output.folder={tmp_path / 'out'}", f"--logs={tmp_path}", *QUIET]
+    main(command)
+    assert "4 predictions written to" in capsys.readouterr().out
+    expected = {"a": (40, 57), "b/a_jpg": (20, 90), "b/a_png": (64, 33), "c": (80, 80)}
+    for name, size in expected.items():
+        index = np.array(Image.open(tmp_path / "out" / "index" / f"{name}.png"))
+        color = np.array(Image.open(tmp_path / "out" / "color" / f"{name}.png"))
+        assert index.shape == size
+        assert index.max() < 3
+        palette = np.array([[90, 90, 60], [220, 40, 40], [40, 60, 220]], np.uint8)
+        assert np.array_equal(color, palette[index])
+        assert Image.open(tmp_path / "out" / "overlay" / f"{name}.jpg").size == size[::-1]
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    assert "exists" in refusal(command, capsys)
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
+    main([*command, "--output.overwrite=true"])
+
+
+def test_a_resumed_run_goes_on_at_its_step(shapes, trained, tmp_path):
+    last = trained / "checkpoints" / "last.ckpt"
+    main(["fit", f"--ckpt_path={last}", f"--logs={tmp_path}", "--trainer.max_epochs=4", *QUIET])
+    checkpoint = torch.load(tmp_path / "run" / "version_0" / "checkpoints" / "last.ckpt")
+    assert checkpoint["epoch"] == 3
+    assert checkpoint["global_step"] == 8
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
+def test_every_experiment_file_is_valid_and_names_its_run(experiment, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", f"-c={ROOT / 'configs' / 'base.yaml'}", f"-c={experiment}", "--print_config"])
+    assert stopped.value.code == 0
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["name"] == experiment.stem
+    assert config["data"]["source"]["class_path"].startswith("pspnet.data.")
+
+
+def refusal(command: list[str], capsys) -> str:
+    """The one line that a refused command prints."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    lines = [x for x in capsys.readouterr().err.splitlines() if x.startswith("error: ")]
+    assert stopped.value.code in (1, 2)
+    assert len(lines) == 1
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["--model.network.bin=[1,2]"], "model.network.bin"),
+        (["--model.network.bins=[1,x]"], "model.network.bins"),
+        (["--model.network.bins=[0]"], "bins=[0]"),
+        (["--model.network.pool=mean"], "model.network.pool"),
+        (["--model.network.encoder=resnet51"], "did you mean resnet50"),
+        (["--model.network.encoder_weights=none.pth"], "none.pth: no such file"),
+        (["--model.network.dilation.stage5=[1]"], "undoes a dilated stage 4"),
+        (["--model.network.dropout=1"], "dropout=1"),
+        (["--model.loss=Focal"], "model.loss"),
+        (["--model.lr=-1"], "model.lr=-1"),
+        (["--model.lr=fast"], "model.lr"),
+        (["--data.crop_size=0"], "crop_size"),
+        (["--data.batch_size=50"], "batch_size=50"),
+        (["--data.source=Pascal"], "data.source"),
+        (["--data.source.root=nowhere"], "nowhere"),
+        (["--data.augmentation.scale=[2,0.5]"], "scale"),
+        (["--trainer.max_epoch=3"], "trainer.max_epoch"),
+        (["--trainer.max_epochs=-1"], "max_steps or max_epochs"),
+        (["--ckpt_path=absent.ckpt"], "absent.ckpt: no such file"),
+        (["-c", "absent.yaml"], "absent.yaml"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_wrong_options_get_one_line_and_leave_nothing(wrong, message, shapes, tmp_path, capsys):
+    words = ["fit", *options(shapes, tmp_path / "logs"), "--trainer.max_epochs=1", *wrong]
+    assert message in refusal(words, capsys)
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
+    broken = tmp_path / "broken.ckpt"
+    broken.write_bytes(b"no checkpoint")
+    foreign = tmp_path / "foreign.ckpt"
+    torch.save({"state_dict": {}}, foreign)
+    code = tmp_path / "code.ckpt"
+    torch.save({"hyper_parameters": print}, code)
+    logs = f"--logs={tmp_path / 'logs'}"
+    for file, message in (
+        (broken, "not a readable checkpoint"),
+        (foreign, "lacks 'hyper_parameters'"),
+        (code, "not a readable checkpoint"),
+    ):
+        assert message in refusal(["validate", f"--ckpt_path={file}", logs, *QUIET], capsys)
+    assert "needs a trained network" in refusal(["test", *options(shapes, tmp_path)], capsys)
+
+    fewer = tmp_path / "fewer"
+    shutil.copytree(shapes, fewer)
+    (fewer / "classes.yaml").write_text("names: [ground, disc]\n")
+    validate = ["validate", f"--ckpt_path={best(trained)}", logs, *QUIET]
+    line = refusal([*validate, f"--data.source.root={fewer}"], capsys)
+    assert "trained on 3 classes" in line
+    assert "2 classes" in line
+    (fewer / "classes.yaml").write_text("names: [ground, disc, bar]\n")
+    label = fewer / "masks" / "14.png"
+    Image.fromarray(np.full((48, 64), 7, np.uint8)).save(label)
+    line = refusal([*validate, f"--data.source.root={fewer}"], capsys)
+    assert str(label) in line
+    assert "7" in line
+    workers = [*validate, f"--data.source.root={fewer}", "--data.workers=1"]
+    assert str(label) in refusal(workers, capsys)
+    Image.fromarray(np.zeros((48, 63), np.uint8)).save(label)
+    assert "48" in refusal([*validate, f"--data.source.root={fewer}"], capsys)
+    predict = ["predict", f"--ckpt_path={best(trained)}", logs, *QUIET]
+    assert "no such picture" in refusal([*predict, f"--data.pictures={tmp_path / 'no'}"], capsys)
+    (tmp_path / "empty").mkdir()
+    assert "no picture" in refusal([*predict, f"--data.pictures={tmp_path / 'empty'}"], capsys)
+
+
+def test_two_processes_score_as_one_to_the_last_digit(trained, tmp_path):
+    """Five images over two processes: none is counted twice."""
+    command = [sys.executable, "-m", "pspnet", "validate", f"--ckpt_path={best(trained)}", *QUIET]
+    command += [f"--logs={tmp_path}", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, timeout=240, env=environment)
+    two = json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())
+    one = json.loads((trained / "results.json").read_text())
+    for key in ("miou", "pixel_accuracy", "iou", "accuracy", "share"):
+        assert two[key] == one[key]
+
+
+def test_help_names_every_part(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    text = capsys.readouterr().out
+    for option in ("--model.network.bins", "--model.network.dilation.stage5", "--data.crop_size"):
+        assert option in text

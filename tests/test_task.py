@@ -1,0 +1,155 @@
+"""Training steps, schedule and checkpoints, without the command line."""
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from pspnet import PSPNet
+from pspnet.data.classes import Classes
+from pspnet.data.folder import Folder
+from pspnet.data.module import SegmentationData
+from pspnet.data.transforms import Augmentation
+from pspnet.losses import CrossEntropy
+from pspnet.schedules import poly
+from pspnet.task import Segmentation
+
+CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), {"some": ("a", "c")})
+
+
+def small(**options) -> Segmentation:
+    torch.manual_seed(0)
+    network = PSPNet(3, encoder="tu-regnetx_002", decoder_channels=16, dropout=0.0)
+    return Segmentation(network, CLASSES, **options)
+
+
+def data(root, **options) -> SegmentationData:
+    plain = Augmentation(scale=(1.0, 1.0), rotation=0.0, blur=0.0, mirror=0.5)
+    return SegmentationData(
+        Folder(root), crop_size=41, batch_size=5, workers=0, augmentation=plain, **options
+    )
+
+
+class Rates(lightning.Callback):
+    """The learning rates that each optimiser step was made with."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[float]] = []
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        self.seen.append([group["lr"] for group in optimizer.param_groups])
+
+
+def trainer(folder, **options) -> lightning.Trainer:
+    return lightning.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        default_root_dir=folder,
+        **options,
+    )
+
+
+def test_the_loss_is_main_plus_weighted_auxiliary(shapes):
+    task = small(auxiliary_weight=0.4, lr=1e-3)
+    logged = {}
+    task.log = lambda name, value, **_: logged.update({name: value})
+    task.log_dict = lambda values, **_: logged.update(values)
+    task._current_lr = lambda: 0.0
+    batch = {"image": torch.randn(2, 3, 41, 41), "label": torch.randint(0, 3, (2, 41, 41))}
+    task.train()
+    loss = task.training_step(batch, 0)
+    logits, auxiliary = task.network(batch["image"])
+    cross_entropy = torch.nn.functional.cross_entropy
+    main, extra = cross_entropy(logits, batch["label"]), cross_entropy(auxiliary, batch["label"])
+    torch.testing.assert_close(loss, main + 0.4 * extra, rtol=1e-4, atol=1e-5)
+    assert logged["train/loss_main"].item() == pytest.approx(main.item(), rel=1e-4)
+
+
+def test_rates_follow_poly_every_step_and_go_on_after_a_resume(shapes, tmp_path):
+    rates = Rates()
+    first = trainer(tmp_path, max_epochs=4, callbacks=[rates], limit_val_batches=0)
+    first.fit(small(), data(shapes))
+    expected = [[0.01 * poly(step, total=8), 0.1 * poly(step, total=8)] for step in range(8)]
+    np.testing.assert_allclose(rates.seen, expected, rtol=1e-12)
+
+    half, rest = Rates(), Rates()
+    saved = ModelCheckpoint(tmp_path, save_last=True)
+    stopped = trainer(tmp_path, max_epochs=4, callbacks=[half, saved, Stop(2)], limit_val_batches=0)
+    stopped.fit(small(), data(shapes))
+    resumed = trainer(tmp_path, max_epochs=4, callbacks=[rest], limit_val_batches=0)
+    resumed.fit(small(), data(shapes), ckpt_path=tmp_path / "last.ckpt")
+    np.testing.assert_allclose(half.seen + rest.seen, expected, rtol=1e-12)
+
+
+class Stop(lightning.Callback):
+    """Ends a run early without changing what it was planned as."""
+
+    def __init__(self, epochs: int) -> None:
+        self.epochs = epochs
+
+    def on_train_epoch_end(self, trainer, pl_module) -> None:
+        trainer.should_stop = trainer.current_epoch + 1 >= self.epochs
+
+
+def test_accumulated_batches_make_one_step_of_the_schedule(shapes, tmp_path):
+    rates = Rates()
+    run = trainer(
+        tmp_path, max_epochs=3, accumulate_grad_batches=2, callbacks=[rates], limit_val_batches=0
+    )
+    run.fit(small(), data(shapes))
+    expected = [[0.01 * poly(step, total=3), 0.1 * poly(step, total=3)] for step in range(3)]
+    np.testing.assert_allclose(rates.seen, expected, rtol=1e-12)
+
+
+def test_it_learns_and_a_checkpoint_rebuilds_it(shapes, tmp_path):
+    task = small(lr=0.02)
+    saved = ModelCheckpoint(tmp_path, save_last=True)
+    run = trainer(tmp_path, max_epochs=15, callbacks=[saved])
+    run.validate(task, data(shapes), verbose=False)
+    before = run.callback_metrics["val/miou"].item()
+    run.fit(task, data(shapes))
+    after = run.callback_metrics["val/miou"].item()
+    assert after > before + 0.2
+    assert task.scores()["miou"] == pytest.approx(after, abs=1e-6)
+    assert run.callback_metrics["val/iou/a"].item() == pytest.approx(task.scores()["iou"]["a"])
+    some = (task.scores()["iou"]["a"] + task.scores()["iou"]["c"]) / 2
+    assert run.callback_metrics["val/miou/some"].item() == pytest.approx(some)
+
+    again = Segmentation.load_from_checkpoint(tmp_path / "last.ckpt")
+    assert again.classes == CLASSES
+    image = torch.randn(1, 3, 41, 41)
+    with torch.no_grad():
+        assert torch.equal(again.eval().network(image), task.eval().network(image))
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 14
+
+
+def test_an_infinite_loss_stops_with_its_step(shapes, tmp_path):
+    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step \d+; lower"):
+        trainer(tmp_path, max_epochs=30).fit(small(lr=1e6), data(shapes))
+
+
+def test_a_schedule_without_an_end_is_refused(shapes, tmp_path):
+    with pytest.raises(ValueError, match="max_steps or max_epochs"):
+        trainer(tmp_path, max_epochs=-1).fit(small(), data(shapes))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lr": 0}, "model.lr=0"),
+        ({"new_layer_factor": -1}, "model.new_layer_factor=-1"),
+        ({"auxiliary_weight": -0.4}, "model.auxiliary_weight=-0.4"),
+    ],
+)
+def test_options_out_of_range_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        small(**options)
+
+
+def test_a_class_table_of_another_length_is_refused():
+    with pytest.raises(ValueError, match="3 classes for a network of 2; set num_classes=3"):
+        Segmentation(PSPNet(2, encoder="tu-regnetx_002"), CLASSES, loss=CrossEntropy())
