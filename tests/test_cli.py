@@ -154,12 +154,13 @@ def refusal(command: list[str], capsys) -> str:
         (["--model.network.encoder_weights=none.pth"], "none.pth: no such file"),
         (["--model.network.dilation.stage5=[1]"], "undoes a dilated stage 4"),
         (["--model.network.dropout=1"], "dropout=1"),
-        (["--model.loss=Focal"], "model.loss"),
+        (["--model.loss=Focal"], "model.loss: give one of CrossEntropy, OhemCrossEntropy"),
         (["--model.lr=-1"], "model.lr=-1"),
         (["--model.lr=fast"], "model.lr"),
         (["--data.crop_size=0"], "crop_size"),
         (["--data.batch_size=50"], "batch_size=50"),
-        (["--data.source=Pascal"], "data.source"),
+        (["--data.source=Pascal"], "data.source: give one of ADE20K, CamVid"),
+        (["--trainer.devices=0"], "devices"),
         (["--data.source.root=nowhere"], "nowhere"),
         (["--data.augmentation.scale=[2,0.5]"], "scale"),
         (["--trainer.max_epoch=3"], "trainer.max_epoch"),
@@ -182,11 +183,14 @@ def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
     torch.save({"state_dict": {}}, foreign)
     code = tmp_path / "code.ckpt"
     torch.save({"hyper_parameters": print}, code)
+    cut = tmp_path / "cut.ckpt"
+    cut.write_bytes(Path(best(trained)).read_bytes()[:5000])
     logs = f"--logs={tmp_path / 'logs'}"
     for file, message in (
-        (broken, "not a readable checkpoint"),
+        (broken, "no torch file"),
+        (cut, "not a readable checkpoint"),
         (foreign, "lacks 'hyper_parameters'"),
-        (code, "not a readable checkpoint"),
+        (code, "could run code"),
     ):
         assert message in refusal(["validate", f"--ckpt_path={file}", logs, *QUIET], capsys)
     assert "needs a trained network" in refusal(["test", *options(shapes, tmp_path)], capsys)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -19,8 +20,13 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         raise FileNotFoundError(f"ckpt_path={path}: no such file; give a .ckpt of a run")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
+    except UnpicklingError as error:
+        raise ValueError(
+            f"ckpt_path={path}: no torch file, or one that holds more than tensors and plain data, "
+            "which could run code; give a .ckpt of a run"
+        ) from error
+    except (RuntimeError, EOFError, OSError) as error:
+        reason = str(error).strip().partition(". ")[0]
         raise ValueError(f"ckpt_path={path}: not a readable checkpoint: {reason}") from error
     for key in ("hyper_parameters", "config", "state_dict"):
         if not isinstance(checkpoint, dict) or key not in checkpoint:

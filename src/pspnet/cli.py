@@ -18,6 +18,7 @@ from typing import Any, Literal
 # albumentations asks the network for a newer release of itself when it is imported
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -27,7 +28,9 @@ from pspnet.callbacks import PredictionWriter, Report, SaveConfig
 from pspnet.checkpoints import read_checkpoint
 from pspnet.data.classes import Classes
 from pspnet.data.module import SegmentationData
+from pspnet.data.source import Source
 from pspnet.loggers import Wandb, default_loggers
+from pspnet.losses import Loss
 from pspnet.metrics import format_table
 from pspnet.task import Segmentation
 
@@ -36,7 +39,11 @@ class Parser(LightningArgumentParser):
     """LightningCLI's parser with errors of one line, without the usage of 60 options first."""
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
-        sys.stderr.write(f"error: {' '.join(str(message).split())}\n")
+        line = " ".join(str(message).split())
+        for key, base in (("data.source", Source), ("model.loss", Loss)):
+            if f'"{key}"' in line and "import path" in line:
+                line = f"{key}: give one of {', '.join(c.__name__ for c in base.__subclasses__())}"
+        sys.stderr.write(f"error: {line}\n")
         raise SystemExit(2) from ex
 
 
@@ -209,13 +216,15 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _one_line(error: BaseException) -> str | None:
-    """What this package said when it refused something; None for an error that is not its own."""
+    """What this package or Lightning's Trainer refused; None for an error that is neither's."""
     message = str(error)
     own = traceback.extract_tb(error.__traceback__)[-1].filename
     if message.startswith("Caught ") and "in DataLoader worker" in message:
         files = [line for line in message.splitlines() if line.strip().startswith("File ")]
         own, message = files[-1].split('"')[1], message.strip().splitlines()[-1].partition(": ")[2]
-    if Path(own).is_relative_to(Path(__file__).parent):
+    if Path(own).is_relative_to(Path(__file__).parent) or isinstance(
+        error, MisconfigurationException
+    ):
         return " ".join(message.split())
     # jsonargparse puts its own error around those of the functions that link options
     return _one_line(error.__cause__) if error.__cause__ else None
