@@ -19,7 +19,7 @@ help: ## list the targets
 
 setup: $(STAMP) ## make or update the environment in .venv
 
-$(STAMP): requirements.txt pyproject.toml
+$(STAMP): requirements.txt pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh "$(VENV)" "$(PYTHON)"
 	@touch $@
 

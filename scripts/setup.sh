@@ -17,6 +17,10 @@ if command -v uv >/dev/null 2>&1; then
 else
     uv=.uv/bin/uv
     if [ ! -x "$uv" ]; then
+        if ! "$python" -m pip --version >/dev/null 2>&1; then
+            echo "error: neither uv nor pip is here; install one (Debian: apt install python3-pip)" >&2
+            exit 1
+        fi
         # --target needs no venv module, which some distributions leave out of their Python
         "$python" -m pip install --quiet --disable-pip-version-check --target .uv uv
     fi

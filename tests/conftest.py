@@ -26,8 +26,8 @@ def paint(path: Path, *, count: int, size: tuple[int, int] = (48, 64), seed: int
         image = generator.integers(60, 120, (*size, 3), dtype=np.uint8)
         label = np.zeros(size, np.uint8)
         center = [int(generator.integers(12, side - 12)) for side in size[::-1]]
-        row = int(generator.integers(size[0] - 4))
-        image[row : row + 4], label[row : row + 4] = (40, 60, 220), 2
+        row = int(generator.integers(size[0] - 10))
+        image[row : row + 10], label[row : row + 10] = (40, 60, 220), 2
         cv2.circle(label, center, 9, 255, -1)
         for picture, value in ((image, (220, 40, 40)), (label, 1)):
             cv2.circle(picture, center, 8, value, -1)

@@ -14,6 +14,10 @@ import yaml
 from PIL import Image
 
 from pspnet.cli import main
+from pspnet.inference import whole
+from pspnet.task import Segmentation
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
@@ -22,6 +26,7 @@ NETWORK = (
     "--model.network.decoder_channels=16",
     "--model.network.bins=[1,3]",
 )
+PAIR = ("--trainer.devices=2", "--trainer.strategy=ddp")
 QUIET = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--wandb=off")
 
 
@@ -30,14 +35,17 @@ def options(shapes: Path, logs: Path) -> list[str]:
         *("--data.source=Folder", f"--data.source.root={shapes}", f"--logs={logs}", "--name=run"),
         *("--data.crop_size=41", "--data.batch_size=5", "--data.workers=0", *NETWORK, *QUIET),
         *("--trainer.log_every_n_steps=1", "--model.lr=0.02"),
+        *("--data.augmentation.scale=[1,1]", "--data.augmentation.rotation=0"),
     ]
 
 
 @pytest.fixture(scope="module")
 def trained(shapes, tmp_path_factory) -> Path:
-    """The folder of a run of 3 epochs."""
+    """The folder of a run of 16 epochs, after which every class is found."""
     logs = tmp_path_factory.mktemp("logs")
-    main(["fit", *options(shapes, logs), "--trainer.max_epochs=3"])
+    main(["fit", *options(shapes, logs), "--trainer.max_epochs=16", "--seed_everything=5"])
+    results = json.loads((logs / "run" / "version_0" / "results.json").read_text())
+    assert min(results["iou"].values()) > 0.1
     return logs / "run" / "version_0"
 
 
@@ -85,6 +93,15 @@ def test_the_network_is_the_checkpoints_whatever_the_options_say(trained, tmp_pa
     assert config["model"]["network"]["encoder"] == "tu-regnetx_002"
 
 
+def own_prediction(checkpoint: str, picture: Path) -> np.ndarray:
+    """What the checkpoint's network says of a picture, by torch alone."""
+    task = Segmentation.load_from_checkpoint(checkpoint, map_location="cpu").eval()
+    pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None] / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    with torch.no_grad():
+        return whole(task.network, (pixels - mean) / std).argmax(1)[0].numpy()
+
+
 def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys):
     pictures = tmp_path / "pictures"
     generator = np.random.default_rng(0)
@@ -102,6 +119,8 @@ def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys)
     expected = {"a": (40, 57), "b/a_jpg": (20, 90), "b/a_png": (64, 33), "c": (80, 80)}
     for name, size in expected.items():
         index = np.array(Image.open(tmp_path / "out" / "index" / f"{name}.png"))
+        if name == "a":
+            assert np.array_equal(index, own_prediction(best(trained), pictures / "a.png"))
         color = np.array(Image.open(tmp_path / "out" / "color" / f"{name}.png"))
         assert index.shape == size
         assert index.max() < 3
@@ -114,12 +133,27 @@ def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys)
     main([*command, "--output.overwrite=true"])
 
 
-def test_a_resumed_run_goes_on_at_its_step(shapes, trained, tmp_path):
+def test_a_run_resumes_alone_and_its_configuration_can_be_run_again(trained, tmp_path, capsys):
     last = trained / "checkpoints" / "last.ckpt"
-    main(["fit", f"--ckpt_path={last}", f"--logs={tmp_path}", "--trainer.max_epochs=4", *QUIET])
-    checkpoint = torch.load(tmp_path / "run" / "version_0" / "checkpoints" / "last.ckpt")
-    assert checkpoint["epoch"] == 3
-    assert checkpoint["global_step"] == 8
+    command = ["fit", f"--ckpt_path={last}", f"--logs={tmp_path}", *QUIET]
+    assert "goes on with its optimiser" in refusal([*command, "--model.lr=0.5"], capsys)
+    main([*command, "--trainer.max_epochs=17"])
+    resumed = tmp_path / "run" / "version_0"
+    checkpoint = torch.load(resumed / "checkpoints" / "last.ckpt")
+    assert (checkpoint["epoch"], checkpoint["global_step"]) == (16, 34)
+    config = yaml.safe_load((resumed / "config.yaml").read_text())
+    assert config["seed_everything"] == 5
+    assert config["trainer"]["log_every_n_steps"] == 1
+    main(["fit", "-c", str(resumed / "config.yaml"), "--trainer.max_epochs=18"])
+    again = torch.load(tmp_path / "run" / "version_1" / "checkpoints" / "last.ckpt")
+    assert (again["epoch"], again["global_step"]) == (17, 36)
+
+
+def test_the_validation_of_the_best_is_no_point_of_the_curve(trained):
+    lines = (trained / "metrics.csv").read_text().splitlines()
+    header = lines[0].split(",")
+    place = header.index("val/miou")
+    assert sum(bool(line.split(",")[place]) for line in lines[1:]) == 16
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS, ids=lambda path: path.stem)
@@ -129,6 +163,8 @@ def test_every_experiment_file_is_valid_and_names_its_run(experiment, capsys):
     assert stopped.value.code == 0
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["name"] == experiment.stem
+    steps, interval = config["trainer"]["max_steps"], config["trainer"]["val_check_interval"]
+    assert steps == -1 or steps % interval == 0  # else the end of the schedule is never scored
     assert config["data"]["source"]["class_path"].startswith("pspnet.data.")
 
 
@@ -202,6 +238,8 @@ def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
     line = refusal([*validate, f"--data.source.root={fewer}"], capsys)
     assert "trained on 3 classes" in line
     assert "2 classes" in line
+    (fewer / "classes.yaml").write_text("names: [ground, disc, pole]\n")
+    assert "was trained on" in refusal([*validate, f"--data.source.root={fewer}"], capsys)
     (fewer / "classes.yaml").write_text("names: [ground, disc, bar]\n")
     label = fewer / "masks" / "14.png"
     Image.fromarray(np.full((48, 64), 7, np.uint8)).save(label)
@@ -221,7 +259,7 @@ def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
 def test_two_processes_score_as_one_to_the_last_digit(trained, tmp_path):
     """Five images over two processes: none is counted twice."""
     command = [sys.executable, "-m", "pspnet", "validate", f"--ckpt_path={best(trained)}", *QUIET]
-    command += [f"--logs={tmp_path}", "--trainer.devices=2", "--trainer.strategy=ddp"]
+    command += [f"--logs={tmp_path}", *PAIR]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, capture_output=True, timeout=240, env=environment)
     two = json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())
@@ -236,3 +274,14 @@ def test_help_names_every_part(capsys):
     text = capsys.readouterr().out
     for option in ("--model.network.bins", "--model.network.dilation.stage5", "--data.crop_size"):
         assert option in text
+
+
+def test_two_processes_train_with_the_base_configuration(shapes, tmp_path):
+    """Synchronised batch normalisation is asked for there, which only GPUs have."""
+    command = [sys.executable, "-m", "pspnet", "fit", f"-c={ROOT / 'configs' / 'base.yaml'}"]
+    command += [*options(shapes, tmp_path), "--trainer.max_epochs=1", *PAIR]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command, check=True, capture_output=True, timeout=240, env=environment)
+    checkpoint = torch.load(tmp_path / "run" / "version_0" / "checkpoints" / "last.ckpt")
+    assert checkpoint["global_step"] == 1  # ten images, five a process
+    assert json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())["miou"] > 0

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pspnet import PSPNet
+from pspnet import Dilation, PSPNet
 from pspnet.inference import pad_centrally, whole
 
 
@@ -24,6 +24,16 @@ def test_padding_is_central(size, multiple, smallest, expected, corner):
     assert (top, left) == corner
     assert torch.equal(padded[:, :, top : top + size[0], left : left + size[1]], image)
     assert padded.sum() == pytest.approx(image.sum().item(), rel=1e-5)  # the border is 0: the mean
+
+
+def test_padding_fits_the_output_stride():
+    """At stride 32 the corners of the features lie on pixels at 32n + 1 pixels a side only."""
+    plain = Dilation(stage4=(1,), stage5=(1,))
+    network = PSPNet(2, encoder="tu-regnetx_002", decoder_channels=8, dilation=plain).eval()
+    image = torch.randn(1, 3, 41, 65)
+    with torch.no_grad():
+        padded = network(torch.nn.functional.pad(image, (0, 0, 12, 12)))
+        assert torch.equal(whole(network, image), padded[:, :, 12:53])
 
 
 @pytest.mark.parametrize("align_corners", [True, False])

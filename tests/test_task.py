@@ -59,6 +59,7 @@ def test_the_loss_is_main_plus_weighted_auxiliary(shapes):
     task.log = lambda name, value, **_: logged.update({name: value})
     task.log_dict = lambda values, **_: logged.update(values)
     task._current_lr = lambda: 0.0
+    task.trainer = trainer(None)
     batch = {"image": torch.randn(2, 3, 41, 41), "label": torch.randint(0, 3, (2, 41, 41))}
     task.train()
     loss = task.training_step(batch, 0)
@@ -83,6 +84,18 @@ def test_rates_follow_poly_every_step_and_go_on_after_a_resume(shapes, tmp_path)
     resumed = trainer(tmp_path, max_epochs=4, callbacks=[rest], limit_val_batches=0)
     resumed.fit(small(), data(shapes), ckpt_path=tmp_path / "last.ckpt")
     np.testing.assert_allclose(half.seen + rest.seen, expected, rtol=1e-12)
+
+
+def test_a_run_resumed_with_another_end_is_on_its_curve_from_the_first_step(shapes, tmp_path):
+    saved = ModelCheckpoint(tmp_path / "saved", save_last=True)
+    trainer(tmp_path, max_epochs=2, callbacks=[saved], limit_val_batches=0).fit(
+        small(), data(shapes)
+    )
+    rest = Rates()
+    longer = trainer(tmp_path, max_epochs=5, callbacks=[rest], limit_val_batches=0)
+    longer.fit(small(), data(shapes), ckpt_path=tmp_path / "saved" / "last.ckpt")
+    expected = [[0.01 * poly(step, total=10), 0.1 * poly(step, total=10)] for step in range(4, 10)]
+    np.testing.assert_allclose(rest.seen, expected, rtol=1e-12)
 
 
 class Stop(lightning.Callback):
@@ -143,6 +156,9 @@ def test_a_schedule_without_an_end_is_refused(shapes, tmp_path):
         ({"lr": 0}, "model.lr=0"),
         ({"new_layer_factor": -1}, "model.new_layer_factor=-1"),
         ({"auxiliary_weight": -0.4}, "model.auxiliary_weight=-0.4"),
+        ({"momentum": -1}, "model.momentum=-1"),
+        ({"weight_decay": float("inf")}, "model.weight_decay=inf"),
+        ({"loss": CrossEntropy([1.0, 2.0])}, "2 weights, but the logits have 3 classes"),
     ],
 )
 def test_options_out_of_range_are_refused(options, message):

@@ -12,6 +12,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from pspnet.data.module import SegmentationData
@@ -66,7 +67,7 @@ class Report(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if trainer.validating:
+        if trainer.state.fn == TrainerFn.VALIDATING:  # not within a training
             self._keep(trainer, outputs, batch, batch_idx, batches=trainer.num_val_batches[0])
 
     def on_test_batch_end(
@@ -81,7 +82,7 @@ class Report(Callback):
         self._keep(trainer, outputs, batch, batch_idx, batches=trainer.num_test_batches[0])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.validating:
+        if trainer.state.fn == TrainerFn.VALIDATING:
             self._write(trainer, pl_module, split="val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -119,10 +120,10 @@ class Report(Callback):
         pictures = [
             folder / f"{name}.png" for name in ("iou_per_class", "confusion", "predictions")
         ]
-        title = f"IoU on {split}"
-        iou_bars(
-            scores["iou"], pictures[0], colors=classes.colors, title=title, groups=classes.groups
-        )
+        rule = scores["absent"]
+        iou = {k: 0.0 if v is None and rule == "zero" else v for k, v in scores["iou"].items()}
+        title = f"IoU on {split} (absent classes: {rule})"
+        iou_bars(iou, pictures[0], colors=classes.colors, title=title, groups=classes.groups)
         confusion(module.matrix.numpy(), classes.names, pictures[1])
         if self._rows:
             prediction_grid(self._rows, pictures[2], palette=classes.palette(), names=classes.names)
@@ -149,6 +150,12 @@ class PredictionWriter(BasePredictionWriter):
         assert isinstance(pl_module, Segmentation)
         folder = self.folder or Path(trainer.log_dir or ".") / "predictions"
         palette = pl_module.classes.palette()
+        pictures = _data(trainer).pictures
+        if pictures is not None and folder.resolve().is_relative_to(pictures.resolve()):
+            raise ValueError(
+                f"output.folder={folder} lies in data.pictures={pictures}, and would be predicted "
+                "on next time; name another folder"
+            )
         self.writer = Writer(folder, palette=palette, overwrite=self.overwrite, alpha=self.alpha)
         self.names = [sample.name for sample in _data(trainer).predict_set.samples]
         self.writer.check(self.names)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import traceback
 import warnings
 from pathlib import Path
 from typing import Any, Literal
 
-# albumentations asks the network for a newer release of itself when it is imported
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
-
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
@@ -73,19 +70,33 @@ class PSPNetCLI(LightningCLI):
         words = sys.argv[1:] if args is None else args
         assert isinstance(words, list)
         self.ckpt_path = _checkpoint_argument(words)
-        if self.ckpt_path is not None:
-            self.checkpoint = read_checkpoint(self.ckpt_path)
-            saved = {key: self.checkpoint["config"][key] for key in ("name", "data", "model")}
-            words = [words[0], f"--config={json.dumps(saved)}", *words[1:]]
-        self.config = parser.parse_args(words)
-        config = self.config[self.config.subcommand]
-        if self.checkpoint is not None:
-            network = dict(self.checkpoint["hyper_parameters"]["network"])
-            del network["num_classes"]  # linked
-            layered = {self.config.subcommand: {"model": {"network": network}}}
-            self.config = parser.parse_object(layered, self.config)
-            config = self.config[self.config.subcommand]
-            config.ckpt_path = None  # else LightningCLI, too, would read it, and refuse the links
+        if self.ckpt_path is None:
+            self.config = parser.parse_args(words)
+            self.ckpt_path = self.config[self.config.subcommand].ckpt_path  # of a file's
+        if self.ckpt_path is None:
+            return
+        self.checkpoint = read_checkpoint(self.ckpt_path)
+        fit = words[0] == "fit"
+        kept = ("name", "data", "model", *(("seed_everything", "trainer") if fit else ()))
+        saved = {key: self.checkpoint["config"][key] for key in kept}
+        self.config = parser.parse_args([words[0], f"--config={json.dumps(saved)}", *words[1:]])
+        if fit:
+            self._check_resume(saved["model"])
+        network = dict(self.checkpoint["hyper_parameters"]["network"])
+        del network["num_classes"]  # linked
+        layered = {self.config.subcommand: {"model": {"network": network}}}
+        self.config = parser.parse_object(layered, self.config)
+        # else LightningCLI, too, would read it, and refuse the links
+        self.config[self.config.subcommand].ckpt_path = None
+
+    def _check_resume(self, saved: dict[str, Any]) -> None:
+        for key in ("lr", "new_layer_factor", "momentum", "weight_decay"):
+            now = self.config.fit.model[key]
+            if now != saved[key]:
+                raise ValueError(
+                    f"model.{key}={now}: a resumed run goes on with its optimiser, {saved[key]}; "
+                    "leave the option out, or start a new run without ckpt_path"
+                )
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
@@ -102,17 +113,27 @@ class PSPNetCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init[self.config.subcommand]
-        loggers = config.trainer.logger
-        if loggers in (None, True):
-            loggers = []
-        if loggers is not False:
-            own = loggers if isinstance(loggers, list) else [loggers]
-            kwargs["logger"] = default_loggers(config.logs, name=config.name, wandb=config.wandb)
-            kwargs["logger"] += own
-        self.trainer_defaults["callbacks"] = _callbacks(
-            training=self.config.subcommand == "fit", logged=loggers is not False
+        more = config.trainer.logger
+        if more is False:
+            raise ValueError(
+                "trainer.logger=false: a run's folder is its logger's; to log less use --wandb=off"
+            )
+        own = more if isinstance(more, list) else [] if more in (None, True) else [more]
+        loggers = default_loggers(config.logs, name=config.name, wandb=config.wandb)
+        # batch statistics can only be shared between GPUs
+        shared = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
+        fit = self.config.subcommand == "fit"
+        saving = fit and config.trainer.enable_checkpointing is not False
+        self.trainer_defaults["callbacks"] = [
+            *(_checkpoints() if saving else []),
+            Report(),
+            *([LearningRateMonitor("step")] if fit else []),
+        ]
+        return super().instantiate_trainer(
+            **kwargs,
+            logger=[*loggers, *own],
+            sync_batchnorm=config.trainer.sync_batchnorm and shared,
         )
-        return super().instantiate_trainer(**kwargs)
 
     def after_fit(self) -> None:
         """Evaluates the best checkpoint on the validation split; the last if none was scored."""
@@ -145,7 +166,7 @@ class PSPNetCLI(LightningCLI):
         table = Classes(**{**saved, "names": tuple(saved["names"])})
         if data.pictures is not None and self.config.subcommand == "predict":
             return table
-        if len(data.classes) != len(table):
+        if data.classes.names != table.names:
             raise ValueError(
                 f"{self.ckpt_path} was trained on {_count(table)}, and the data has "
                 f"{_count(data.classes)}; give the data it was trained on, or another checkpoint"
@@ -162,9 +183,7 @@ class PSPNetCLI(LightningCLI):
         print(f"pictures, results.json and config.yaml: {log_dir}")
 
 
-def _callbacks(*, training: bool, logged: bool) -> list[Callback]:
-    if not training:
-        return [Report()]
+def _checkpoints() -> list[Callback]:
     best = ModelCheckpoint(
         filename="best", monitor="val/miou", mode="max", enable_version_counter=False
     )
@@ -172,7 +191,7 @@ def _callbacks(*, training: bool, logged: bool) -> list[Callback]:
     last = ModelCheckpoint(
         filename="last", save_on_train_epoch_end=True, enable_version_counter=False
     )
-    return [best, last, Report(), *([LearningRateMonitor("step")] if logged else [])]
+    return [best, last]
 
 
 def _count(classes: Classes) -> str:
@@ -222,9 +241,9 @@ def _one_line(error: BaseException) -> str | None:
     if message.startswith("Caught ") and "in DataLoader worker" in message:
         files = [line for line in message.splitlines() if line.strip().startswith("File ")]
         own, message = files[-1].split('"')[1], message.strip().splitlines()[-1].partition(": ")[2]
-    if Path(own).is_relative_to(Path(__file__).parent) or isinstance(
-        error, MisconfigurationException
-    ):
+    here = Path(own).is_relative_to(Path(__file__).parent)
+    refusal = isinstance(error, ValueError | OSError | FloatingPointError) and here
+    if refusal or isinstance(error, MisconfigurationException | ModuleNotFoundError):
         return " ".join(message.split())
     # jsonargparse puts its own error around those of the functions that link options
     return _one_line(error.__cause__) if error.__cause__ else None

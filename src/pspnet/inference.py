@@ -13,8 +13,8 @@ def whole(network: PSPNet, image: Tensor) -> Tensor:
     """Logits of whole images in one pass, in evaluation mode.
 
     Images are padded centrally with the mean colour (0 once normalised) to the smallest size that
-    the network takes, and with `align_corners` to 8n + 1 pixels a side, the sizes at which the
-    features' corners lie on pixels (semseg trains and tests at no others).
+    the network takes, and with `align_corners` to 8n + 1 pixels a side (16n + 1, 32n + 1 at those
+    output strides), at which the features' corners lie on pixels; semseg takes no other sizes.
 
     Args:
         network: in evaluation mode.
@@ -25,7 +25,7 @@ def whole(network: PSPNet, image: Tensor) -> Tensor:
     """
     assert not network.training
     height, width = image.shape[2:]
-    multiple = 8 if network.align_corners else 1
+    multiple = network.output_stride if network.align_corners else 1
     padded, (top, left) = pad_centrally(image, multiple=multiple, smallest=SMALLEST_SIDE)
     logits = network(padded)
     assert isinstance(logits, torch.Tensor)

@@ -1,4 +1,4 @@
-"""Where a run logs to: always a CSV file, and Weights & Biases without ever asking for a key."""
+"""Where a run logs to: always a CSV file, and Weights & Biases without ever asking or waiting."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.utilities import rank_zero_warn
 
 Wandb = Literal["auto", "online", "offline", "off"]
+PATIENCE = 30  # seconds to wait for W&B's server
 
 
 def default_loggers(folder: str, *, name: str, wandb: Wandb) -> list[Logger]:
@@ -19,32 +21,61 @@ def default_loggers(folder: str, *, name: str, wandb: Wandb) -> list[Logger]:
         name: of the run; its versions are counted.
         wandb: "auto" is W&B's own setting (WANDB_MODE) if there is one, else online if a key is
             configured and offline if not.
+
+    Raises:
+        NotADirectoryError: if `folder` is a file.
+        ValueError: if W&B is to be online and no key is configured.
     """
+    if Path(folder).exists() and not Path(folder).is_dir():
+        raise NotADirectoryError(f"logs={folder} is a file; name a folder for the runs")
     csv = CSVLogger(folder, name=name)
     if wandb == "off":
         return [csv]
-    mode = wandb_mode(wandb)
-    from wandb import Settings
-
     _ = csv.experiment  # makes the folder while it is empty, else the logger warns of the other
-    return [
-        csv,
-        WandbLogger(
-            project="pspnet",
-            name=f"{name}/{Path(csv.log_dir).name}",
-            save_dir=csv.log_dir,
-            mode=mode,
-            settings=Settings(console="off", silent=mode != "online"),
-        ),
-    ]
+    mode = wandb_mode(wandb)
+    if mode == "online":
+        from wandb.errors import Error
+
+        logger = _wandb(csv, mode=mode)
+        try:
+            _ = logger.experiment  # starts the run
+        except Error as error:
+            reason = str(error).partition("\n")[0]
+            rank_zero_warn(f"W&B is out of reach, this run is logged offline: {reason}")
+            mode = "offline"
+        else:
+            return [csv, logger]
+    return [csv, _wandb(csv, mode=mode)]
 
 
 def wandb_mode(choice: Wandb) -> str:
-    """The mode to start W&B in, one that asks nothing at a prompt."""
-    if choice != "auto":
-        return choice
-    if os.environ.get("WANDB_MODE"):
-        return os.environ["WANDB_MODE"]
+    """The mode to start W&B in, one that asks nothing at a prompt.
+
+    Raises:
+        ValueError: for "online" without a key.
+    """
     import wandb
 
-    return "online" if wandb.login(prompt=False, verify=False) else "offline"
+    wanted = os.environ.get("WANDB_MODE", "auto") if choice == "auto" else choice
+    if wanted not in ("auto", "online"):
+        return wanted
+    if wandb.login(prompt=False, verify=False):
+        return "online"
+    if wanted == "online":
+        raise ValueError(
+            "wandb=online: no key is configured; run `wandb login`, set WANDB_API_KEY, or use "
+            "--wandb=offline"
+        )
+    return "offline"
+
+
+def _wandb(csv: CSVLogger, *, mode: str) -> WandbLogger:
+    from wandb import Settings
+
+    return WandbLogger(
+        project="pspnet",
+        name=f"{csv.name}/{Path(csv.log_dir).name}",
+        save_dir=csv.log_dir,
+        mode=mode,
+        settings=Settings(console="off", silent=mode != "online", init_timeout=PATIENCE),
+    )

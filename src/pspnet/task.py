@@ -8,8 +8,10 @@ from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric
 
 from pspnet.data.classes import IGNORE, Classes
@@ -70,8 +72,15 @@ class Segmentation(lightning.LightningModule):
         for name, value in (("lr", lr), ("new_layer_factor", new_layer_factor)):
             if not 0 < value < math.inf:
                 raise ValueError(f"model.{name}={value}: give a number above 0")
-        if auxiliary_weight < 0:
-            raise ValueError(f"model.auxiliary_weight={auxiliary_weight}: give 0 or more")
+        for name, value in (
+            ("auxiliary_weight", auxiliary_weight),
+            ("momentum", momentum),
+            ("weight_decay", weight_decay),
+        ):
+            if not 0 <= value < math.inf:
+                raise ValueError(f"model.{name}={value}: give 0 or more")
+        if loss is not None and loss.class_weights is not None:
+            loss.pixel_weights(torch.zeros(1, 1, 1, dtype=torch.long), len(classes))
         self.network = network.to(memory_format=torch.channels_last)
         self.classes = classes
         self.loss = loss or CrossEntropy()
@@ -92,7 +101,8 @@ class Segmentation(lightning.LightningModule):
             extra: Tensor = self.loss(auxiliary, batch["label"])
             loss = main + self.auxiliary_weight * extra
             self.log_dict({"train/loss_main": main, "train/loss_auxiliary": extra})
-        if not torch.isfinite(loss):
+        finite = bool(torch.isfinite(loss))
+        if not self.trainer.strategy.reduce_boolean_decision(finite):  # all stop, or none
             raise FloatingPointError(
                 f"the loss is {loss.item()} at step {self.global_step}; lower model.lr="
                 f"{self.lr:g}, warm up with model.warmup_steps, or clip the gradients"
@@ -100,6 +110,16 @@ class Segmentation(lightning.LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         self.log("lr", self._current_lr(), prog_bar=True, logger=False)
         return loss
+
+    def on_train_start(self) -> None:
+        """Puts the first step of a resumed run on the curve, whose end may have been moved."""
+        schedule = self.lr_schedulers()
+        assert isinstance(schedule, LambdaLR)
+        rates = zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        for group, (base, factor) in zip(
+            self.trainer.optimizers[0].param_groups, rates, strict=True
+        ):
+            group["lr"] = base * factor(schedule.last_epoch)
 
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
@@ -162,9 +182,16 @@ class Segmentation(lightning.LightningModule):
         self.evaluation_loss.update(self.loss(logits, label), weight=(label != IGNORE).sum())
         self.evaluation.update(prediction, label)
         size = len(label)
-        self.log(f"{split}/loss", self.evaluation_loss, on_epoch=True, batch_size=size)
-        self.log(f"{split}/miou", self.evaluation, on_epoch=True, prog_bar=True, batch_size=size)
+        for name, metric in (("loss", self.evaluation_loss), ("miou", self.evaluation)):
+            bar, log = name == "miou", self._logged
+            self.log(f"{split}/{name}", metric, prog_bar=bar, logger=log, batch_size=size)
         return prediction
+
+    @property
+    def _logged(self) -> bool:
+        # the best checkpoint, evaluated after a training, is not a point of the training's curve
+        alone = self.trainer.state.fn == TrainerFn.VALIDATING
+        return not (alone and self.trainer.global_step > 0)
 
     def _predict(self, image: Tensor) -> tuple[Tensor, Tensor]:
         logits = whole(self.network, _channels_last(image))
@@ -180,7 +207,8 @@ class Segmentation(lightning.LightningModule):
             **{f"{split}/miou/{group}": iou for group, iou in scores["groups"].items()},
         }
         # the scores are the same on every process: there is nothing to synchronise
-        self.log_dict({k: v for k, v in named.items() if v is not None}, sync_dist=False)
+        present = {name: value for name, value in named.items() if value is not None}
+        self.log_dict(present, sync_dist=False, logger=self._logged)
 
     def _current_lr(self) -> float:
         optimizer = self.trainer.optimizers[0]

@@ -93,6 +93,7 @@ def find_pictures(path: Path) -> list[Sample]:
     folder = path if path.is_dir() else path.parent
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    files = [file for file in files if not file.name.startswith(".")]  # "._a.jpg" of a Mac
     if not files and path.is_dir():
         raise FileNotFoundError(
             f"{path}: no picture in this folder; read are {', '.join(IMAGE_SUFFIXES)}"
