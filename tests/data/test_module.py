@@ -287,7 +287,7 @@ def test_checkpoints_load_as_plain_weights(tmp_path: Path) -> None:
     run = trainer(tmp_path, max_epochs=1, limit_val_batches=0)
     run.fit(Recorder(), data)
     run.save_checkpoint(tmp_path / "last.ckpt")
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 0
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1
 
 
 def test_the_constructor_is_the_configuration(tmp_path: Path) -> None:

@@ -88,13 +88,13 @@ def test_reduction_shares_the_channels_as_published():
 def test_a_batch_of_one_trains_and_uses_the_running_statistics_at_1x1():
     module = PyramidPooling(8, bins=(1, 2)).train()
     norm = module.levels[0][1]
-    norm.running_mean.fill_(0.3)
-    x = torch.randn(1, 8, 5, 5, requires_grad=True)
+    norm.running_mean.fill_(-1.0)  # keeps the ReLU behind it open
+    x = torch.rand(1, 8, 5, 5, requires_grad=True)
     out = module(x)
     out.sum().backward()
     assert torch.isfinite(x.grad).all()
     assert module.levels[0][0].weight.grad.abs().sum() > 0
-    value = module.levels[0][0](x.mean((2, 3), keepdim=True)) - 0.3
+    value = module.levels[0][0](x.mean((2, 3), keepdim=True)) + 1
     expected = torch.relu(value / (1 + norm.eps) ** 0.5)[0, :, 0, 0]
     torch.testing.assert_close(out[0, 8:12, 2, 2], expected)
     pair = torch.cat([x, x + 1]).detach()
