@@ -61,6 +61,13 @@ def test_both_convolutions_of_a_basic_block_are_dilated():
     assert dilations(encoder.layer4) == [2, 4, 4, 4]
 
 
+def test_a_cycle_goes_by_blocks_not_by_convolutions():
+    """Both convolutions of a basic block share a value; in VGG each convolution is a block."""
+    encoder = shapes_only("resnet18", Dilation(stage5=(4, 8)))
+    assert dilations(encoder.layer4) == [4, 4, 8, 8]
+    assert dilations(shapes_only("vgg16", Dilation(stage4=(2, 4))).features)[-3:] == [2, 4, 2]
+
+
 def test_vgg_loses_the_strides_of_pool4_and_pool5():
     """The paper's other encoder, which smp refuses to dilate: conv5 by 2, pool5 without stride."""
     encoder = shapes_only("vgg16", Dilation())

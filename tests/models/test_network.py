@@ -35,6 +35,15 @@ def test_resnet50_has_the_published_channels():
     assert new == by_hand
 
 
+def test_the_auxiliary_head_reads_stage_4():
+    network = PSPNet(4, dropout=0.0, **SMALL).train()
+    image = torch.randn(2, 3, 65, 65)
+    with torch.no_grad():
+        auxiliary = network(image)[1]
+        *_, stage4, _ = network.encoder(image)
+        torch.testing.assert_close(auxiliary[..., ::8, ::8], network.auxiliary(stage4))
+
+
 def test_without_bins_it_is_the_dilated_fcn():
     network = PSPNet(4, bins=(), auxiliary=False, **SMALL).train()
     assert network.pyramid.out_channels == network.encoder.out_channels[-1]
