@@ -61,6 +61,50 @@ def test_both_convolutions_of_a_basic_block_are_dilated():
     assert dilations(encoder.layer4) == [2, 4, 4, 4]
 
 
+def test_only_the_first_convolution_of_a_basic_block_in_mmsegmentations_layout():
+    layout = Dilation(first_block="half", convolutions="first")
+    encoder = shapes_only("tu-resnet18c", layout).model
+    assert dilations(encoder.layer3) == [1, 1, 2, 1]
+    assert dilations(encoder.layer4) == [2, 1, 4, 1]
+
+
+@pytest.mark.parametrize("layout", [Dilation(), PLAIN])
+def test_the_stride_can_sit_on_the_1x1_convolution(layout):
+    """As in the Caffe release's PSPNet50: `conv3_1_1x1_reduce` has it, `conv3_1_3x3` has not."""
+    moved = Dilation(layout.stage4, layout.stage5, stride_in_1x1=True)
+    body = shapes_only("tu-resnet50s", moved).model
+    usual = shapes_only("tu-resnet50s", layout).model
+    for stage in ("layer2", "layer3", "layer4"):
+        first, other = getattr(body, stage)[0], getattr(usual, stage)[0]
+        assert (first.conv1.stride, first.conv2.stride) == (other.conv2.stride, (1, 1))
+        assert other.conv1.stride == (1, 1)
+        assert first.downsample[0].stride == other.downsample[0].stride
+    assert body.layer2[0].conv1.stride == (2, 2)
+    assert dilations(body.layer4) == dilations(usual.layer4)
+
+
+def test_a_block_without_a_1x1_convolution_cannot_have_its_stride_there():
+    with pytest.raises(ValueError, match="set stride_in_1x1=false"):
+        shapes_only("resnet18", Dilation(stride_in_1x1=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "stem", "blocks"),
+    [
+        ("tu-resnet18c", [32, 32, 64], [2, 2, 2, 2]),
+        ("tu-resnet269s", [64, 64, 128], [3, 30, 48, 8]),
+    ],
+)
+def test_the_resnets_that_timm_lacks(name, stem, blocks):
+    body = shapes_only(name, Dilation()).model
+    convolutions = [layer for layer in body.conv1 if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in convolutions] == stem
+    assert [layer.kernel_size for layer in convolutions] == [(3, 3)] * 3
+    assert [len(getattr(body, f"layer{i}")) for i in range(1, 5)] == blocks
+    with pytest.raises(ValueError, match="No pretrained weights exist"):
+        build_encoder(name, weights="imagenet", dilation=Dilation())
+
+
 def test_a_cycle_goes_by_blocks_not_by_convolutions():
     """Both convolutions of a basic block share a value; in VGG each convolution is a block."""
     encoder = shapes_only("resnet18", Dilation(stage5=(4, 8)))

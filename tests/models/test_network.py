@@ -60,6 +60,30 @@ def test_the_two_parameter_groups_hold_every_parameter_once():
     assert {id(p) for p in network.encoder.parameters()} == {id(p) for p in encoder["params"]}
 
 
+def test_normalisations_can_be_spared_the_decay():
+    """Exactly scale and shift of each BN, as by `decay_mult: 0` in the authors' prototxts."""
+    network = PSPNet(4, **SMALL)
+    groups = network.parameter_groups(lr=0.01, norm_decay=False)
+    assert [group["name"] for group in groups] == ["encoder", "encoder_norm", "new", "new_norm"]
+    assert [group.get("weight_decay") for group in groups] == [None, 0.0, None, 0.0]
+    assert [group["lr"] for group in groups] == [0.01, 0.01, pytest.approx(0.1), pytest.approx(0.1)]
+    spared = {id(p) for group in (groups[1], groups[3]) for p in group["params"]}
+    names = [name for name, p in network.named_parameters() if id(p) in spared]
+    vectors = [name for name, p in network.named_parameters() if p.ndim == 1]
+    assert set(vectors) - set(names) == {"decoder.4.bias", "auxiliary.4.bias"}
+    assert set(names) < set(vectors)
+    ids = [id(p) for group in groups for p in group["params"]]
+    assert len(ids) == len(set(ids)) == len(list(network.parameters()))
+
+
+def test_the_auxiliary_heads_width_is_an_option():
+    network = PSPNet(4, auxiliary_channels=24, **SMALL)
+    assert network.auxiliary[0].out_channels == network.auxiliary[4].in_channels == 24
+    assert network.options["auxiliary_channels"] == 24
+    with pytest.raises(ValueError, match="auxiliary_channels=0: give at least 1"):
+        PSPNet(4, auxiliary_channels=0, **SMALL)
+
+
 def test_new_layers_start_as_published():
     network = PSPNet(4, encoder="resnet18", decoder_channels=256)
     weight = network.decoder[0].weight

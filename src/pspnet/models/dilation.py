@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -32,6 +33,10 @@ class Dilation:
         first_block: whether the convolution that had the stride takes its block's dilation
             ("full": semseg, the Caffe release) or half of it ("half": timm, mmsegmentation's
             `contract_dilation`), with which every output that the plain network has too is equal.
+        convolutions: whether all wide convolutions of a block are dilated, or the first alone, as
+            in mmsegmentation's ResNet-18.
+        stride_in_1x1: whether blocks that keep their stride have it on the 1×1 convolution before
+            the 3×3, as in the Caffe release's PSPNet50, in place of the 3×3 itself.
 
     Raises:
         ValueError: for an empty stage, a dilation below 1, or a strided stage 5 after a dilated 4.
@@ -40,6 +45,8 @@ class Dilation:
     stage4: tuple[int, ...] = (2,)
     stage5: tuple[int, ...] = (4,)
     first_block: Literal["full", "half"] = "full"
+    convolutions: Literal["all", "first"] = "all"
+    stride_in_1x1: bool = False
 
     def __post_init__(self) -> None:
         for stage, values in (("stage4", self.stage4), ("stage5", self.stage5)):
@@ -88,6 +95,8 @@ def dilate(encoder: nn.Module, dilation: Dilation) -> None:
         if dilation.values(level) != (1,):
             stage = [step for step in steps if step.after == level]
             _dilate_stage(encoder, stage, dilation=dilation, level=level)
+    if dilation.stride_in_1x1:
+        _move_strides(encoder)
     late = [s for s in trace(encoder) if s.before < s.after and s.after > dilation.output_stride]
     late = [s for s in late if s.after <= 32]
     if late:
@@ -133,9 +142,14 @@ def _dilate_stage(
     encoder: nn.Module, stage: list[_Step], *, dilation: Dilation, level: int
 ) -> None:
     values = dilation.values(level)
+    seen: set[int] = set()  # blocks of which a wide convolution has come
     for step, block in zip(stage, _blocks(encoder, stage), strict=True):
         had_stride = step.before < step.after
         value = values[block % len(values)]
+        if _is_wide(step.layer):
+            if block in seen and dilation.convolutions == "first":
+                value = 1
+            seen.add(block)
         if had_stride and dilation.first_block == "half":
             value = max(1, value // 2)
         if isinstance(step.layer, nn.Conv2d):
@@ -154,13 +168,32 @@ def _blocks(encoder: nn.Module, stage: list[_Step]) -> Iterator[int]:
     """
     seen: list[str] = []
     for step in stage:
-        if isinstance(step.layer, nn.Conv2d) and max(step.layer.kernel_size) > 1:
+        if _is_wide(step.layer):
             parent = step.name.rpartition(".")[0]
             alone = type(encoder.get_submodule(parent)) is nn.Sequential
             block = step.name if alone else parent
             if block not in seen:
                 seen.append(block)
         yield max(len(seen) - 1, 0)
+
+
+def _is_wide(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1
+
+
+def _move_strides(encoder: nn.Module) -> None:
+    """Moves the stride of each 3×3 convolution that follows a 1×1 in its block onto that one."""
+    steps = [step for step in trace(encoder) if isinstance(step.layer, nn.Conv2d)]
+    moved = False
+    for first, second in pairwise(steps):
+        narrow, wide = first.layer, second.layer
+        assert isinstance(narrow, nn.Conv2d)
+        assert isinstance(wide, nn.Conv2d)
+        beside = first.name.rpartition(".")[0] == second.name.rpartition(".")[0]
+        if beside and not _is_wide(narrow) and _is_wide(wide) and wide.stride != (1, 1):
+            narrow.stride, wide.stride, moved = wide.stride, (1, 1), True
+    if not moved:
+        raise ValueError("it has no 1×1 convolution before a strided 3×3; set stride_in_1x1=false")
 
 
 def _dilate_convolution(layer: nn.Conv2d, value: int) -> None:

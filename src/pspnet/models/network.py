@@ -16,8 +16,8 @@ from pspnet.models.dilation import Dilation
 from pspnet.models.encoder import build_encoder
 from pspnet.models.pyramid import Pool, PyramidPooling
 
-AUXILIARY_CHANNELS = 256  # semseg, mmsegmentation
 SMALLEST_SIDE = 32
+NORMALISATIONS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 @final
@@ -29,7 +29,8 @@ class PSPNet(nn.Module):
         encoder: a convolutional network that `segmentation_models_pytorch.encoders.get_encoder`
             knows, its own ("resnet50", "vgg16_bn") or timm's ("tu-resnet50s", "tu-convnext_tiny").
         encoder_weights: None for random ones, "imagenet" for the pretrained ones of smp or timm
-            (fetched from their hub), or the path of a safetensors or torch file of the encoder.
+            (fetched from their hub), or the path of a safetensors or torch file of the encoder, or
+            of a checkpoint that `pspnet.load_published` takes, whose encoder is used.
         dilation: dilations of stages 4 and 5; the paper's 2 and 4 keep the features at 1/8.
         bins: the pyramid's grids; none is the dilated FCN that table 1 starts from.
         pool: average or max pooling.
@@ -39,6 +40,7 @@ class PSPNet(nn.Module):
         auxiliary: whether a second classifier on stage 4 is trained along (section 4, figure 4).
         align_corners: how the pyramid's levels and the logits are upsampled: True in the authors'
             releases, with images of 8n + 1 pixels a side; False in mmsegmentation.
+        auxiliary_channels: width of the auxiliary head's 3×3 convolution.
 
     Shapes:
         (N, 3, H, W) in, any H and W of at least 32; logits (N, C, H, W) out. While training with
@@ -63,12 +65,17 @@ class PSPNet(nn.Module):
         dropout: float = 0.1,
         auxiliary: bool = True,
         align_corners: bool = True,
+        auxiliary_channels: int = 256,
     ) -> None:
         super().__init__()
         if num_classes < 1:
             raise ValueError(f"num_classes={num_classes}: give at least 1")
-        if decoder_channels < 1:
-            raise ValueError(f"decoder_channels={decoder_channels}: give at least 1")
+        for name, width in (
+            ("decoder_channels", decoder_channels),
+            ("auxiliary_channels", auxiliary_channels),
+        ):
+            if width < 1:
+                raise ValueError(f"{name}={width}: give at least 1")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: give a probability in [0, 1)")
         self.num_classes, self.align_corners = num_classes, align_corners
@@ -85,6 +92,7 @@ class PSPNet(nn.Module):
             "dropout": dropout,
             "auxiliary": auxiliary,
             "align_corners": align_corners,
+            "auxiliary_channels": auxiliary_channels,
         }
         self.encoder = build_encoder(encoder, weights=encoder_weights, dilation=dilation)
         stage4, stage5 = cast(list[int], self.encoder.out_channels)[-2:]
@@ -93,7 +101,7 @@ class PSPNet(nn.Module):
         )
         self.decoder = _head(self.pyramid.out_channels, decoder_channels, num_classes, dropout)
         self.auxiliary = (
-            _head(stage4, AUXILIARY_CHANNELS, num_classes, dropout) if auxiliary else None
+            _head(stage4, auxiliary_channels, num_classes, dropout) if auxiliary else None
         )
         for module in self._new_layers():
             module.apply(_initialise)
@@ -112,17 +120,37 @@ class PSPNet(nn.Module):
         return logits
 
     def parameter_groups(
-        self, *, lr: float, new_layer_factor: float = 10.0
+        self, *, lr: float, new_layer_factor: float = 10.0, norm_decay: bool = True
     ) -> list[dict[str, Any]]:
         """Parameters by learning rate: the encoder at `lr`, new layers at a multiple of it.
 
-        Source: the authors' Caffe prototxts (`lr_mult: 10`) and semseg.
+        Without `norm_decay` scales and shifts of the normalisations are in groups of their own,
+        which say `weight_decay` 0.
+
+        Source: the authors' Caffe prototxts (`lr_mult: 10`, `decay_mult: 0` of each BN) and semseg.
         """
-        new = [parameter for module in self._new_layers() for parameter in module.parameters()]
-        return [
-            {"name": "encoder", "params": list(self.encoder.parameters()), "lr": lr},
-            {"name": "new", "params": new, "lr": lr * new_layer_factor},
-        ]
+        parts: dict[str, tuple[float, list[nn.Module]]] = {
+            "encoder": (lr, [self.encoder]),
+            "new": (lr * new_layer_factor, self._new_layers()),
+        }
+        groups: list[dict[str, Any]] = []
+        for name, (rate, modules) in parts.items():
+            every = [parameter for module in modules for parameter in module.parameters()]
+            norms = {
+                id(parameter)
+                for module in modules
+                for layer in module.modules()
+                if isinstance(layer, NORMALISATIONS) and not norm_decay
+                for parameter in layer.parameters(recurse=False)
+            }
+            rest = [parameter for parameter in every if id(parameter) not in norms]
+            groups.append({"name": name, "params": rest, "lr": rate})
+            if norms:
+                free = [parameter for parameter in every if id(parameter) in norms]
+                groups.append(
+                    {"name": f"{name}_norm", "params": free, "lr": rate, "weight_decay": 0.0}
+                )
+        return groups
 
     def _new_layers(self) -> list[nn.Module]:
         heads = [self.pyramid, self.decoder, self.auxiliary]
