@@ -16,6 +16,7 @@ from pspnet.metrics import (
     iou_per_class,
     mean_accuracy,
     mean_iou,
+    merged,
     pixel_accuracy,
     summary,
 )
@@ -127,6 +128,59 @@ def test_logits_and_wrong_weights_are_refused():
 def test_wrong_numbers_are_refused(numbers, message):
     with pytest.raises(ValueError, match=message):
         SegmentationMetrics(**numbers)
+
+
+def missed(pred, label, *, value: int = 255):
+    """The prediction, with about a fifth of its pixels of no class, and the label."""
+    draw = np.random.default_rng(7)
+    return torch.where(torch.from_numpy(draw.random(label.shape) < 0.2), value, pred), label
+
+
+@pytest.mark.parametrize("value", [255, 200])
+def test_predictions_of_no_class_are_the_last_column(value):
+    pred, label = missed(*batch(0)[:2], value=value)
+    matrix = confusion(pred, label, num_classes=CLASSES, no_class=value)
+    assert matrix.shape == (CLASSES, CLASSES + 1)
+    own = torch.where(label == 255, False, pred < CLASSES)
+    np.testing.assert_array_equal(
+        matrix[:, :-1], counted(pred[own][None, None], label[own][None, None])
+    )
+    lost = [((pred == value) & (label == index)).sum().item() for index in range(CLASSES)]
+    assert matrix[:, -1].tolist() == lost
+    assert min(lost[:3]) > 0
+    with pytest.raises(ValueError, match=f"prediction {value} with 6 classes"):
+        confusion(pred, label, num_classes=CLASSES)
+    pred[0, 0, 0], label[0, 0, 0] = 201, 0
+    with pytest.raises(ValueError, match="label 0 and prediction 201"):
+        confusion(pred, label, num_classes=CLASSES, no_class=value)
+
+
+def test_pixels_of_no_class_are_missed_by_their_class():
+    pred, label = missed(*batch(0)[:2])
+    matrix = confusion(pred, label, num_classes=CLASSES, no_class=255)
+    ious = reference_ious(pred, label)
+    np.testing.assert_allclose(iou_per_class(matrix), ious)
+    found = [(pred == label)[label == index].double().mean() for index in range(CLASSES)]
+    np.testing.assert_allclose(accuracy_per_class(matrix), found)
+    assert mean_iou(matrix).item() == pytest.approx(np.nanmean(ious))
+    seen = label != 255
+    assert pixel_accuracy(matrix).item() == pytest.approx((pred == label)[seen].double().mean())
+    assert group_iou(matrix, [0, 5]).item() == pytest.approx((ious[0] + ious[5]) / 2)
+    share = summary(matrix, names="abcdef", groups={})["share"]
+    assert share["b"] == pytest.approx((label[seen] == 1).double().mean())
+
+
+@pytest.mark.parametrize("no_class", [None, 255])
+def test_merged_is_the_count_of_pixels_of_merged_classes(no_class):
+    """Classes {0, 3}, {1, 2, 5} and {4}, renamed in the images themselves."""
+    pred, label, _ = batch(3)
+    if no_class is not None:
+        pred, label = missed(pred, label)
+    matrix = confusion(pred, label, num_classes=CLASSES, no_class=no_class)
+    renamed = torch.full((256,), 255)
+    renamed[torch.arange(CLASSES)] = torch.tensor([0, 1, 1, 0, 2, 1])
+    expected = confusion(renamed[pred], renamed[label], num_classes=3, no_class=no_class)
+    assert torch.equal(merged(matrix, [[0, 3], [5, 1, 2], [4]]), expected)
 
 
 def test_scores_by_class_by_hand():
@@ -277,6 +331,7 @@ def test_summary_is_plain_json():
     assert scores["accuracy"] == {"road": 0.75, "pole": 0.4, "sky": None, "car": None}
     assert scores["share"] == pytest.approx({"road": 8 / 13, "pole": 5 / 13, "sky": 0, "car": 0})
     assert scores["groups"] == {"things": pytest.approx(1 / 7), "far": None}
+    assert (scores["categories"], scores["category_miou"]) == ({}, None)
 
 
 def test_summary_with_absent_classes_as_zero():
@@ -285,6 +340,22 @@ def test_summary_with_absent_classes_as_zero():
     assert scores["miou"] == pytest.approx((6 / 10 + 2 / 7) / 4)
     assert scores["groups"] == {"things": pytest.approx(1 / 7), "far": 0}
     assert scores["iou"]["sky"] is None  # the class itself has no score
+
+
+def with_categories(absent="skip"):
+    categories = {"things": ("pole", "car"), "flat": ("road",), "sky": ("sky",)}
+    names = ("road", "pole", "sky", "car")
+    return summary(HAND, names=names, groups={}, categories=categories, absent=absent)
+
+
+def test_summary_with_categories():
+    """Taken together, pole and car have 3 of 7: a pole taken for a car is right."""
+    scores = with_categories()
+    assert scores["categories"] == pytest.approx({"things": 3 / 7, "flat": 6 / 10, "sky": None})
+    assert scores["category_miou"] == pytest.approx((3 / 7 + 6 / 10) / 2)
+    assert with_categories("zero")["category_miou"] == pytest.approx((3 / 7 + 6 / 10) / 3)
+    assert scores["iou"] == hand_summary()["iou"]
+    json.dumps(scores, allow_nan=False)
 
 
 def test_summary_of_no_pixels():
@@ -312,6 +383,20 @@ def test_table():
         "all pixels                            61.54",
         "mean of things            14.29",
         "mean of far                   –",
+        "mean (absent: skip)       29.52       57.50",
+    ]
+
+
+def test_table_with_categories():
+    lines = format_table(with_categories()).splitlines()
+    assert lines[6:] == [
+        "─" * len(lines[0]),
+        "category things           42.86",
+        "category flat             60.00",
+        "category sky                  –",
+        "─" * len(lines[0]),
+        "all pixels                            61.54",
+        "mean of categories        51.43",
         "mean (absent: skip)       29.52       57.50",
     ]
 

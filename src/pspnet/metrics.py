@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, TypedDict, cast
 
 import torch
@@ -90,8 +91,12 @@ def confusion(
     num_classes: int,
     ignore_index: int = 255,
     weight: Tensor | None = None,
+    no_class: int | None = None,
 ) -> Tensor:
     """Confusion matrix (C, C) of ids 0 to 255, rows truth, columns prediction; float64 if weighted.
+
+    With `no_class`, an id that predictions may hold and no class has, the matrix is (C, C+1): the
+    last column counts the pixels predicted so, which their classes miss. All scores take both.
 
     Raises:
         ValueError: if the shapes differ, or an id of a pixel that counts is no class's.
@@ -111,8 +116,9 @@ def confusion(
         counts.index_add_(0, pairs, weight.flatten().double())
     grid = counts.view(-1, 256)  # (label, prediction)
     grid[ignore_index] = 0
-    matrix = grid[:num_classes, :num_classes].clone()
-    grid[:num_classes, :num_classes] = 0
+    columns = [*range(num_classes), *([] if no_class is None else [no_class])]
+    matrix = grid[:num_classes, columns]
+    grid[:num_classes, columns] = 0
     if grid.any():
         truth, guess = (int(index) for index in grid.nonzero()[0])
         raise ValueError(
@@ -125,7 +131,7 @@ def confusion(
 def iou_per_class(matrix: Tensor) -> Tensor:
     """Intersection over union, (C,) float64; nan where neither truth nor prediction has a pixel."""
     m = _float64(matrix)
-    return m.diag() / (m.sum(0) + m.sum(1) - m.diag())
+    return m.diag() / (m.sum(0)[: len(m)] + m.sum(1) - m.diag())
 
 
 def accuracy_per_class(matrix: Tensor) -> Tensor:
@@ -155,6 +161,21 @@ def group_iou(matrix: Tensor, classes: Sequence[int], absent: Absent = "skip") -
     return _mean(iou_per_class(matrix)[list(classes)], absent)
 
 
+def merged(matrix: Tensor, parts: Sequence[Sequence[int]]) -> Tensor:
+    """The matrix once classes are not told apart, (G, G), or (G, G+1) of a (C, C+1).
+
+    Its scores are those of Cityscapes' categories: what is taken for another class of the same
+    category is right.
+
+    Args:
+        matrix: (C, C) or (C, C+1).
+        parts: the indices of the classes of each category, every class in one.
+    """
+    rows = torch.stack([matrix[list(part)].sum(0) for part in parts])  # (G, C) or (G, C+1)
+    columns = torch.stack([rows[:, list(part)].sum(1) for part in parts], 1)  # (G, G)
+    return torch.cat([columns, rows[:, len(matrix) :]], 1)
+
+
 def _float64(matrix: Tensor) -> Tensor:
     return matrix.detach().cpu().double()  # in this order: some accelerators have no float64
 
@@ -174,6 +195,8 @@ class Summary(TypedDict):
     accuracy: dict[str, float | None]
     share: dict[str, float | None]  # of the counted pixels, by true class
     groups: dict[str, float | None]  # mean IoU
+    categories: dict[str, float | None]  # IoU of classes merged
+    category_miou: float | None
 
 
 def summary(
@@ -181,6 +204,7 @@ def summary(
     *,
     names: Sequence[str],
     groups: Mapping[str, Sequence[str]],
+    categories: Mapping[str, Sequence[str]] = MappingProxyType({}),
     absent: Absent = "skip",
 ) -> Summary:
     """All scores of a confusion matrix, by the names of its classes.
@@ -192,6 +216,8 @@ def summary(
         raise ValueError(f"{len(names)} names for a matrix of {len(matrix)} classes")
     m = _float64(matrix)
     members = {group: [names.index(name) for name in part] for group, part in groups.items()}
+    parts = [[names.index(name) for name in part] for part in categories.values()]
+    by_category = merged(m, parts) if parts else m[:0, :0]
     return {
         "miou": _plain(mean_iou(m, absent)),
         "pixel_accuracy": _plain(pixel_accuracy(m)),
@@ -201,6 +227,8 @@ def summary(
         "accuracy": _by_name(names, accuracy_per_class(m)),
         "share": _by_name(names, m.sum(1) / m.sum()),
         "groups": {group: _plain(group_iou(m, part, absent)) for group, part in members.items()},
+        "categories": _by_name([*categories], iou_per_class(by_category)),
+        "category_miou": _plain(mean_iou(by_category, absent)),
     }
 
 
@@ -219,17 +247,23 @@ def format_table(scores: Summary) -> str:
         for name, iou in scores["iou"].items()
     ]
     groups = [(f"mean of {name}", _percent(iou), "", "") for name, iou in scores["groups"].items()]
+    categories = [
+        (f"category {name}", _percent(iou), "", "") for name, iou in scores["categories"].items()
+    ]
+    of_categories = ("mean of categories", _percent(scores["category_miou"]), "", "")
     mean = f"mean (absent: {scores['absent']})"
     means = [
         ("all pixels", "", _percent(scores["pixel_accuracy"]), ""),
         *groups,
+        *([of_categories] if categories else []),
         (mean, _percent(scores["miou"]), _percent(scores["mean_accuracy"]), ""),
     ]
-    width = max(len(row[0]) for row in (*classes, *means))
+    blocks = [block for block in (classes, categories, means) if block]
+    width = max(len(row[0]) for block in blocks for row in block)
     header = _line(("class", "IoU %", "accuracy %", "pixels %"), width)
+    lines = [[_line(row, width) for row in block] for block in blocks]
     rule = "─" * len(header)
-    rows = [[_line(row, width) for row in part] for part in (classes, means)]
-    return "\n".join([header, rule, *rows[0], rule, *rows[1]])
+    return "\n".join([header, *(line for block in lines for line in (rule, *block))])
 
 
 def _percent(value: float | None) -> str:

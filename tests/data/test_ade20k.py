@@ -5,6 +5,7 @@ import pytest
 from layouts import labels, put_image, put_label
 
 from pspnet.data.ade20k import ADE20K
+from pspnet.data.source import Server
 
 
 def make(base: Path) -> Path:
@@ -33,6 +34,13 @@ def test_train_ids() -> None:
     np.testing.assert_array_equal(table, expected)
     names = source.classes.names
     assert (len(names), names[table[1]], names[table[150]]) == (150, "wall", "flag")
+
+
+def test_server_takes_the_stored_values() -> None:
+    source = ADE20K("nowhere")
+    np.testing.assert_array_equal(source.predicted_ids(), source.train_ids())
+    assert source.stored_values().tolist() == list(range(1, 151))
+    assert source.server == Server(archive="zip", folder="", palette=False, size=None)
 
 
 @pytest.mark.parametrize(

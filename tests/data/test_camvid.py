@@ -39,6 +39,13 @@ def test_train_ids() -> None:
     assert (len(source.classes), source.classes.names[10]) == (11, "Bicyclist")
 
 
+def test_predictions_may_hold_void_and_no_border() -> None:
+    source = CamVid("nowhere")
+    np.testing.assert_array_equal(source.predicted_ids(), [*range(11), 255] + [-1] * 244)
+    assert source.stored_values().tolist() == list(range(11))
+    assert source.server is None
+
+
 def test_the_test_split_is_optional_and_has_labels(tmp_path: Path) -> None:
     source = CamVid(make(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"test.txt is missing"):

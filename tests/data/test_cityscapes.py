@@ -98,6 +98,19 @@ def test_first_missing_path_is_named(tmp_path: Path) -> None:
         Cityscapes(tmp_path).samples("test")
 
 
+@pytest.mark.parametrize("train", [True, False])
+def test_server_takes_label_ids_whatever_the_labels_are(tmp_path: Path, train: bool) -> None:
+    source = Cityscapes(make(tmp_path, train=train))
+    values = source.stored_values()
+    assert values.dtype == np.uint8
+    assert values.tolist() == list(DEFINITION.values())
+    classes = [value for value, index in enumerate(source.predicted_ids()) if 0 <= index < 19]
+    assert classes == sorted(DEFINITION.values())
+    assert [value for value, index in enumerate(source.predicted_ids()) if index == -1] == list(
+        range(34, 256)
+    )
+
+
 def test_classes() -> None:
     assert Cityscapes("nowhere").classes.names == tuple(DEFINITION)
     assert np.array_equal(Cityscapes("nowhere").classes.palette()[0], [128, 64, 128])

@@ -76,6 +76,27 @@ def test_exif_orientation(tmp_path: Path, orientation: int, turn) -> None:
     np.testing.assert_array_equal(files.read_image(tmp_path / "a.png"), turn(PICTURE))
 
 
+@pytest.mark.parametrize("orientation", [None, *range(1, 9)])
+def test_size_is_that_of_the_picture_as_read(tmp_path: Path, orientation: int | None) -> None:
+    path, exif = tmp_path / "a.jpg", Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.fromarray(PICTURE).save(path, exif=exif)
+    assert files.image_size(path) == files.read_image(path).shape[:2]
+
+
+def test_size_without_the_pixels(tmp_path: Path) -> None:
+    path = put_image(tmp_path / "a.png", size=(40, 60))
+    path.write_bytes(path.read_bytes()[:60])
+    assert files.image_size(path) == (40, 60)
+    path.write_bytes(b"no picture")
+    with pytest.raises(ValueError, match="no known picture format") as error:
+        files.image_size(path)
+    one_line(error, path)
+    with pytest.raises(FileNotFoundError, match=r"b\.png"):
+        files.image_size(tmp_path / "b.png")
+
+
 def test_deep_picture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(np.full((2, 2), 5000, np.uint16)).save(path)
@@ -213,6 +234,14 @@ def test_written_label_has_indices_and_colours(tmp_path: Path) -> None:
     np.testing.assert_array_equal(seen, palette[label])
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "a.png")), label)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_label_without_a_palette_is_grey(tmp_path: Path) -> None:
+    label = GENERATOR.integers(0, 256, (9, 5)).astype(np.uint8)
+    files.write_label(tmp_path / "a.png", label, None)
+    seen = Image.open(tmp_path / "a.png")
+    assert seen.mode == "L"
+    np.testing.assert_array_equal(np.array(seen), label)
 
 
 @pytest.mark.parametrize("step", ["write_bytes", "replace"])

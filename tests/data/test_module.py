@@ -15,7 +15,7 @@ from PIL import Image
 from pspnet.data.classes import Classes
 from pspnet.data.module import SegmentationData
 from pspnet.data.sampling import EvaluationSampler, TrainingSampler
-from pspnet.data.source import Sample, Source, Split
+from pspnet.data.source import Sample, Server, Source, Split
 from pspnet.data.transforms import Augmentation
 
 LENGTHS: dict[Split, int] = {"train": 7, "val": 5, "test": 3}
@@ -24,9 +24,9 @@ LENGTHS: dict[Split, int] = {"train": 7, "val": 5, "test": 3}
 class TinySource(Source):
     """Random pictures of several sizes under `root/split`, written by `prepare`."""
 
-    def __init__(self, root: str, test_labels: bool = False, one_size: bool = False) -> None:
+    def __init__(self, root: str, test_labels: int = 0, one_size: bool = False) -> None:
         self.root = Path(root)
-        self.test_labels = test_labels
+        self.test_labels = test_labels  # how many images of the test split have one
         self.one_size = one_size
 
     @property
@@ -47,12 +47,12 @@ class TinySource(Source):
     def samples(self, split: Split) -> list[Sample]:
         if not (self.root / split).is_dir():
             raise FileNotFoundError(f"{self.root / split} is missing")
-        labelled = split != "test" or self.test_labels
+        labelled = self.test_labels if split == "test" else LENGTHS[split]
         return [
             Sample(
                 f"{split}{number}",
                 self.root / split / f"{number}.png",
-                self.root / split / f"{number}.label.png" if labelled else None,
+                self.root / split / f"{number}.label.png" if number < labelled else None,
             )
             for number in range(LENGTHS[split])
         ]
@@ -193,10 +193,34 @@ def test_evaluation_batches_need_one_size(source: TinySource, tmp_path: Path) ->
 def test_test_needs_labels(source: TinySource) -> None:
     with pytest.raises(ValueError, match=r"0\.png has no label.* test split"):
         build(source).setup("test")
-    source.test_labels = True
+    source.test_labels = 3
     data = build(source)
     data.setup("test")
+    assert not data.submits
     assert sum(len(batch["name"]) for batch in data.test_dataloader()) == 3
+
+
+class Served(TinySource):
+    server = Server()
+
+
+def test_test_needs_no_labels_where_a_server_keeps_all_of_them(source: TinySource) -> None:
+    served = Served(str(source.root))
+    data = build(served)
+    data.setup("test")
+    assert data.submits
+    batches = list(data.test_dataloader())
+    assert [batch["name"] for batch in batches] == [["test0"], ["test1"], ["test2"]]
+    assert [set(batch) for batch in batches] == [{"image", "name"}] * 3
+    assert batches[1]["image"].shape == (1, 3, 17, 29)
+    served.test_labels = 2
+    with pytest.raises(ValueError, match=r"2\.png has no label, .* run predict, which needs none"):
+        build(served).setup("test")
+    served.test_labels = 3
+    data = build(served)
+    data.setup("test")
+    assert not data.submits
+    assert all("label" in batch for batch in data.test_dataloader())
 
 
 def test_prediction_runs_over_the_test_split(source: TinySource, tmp_path: Path) -> None:

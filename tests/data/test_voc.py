@@ -32,6 +32,12 @@ def test_the_test_split_has_no_labels(tmp_path: Path) -> None:
     assert (sample.name, sample.label) == ("t", None)
 
 
+def test_predictions_hold_no_border() -> None:
+    source = VOC("nowhere")
+    assert source.predicted_ids().tolist() == [*range(21)] + [-1] * 235
+    assert source.stored_values().tolist() == list(range(21))
+
+
 @pytest.mark.parametrize("name", ["train_aug.txt", "trainaug.txt"])
 def test_augmented_list_keeps_vocs_own_labels(tmp_path: Path, name: str) -> None:
     make_voc(tmp_path, train=["a", "b"], val=["v"])

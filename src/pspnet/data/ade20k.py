@@ -9,7 +9,7 @@ import numpy as np
 
 from pspnet.data.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, require
-from pspnet.data.source import Sample, Source, Split
+from pspnet.data.source import Sample, Server, Source, Split
 
 
 class ADE20K(Source):
@@ -23,12 +23,19 @@ class ADE20K(Source):
             images/testing/                      or release_test/testing/, without labels
     """
 
+    base_size = 512
+
     def __init__(self, root: str | Path = "data/ade20k") -> None:
         self.root = Path(root)
 
     @cached_property
     def classes(self) -> Classes:
         return load_table("ade20k")
+
+    @property
+    def server(self) -> Server:
+        """Grey PNGs of 1 to 150 in the root of a zip archive."""
+        return Server()
 
     def samples(self, split: Split) -> list[Sample]:
         base = self._base()
@@ -49,6 +56,10 @@ class ADE20K(Source):
         return check_samples(samples, images)
 
     def train_ids(self) -> np.ndarray:
+        return self.predicted_ids()
+
+    def predicted_ids(self) -> np.ndarray:
+        """Train ids of 1 to 150; 0, which a prediction may hold too, is no class."""
         table = np.full(256, -1, np.int16)
         table[0] = IGNORE
         table[1:151] = np.arange(150)

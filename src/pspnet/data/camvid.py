@@ -44,6 +44,12 @@ class CamVid(Source):
         table[VOID] = IGNORE
         return table
 
+    def predicted_ids(self) -> np.ndarray:
+        """Train ids of the stored values; void is accepted and is no class."""
+        table = super().predicted_ids()
+        table[VOID] = IGNORE
+        return table
+
     def _sample(self, line: str, listing: Path) -> Sample:
         split = listing.stem
         paths = [PurePosixPath(text) for text in line.split()]

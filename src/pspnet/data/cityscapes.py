@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -10,10 +11,21 @@ import numpy as np
 
 from pspnet.data.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, require
-from pspnet.data.source import Sample, Source, Split
+from pspnet.data.source import Sample, Server, Source, Split
 
 # the label ids of train ids 0 to 18; the data set's definition leaves the others of 0 to 33 out
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+
+# the data set's categories of the classes that count; `void` has none of them
+CATEGORIES = {
+    "flat": ("road", "sidewalk"),
+    "construction": ("building", "wall", "fence"),
+    "object": ("pole", "traffic light", "traffic sign"),
+    "nature": ("vegetation", "terrain"),
+    "sky": ("sky",),
+    "human": ("person", "rider"),
+    "vehicle": ("car", "truck", "bus", "train", "motorcycle", "bicycle"),
+}
 
 _IMAGE = "_leftImg8bit.png"
 
@@ -30,12 +42,19 @@ class Cityscapes(Source):
     with which the data set is published; both mean the same. The test split has no labels.
     """
 
+    base_size = 2048
+
     def __init__(self, root: str | Path = "data/cityscapes") -> None:
         self.root = Path(root)
 
     @cached_property
     def classes(self) -> Classes:
-        return load_table("cityscapes")
+        return replace(load_table("cityscapes"), categories=CATEGORIES)
+
+    @property
+    def server(self) -> Server:
+        """Grey PNGs of label ids; any folder, found by `CITY_SEQUENCE_FRAME` of the name."""
+        return Server(size=(1024, 2048))
 
     def samples(self, split: Split) -> list[Sample]:
         folder = require(self._folder(split), f"a folder for each city of {split}")
@@ -49,6 +68,10 @@ class Cityscapes(Source):
     def train_ids(self) -> np.ndarray:
         if self._label_kind == "labelTrainIds":
             return super().train_ids()
+        return self.predicted_ids()
+
+    def predicted_ids(self) -> np.ndarray:
+        """Train ids of the label ids; the others, 0 to 33, are accepted and name no class."""
         table = np.full(256, -1, np.int16)
         table[:34] = IGNORE
         table[list(LABEL_IDS)] = np.arange(len(LABEL_IDS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
@@ -19,11 +20,14 @@ class Classes:
         names: one name a class, all different, at most 255 of them.
         colors: RGB, 0 to 255, one a class.
         groups: names of classes by the name of a group; mIoU is also logged for each group.
+        categories: names of classes by the name of a category, each class in exactly one, or none
+            at all; a category counts as one class whose members are not told apart.
     """
 
     names: tuple[str, ...]
     colors: tuple[tuple[int, int, int], ...]
     groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= IGNORE:
@@ -37,6 +41,11 @@ class Classes:
             unknown = sorted(set(members) - set(self.names))
             if unknown:
                 raise ValueError(f"group {group!r} names {unknown}, which are not classes")
+        own = Counter(self.names)
+        sorted_in = Counter(name for members in self.categories.values() for name in members)
+        wrong = sorted((own - sorted_in) + (sorted_in - own))
+        if self.categories and wrong:
+            raise ValueError(f"categories: {wrong} must be classes, each in exactly one category")
 
     def __len__(self) -> int:
         return len(self.names)

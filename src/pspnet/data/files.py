@@ -29,6 +29,7 @@ _UNREADABLE = (
     struct.error,
     Image.DecompressionBombError,
 )
+_ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap rows and columns
 _PNG_DEPTH, _PNG_COLOR = 24, 25  # offsets of bit depth and colour type in a PNG file
 
 
@@ -49,6 +50,25 @@ def read_image(path: Path) -> np.ndarray:
     if image.mode == "P":  # Pillow warns when it drops a palette's alpha on the way to RGB
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Height and width of a picture as `read_image` turns it, from the file's header alone.
+
+    The orientation of a JPEG counts; that of other formats may stand behind the pixels.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is no picture.
+    """
+    with path.open("rb") as file:
+        try:
+            image = Image.open(file)
+            sideways = image.format == "JPEG" and image.getexif().get(_ORIENTATION, 1) > 4
+        except _UNREADABLE as error:
+            raise _unreadable(path, error) from None
+    width, height = image.size
+    return (width, height) if sideways else (height, width)
 
 
 def read_label(path: Path, train_ids: np.ndarray) -> np.ndarray:
@@ -93,16 +113,17 @@ def read_pair(sample: Sample, train_ids: np.ndarray) -> tuple[np.ndarray, np.nda
     return image, label
 
 
-def write_label(path: Path, label: np.ndarray, palette: np.ndarray) -> None:
-    """Writes class indices as a palette PNG, whole or not at all.
+def write_label(path: Path, label: np.ndarray, palette: np.ndarray | None) -> None:
+    """Writes class indices as a PNG of one channel, whole or not at all.
 
     Args:
         path: the file, in a folder that exists.
         label: (H, W) uint8.
-        palette: RGB by label value, (256, 3) uint8, as of `Classes.palette`.
+        palette: RGB by label value, (256, 3) uint8, as of `Classes.palette`; None writes greys.
     """
     image = Image.fromarray(label)
-    image.putpalette(palette.tobytes())
+    if palette is not None:
+        image.putpalette(palette.tobytes())
     encoded = io.BytesIO()
     image.save(encoded, "PNG")
     write_whole(path, encoded.getvalue())
@@ -192,10 +213,14 @@ def _decoded(path: Path, content: bytes, *, upright: bool) -> Image.Image:
         if upright:
             ImageOps.exif_transpose(image, in_place=True)
     except _UNREADABLE as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        reason = "no known picture format" if "cannot identify" in reason else reason
-        raise ValueError(f"{path} cannot be read as a picture ({reason}); replace it") from None
+        raise _unreadable(path, error) from None
     return image
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split()) or type(error).__name__
+    reason = "no known picture format" if "cannot identify" in reason else reason
+    return ValueError(f"{path} cannot be read as a picture ({reason}); replace it")
 
 
 def _indices(path: Path) -> np.ndarray:

@@ -24,7 +24,8 @@ class SegmentationData(lightning.LightningDataModule):
 
     A batch holds `image`, (N, 3, H, W) float32, and `name`, N strings; training, validation and
     test batches hold `label`, (N, H, W) int64 of train ids and 255, prediction batches `size`, the
-    (H, W) of each file. The same seed gives the same batches, epoch by epoch, with any number of
+    (H, W) of each file. Test batches hold no `label` where the benchmark keeps all of them back and
+    scores on its server. The same seed gives the same batches, epoch by epoch, with any number of
     workers.
 
     Args:
@@ -98,17 +99,23 @@ class SegmentationData(lightning.LightningDataModule):
 
         Raises:
             FileNotFoundError: naming the first path that is missing.
-            ValueError: if a split to learn or score lacks labels, or has fewer images than one
-                training batch or the processes of an evaluation need.
+            ValueError: if a split to learn or score lacks labels (of a test split all may be
+                absent where the benchmark has a server), or has fewer images than one training
+                batch or the processes of an evaluation need.
         """
         if stage == "fit":
             self.train_set = self._train_set()
         if stage in ("fit", "validate"):
             self.val_set = self._scored_set("val")
         if stage == "test":
-            self.test_set = self._scored_set("test")
+            self.test_set = self._test_set()
         if stage == "predict":
             self.predict_set = self._predict_set()
+
+    @property
+    def submits(self) -> bool:
+        """Whether the test split, once set up, has no labels, so that a server must score it."""
+        return self.test_set.samples[0].label is None
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Shuffled, augmented crops; what does not fill a batch is left out."""
@@ -143,10 +150,17 @@ class SegmentationData(lightning.LightningDataModule):
         return SegmentationDataset(samples, train_ids=train_ids, transform=transform)
 
     def _scored_set(self, split: Split) -> SegmentationDataset:
-        samples = self._enough(_labelled(self.source.samples(split), split=split))
+        return self._whole_set(_labelled(self.source.samples(split), split=split))
+
+    def _test_set(self) -> SegmentationDataset:
+        samples = self.source.samples("test")
+        kept_back = self.source.server is not None and all(s.label is None for s in samples)
+        return self._whole_set(samples if kept_back else _labelled(samples, split="test"))
+
+    def _whole_set(self, samples: list[Sample]) -> SegmentationDataset:
         transform = eval_transform(mean=self.mean, std=self.std)
         train_ids = self.source.train_ids()
-        return SegmentationDataset(samples, train_ids=train_ids, transform=transform)
+        return SegmentationDataset(self._enough(samples), train_ids=train_ids, transform=transform)
 
     def _predict_set(self) -> PictureDataset:
         transform = eval_transform(mean=self.mean, std=self.std)
@@ -212,7 +226,7 @@ def _labelled(samples: list[Sample], *, split: Split) -> list[Sample]:
         if sample.label is None:
             raise ValueError(
                 f"{sample.image} has no label, but the {split} split is to be learnt or scored; add"
-                " its label, or predict"
+                " its label, or run predict, which needs none"
             )
     return samples
 

@@ -15,6 +15,23 @@ Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True)
+class Server:
+    """What a benchmark's server takes: one archive of PNGs, each named as its image is.
+
+    Args:
+        archive: the archive's suffix, which is its format.
+        folder: the PNGs' folder below the archive's root, "" for the root itself.
+        palette: whether the PNGs show the classes' colours by a palette; else they are grey.
+        size: height and width that every image must have, or None.
+    """
+
+    archive: Literal["zip", "tar.gz"] = "zip"
+    folder: str = ""
+    palette: bool = False
+    size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Sample:
     """One image and its labels on disk.
 
@@ -34,7 +51,13 @@ class Source(ABC):
 
     Construction reads nothing, so that a source can stand in a configuration on a machine that does
     not hold its files. `prepare` and `samples` check the layout.
+
+    Attributes:
+        base_size: long side in pixels to which the paper's tests resize an image of this data set;
+            None leaves it its own size.
     """
+
+    base_size: int | None = None
 
     @property
     @abstractmethod
@@ -54,9 +77,30 @@ class Source(ABC):
         """Makes on disk what can be made and is absent; called in one process, before `samples`."""
         return
 
+    @property
+    def server(self) -> Server | None:
+        """The server that scores the test split, whose labels are kept back; None without one."""
+        return None
+
     def train_ids(self) -> np.ndarray:
         """Train id of each stored label value, (256,) int16: 0 to C-1, 255 ignored, -1 refused."""
         table = np.full(256, -1, np.int16)
         table[: len(self.classes)] = np.arange(len(self.classes))
         table[IGNORE] = IGNORE
         return table
+
+    def predicted_ids(self) -> np.ndarray:
+        """Train id of each value in a prediction, as the benchmark's scorer takes it.
+
+        (256,) int16: 0 to C-1, 255 for values that are accepted and name no class, -1 for those
+        that are refused.
+        """
+        table = np.full(256, -1, np.int16)
+        table[: len(self.classes)] = np.arange(len(self.classes))
+        return table
+
+    def stored_values(self) -> np.ndarray:
+        """The value of each train id in a prediction, (C,) uint8: `predicted_ids` turned round."""
+        table = self.predicted_ids()
+        values = np.flatnonzero((table >= 0) & (table != IGNORE))
+        return values[table[values].argsort()].astype(np.uint8)

@@ -9,7 +9,7 @@ from typing import Literal
 from pspnet.data.classes import Classes, load_table
 from pspnet.data.files import check_samples, read_stems, require
 from pspnet.data.sbd import build_train_aug
-from pspnet.data.source import Sample, Source, Split
+from pspnet.data.source import Sample, Server, Source, Split
 
 LISTS = "ImageSets/Segmentation"
 
@@ -36,6 +36,8 @@ class VOC(Source):
         sbd_root: the unpacked SBD release; needed only while train_aug is to be made.
     """
 
+    base_size = 512
+
     def __init__(
         self,
         root: str | Path = "data/voc",
@@ -52,6 +54,12 @@ class VOC(Source):
     @cached_property
     def classes(self) -> Classes:
         return load_table("voc2012")
+
+    @property
+    def server(self) -> Server:
+        """Competition 6, which allows any training data; the development kit names the folder."""
+        folder = "results/VOC2012/Segmentation/comp6_test_cls"
+        return Server(archive="tar.gz", folder=folder, palette=True)
 
     def prepare(self) -> None:
         """Makes the augmented list and its labels if it is trained on, absent, and SBD is given.
