@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import pickle
 import random
+from dataclasses import replace
 
 import albumentations as A
 import cv2
@@ -17,6 +18,7 @@ from pspnet.data.transforms import Augmentation, eval_transform, seed_transform,
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILL = np.array([124, 116, 104])  # 255 times the mean, rounded
 OFF = Augmentation(scale=(1, 1), rotation=0, blur=0, mirror=0)
+MMSEG = Augmentation(fit=(140, 70), rotation=0, blur=0, photometric=1, max_class_share=0.75)
 COLORS = np.zeros((256, 3), np.uint8)
 COLORS[:5] = [[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [255, 255, 255]]
 COLORS[255] = FILL
@@ -56,6 +58,7 @@ def interior(mask: np.ndarray, *, margin: int) -> np.ndarray:
         Augmentation(rotation=180, rotation_probability=1),
         Augmentation(scale=(0.5, 0.5), rotation=0, mirror=1),
         Augmentation(scale=(2, 2), rotation=10, rotation_probability=1, blur=1, mirror=1),
+        Augmentation(fit=(180, 120), rotation=0, blur=0, max_class_share=0.75),
     ],
 )
 def test_image_and_mask_stay_aligned(augmentation: Augmentation) -> None:
@@ -74,8 +77,8 @@ def test_image_and_mask_stay_aligned(augmentation: Augmentation) -> None:
 
 def test_masks_hold_whole_ids_only() -> None:
     mask = np.random.default_rng(0).choice(np.array([3, 90, 255], np.uint8), (60, 60))
-    transform = build(Augmentation(), crop_size=(50, 50))
-    for seed in range(20):
+    for seed, augmentation in itertools.product(range(20), (Augmentation(), MMSEG)):
+        transform = build(augmentation, crop_size=(50, 50))
         seed_transform(transform, seed=seed)
         moved = transform(image=COLORS[mask], mask=mask)["mask"]
         assert moved.dtype == torch.uint8
@@ -101,11 +104,15 @@ def test_scale_is_uniform_between_its_bounds_and_keeps_the_shape() -> None:
     assert np.abs(counts - 100).max() < 5 * np.sqrt(400 * 0.25 * 0.75)
 
 
+@pytest.mark.parametrize("max_class_share", [1, 0.75])
 @pytest.mark.parametrize("shape", [(20, 30), (21, 33), (64, 10), (10, 64), (1, 1)])
-def test_small_images_are_centred_on_the_mean_colour(shape: tuple[int, int]) -> None:
+def test_small_images_are_centred_on_the_mean_colour(
+    shape: tuple[int, int], max_class_share: float
+) -> None:
+    augmentation = replace(OFF, max_class_share=max_class_share)
     image = np.full((*shape, 3), 7, np.uint8)
     mask = np.zeros(shape, np.uint8)
-    pixels, moved = run(build(OFF, crop_size=(40, 50)), seed=0, image=image, mask=mask)
+    pixels, moved = run(build(augmentation, crop_size=(40, 50)), seed=0, image=image, mask=mask)
     assert moved.shape == (40, 50)
     padded = moved == 255
     assert np.abs(pixels[padded] - FILL).max() < 1e-4
@@ -181,10 +188,19 @@ def test_mirror_has_its_probability(probability: float, least: int, most: int) -
     assert least <= mirrored <= most  # for one half: five standard deviations of 10
 
 
-def test_steps_stand_in_the_published_order() -> None:
-    names = [type(step).__name__ for step in build(Augmentation(), crop_size=(8, 8))]
-    assert names[:2] == ["RandomScale", "Rotate"]
-    assert names[2:] == ["Lambda", "HorizontalFlip", "RandomCrop", "Normalize", "ToTensorV2"]
+@pytest.mark.parametrize(
+    ("augmentation", "resize", "crop"),
+    [
+        (Augmentation(), "RandomScale", ["RandomCrop"]),
+        (MMSEG, "FitResize", ["MixedCrop", "PhotometricDistortion", "PadIfNeeded"]),
+    ],
+)
+def test_steps_stand_in_the_published_order(
+    augmentation: Augmentation, resize: str, crop: list[str]
+) -> None:
+    names = [type(step).__name__ for step in build(augmentation, crop_size=(8, 8))]
+    assert names[:4] == [resize, "Rotate", "Lambda", "HorizontalFlip"]
+    assert names[4:] == [*crop, "Normalize", "ToTensorV2"]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 5), (40, 7)])
@@ -198,9 +214,10 @@ def test_evaluation_only_normalises(shape: tuple[int, int]) -> None:
     np.testing.assert_array_equal(out["mask"].numpy(), mask)
 
 
-def test_a_seed_decides_all_and_global_generators_nothing() -> None:
+@pytest.mark.parametrize("augmentation", [Augmentation(), MMSEG])
+def test_a_seed_decides_all_and_global_generators_nothing(augmentation: Augmentation) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    first, second = (build(Augmentation(), crop_size=(33, 33)) for _ in range(2))
+    first, second = (build(augmentation, crop_size=(33, 33)) for _ in range(2))
     for seed in range(10):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002 - the global generator is what must not matter
@@ -231,9 +248,10 @@ def test_seeds_reach_nested_steps() -> None:
     assert len({out.tobytes() for out in runs[0]}) > 15
 
 
-def test_transforms_can_be_sent_to_workers() -> None:
+@pytest.mark.parametrize("augmentation", [Augmentation(blur=1), MMSEG])
+def test_transforms_can_be_sent_to_workers(augmentation: Augmentation) -> None:
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    transform = build(Augmentation(blur=1), crop_size=(33, 33))
+    transform = build(augmentation, crop_size=(33, 33))
     copy = pickle.loads(pickle.dumps(transform))
     one, two = (run(each, seed=3, image=image, mask=image[..., 0]) for each in (transform, copy))
     np.testing.assert_array_equal(one[0], two[0])
@@ -250,6 +268,13 @@ def test_transforms_can_be_sent_to_workers() -> None:
         ({"blur": -0.1}, "blur=-0.1"),
         ({"mirror": 2}, "mirror=2"),
         ({"mirror": float("nan")}, "mirror=nan"),
+        ({"fit": (512, 2048)}, r"fit=\(512, 2048\)"),
+        ({"fit": (512, 0)}, r"fit=\(512, 0\)"),
+        ({"photometric": 1.1}, "photometric=1.1"),
+        ({"photometric": float("nan")}, "photometric=nan"),
+        ({"max_class_share": 0}, "max_class_share=0"),
+        ({"max_class_share": 75}, "max_class_share=75"),
+        ({"max_class_share": float("nan")}, "max_class_share=nan"),
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict, named: str) -> None:
