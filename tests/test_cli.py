@@ -14,7 +14,10 @@ import yaml
 from PIL import Image
 
 from pspnet.cli import main
-from pspnet.inference import whole
+from pspnet.data.folder import Folder
+from pspnet.data.module import SegmentationData
+from pspnet.inference import evaluate, whole
+from pspnet.protocols import Changes, resolve
 from pspnet.task import Segmentation
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -81,7 +84,7 @@ def test_a_checkpoint_rebuilds_its_network_and_its_data(trained, tmp_path, capsy
     again = json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())
     assert again["miou"] == first["miou"]
     assert again["iou"] == first["iou"]
-    assert f"mIoU on val: {100 * first['miou']:.2f} %" in said[-2]
+    assert f"mIoU on val (whole): {100 * first['miou']:.2f} %" in said[-2]
     assert str(tmp_path / "run" / "version_0") in said[-1]
 
 
@@ -100,6 +103,41 @@ def own_prediction(checkpoint: str, picture: Path) -> np.ndarray:
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     with torch.no_grad():
         return whole(task.network, (pixels - mean) / std).argmax(1)[0].numpy()
+
+
+def test_a_protocol_is_chosen_changed_and_named_with_the_score(trained, tmp_path, capsys):
+    command = ["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET]
+    main([*command, "--model.protocol=paper-ms", "--model.inference.scales=[1,1.5]"])
+    assert "mIoU on val (paper-ms, scales=(1.0, 1.5)): " in capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())
+    assert results["protocol"] == "paper-ms, scales=(1.0, 1.5)"
+    assert results["inference"]["crop_size"] == [41, 41]  # of the training
+    assert results["inference"]["mirror"] is True
+    task = Segmentation.load_from_checkpoint(
+        best(trained), protocol="paper-ms", inference={"scales": [1.0, 1.5]}
+    ).eval()
+    data = SegmentationData(Folder(trained.parents[2] / "none"), crop_size=41)
+    assert task.protocol == resolve(
+        "paper-ms", Changes(scales=(1.0, 1.5)), crop_size=data.crop_size, base_size=None
+    )
+    first = json.loads((trained / "results.json").read_text())
+    assert results["iou"] != first["iou"]
+    assert (first["protocol"], first["inference"]["crop_size"]) == ("whole", None)
+
+
+def test_predictions_follow_the_protocol(trained, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    command = ["predict", f"--ckpt_path={best(trained)}", f"--data.pictures={tmp_path / 'a.png'}"]
+    command += [f"--output.folder={tmp_path / 'out'}", f"--logs={tmp_path}", *QUIET]
+    main([*command, "--model.protocol=paper-ss"])
+    task = Segmentation.load_from_checkpoint(best(trained), protocol="paper-ss").eval()
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    image = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 - mean) / std
+    with torch.no_grad():
+        expected = evaluate(task.network, image, task.protocol).argmax(1)[0].numpy()
+    written = np.array(Image.open(tmp_path / "out" / "index" / "a.png"))
+    assert (written != expected).mean() < 0.001
 
 
 def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from pspnet.data.module import SegmentationData
 from pspnet.predictions import Writer
+from pspnet.submissions import Submission
 from pspnet.task import Segmentation
 
 
@@ -43,7 +45,8 @@ class Report(Callback):
     """Draws and writes down what an evaluation found, and the curves of a training.
 
     After `validate` and `test`: results.json, iou_per_class.png, confusion.png and predictions.png;
-    after `fit`: curves.png; all in the run's folder and, where there is one, in W&B.
+    after `fit`: curves.png; all in the run's folder and, where there is one, in W&B. A test split
+    without labels leaves nothing to report.
 
     Args:
         examples: number of images in predictions.png, spread evenly over the split.
@@ -79,14 +82,16 @@ class Report(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        self._keep(trainer, outputs, batch, batch_idx, batches=trainer.num_test_batches[0])
+        if not _data(trainer).submits:
+            self._keep(trainer, outputs, batch, batch_idx, batches=trainer.num_test_batches[0])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.state.fn == TrainerFn.VALIDATING:
             self._write(trainer, pl_module, split="val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._write(trainer, pl_module, split="test")
+        if not _data(trainer).submits:
+            self._write(trainer, pl_module, split="test")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         if stage == "fit" and trainer.is_global_zero:
@@ -113,8 +118,10 @@ class Report(Callback):
         assert isinstance(module, Segmentation)
         folder, classes, scores = Path(log_dir), module.classes, module.scores()
         folder.mkdir(parents=True, exist_ok=True)
-        results = {"split": split, "protocol": "whole", "checkpoint": trainer.ckpt_path, **scores}
-        (folder / "results.json").write_text(json.dumps(results, indent=2) + "\n", "utf-8")
+        protocol = module.protocol.name
+        origin = {"split": split, "protocol": protocol, "checkpoint": trainer.ckpt_path}
+        results = json.dumps({**origin, **scores, "inference": asdict(module.protocol)}, indent=2)
+        (folder / "results.json").write_text(results + "\n", "utf-8")
         from pspnet.plots import confusion, iou_bars, prediction_grid
 
         pictures = [
@@ -122,7 +129,7 @@ class Report(Callback):
         ]
         rule = scores["absent"]
         iou = {k: 0.0 if v is None and rule == "zero" else v for k, v in scores["iou"].items()}
-        title = f"IoU on {split} (absent classes: {rule})"
+        title = f"IoU on {split} (protocol {protocol}, absent classes: {rule})"
         iou_bars(iou, pictures[0], colors=classes.colors, title=title, groups=classes.groups)
         confusion(module.matrix.numpy(), classes.names, pictures[1])
         if self._rows:
@@ -173,6 +180,47 @@ class PredictionWriter(BasePredictionWriter):
     ) -> None:
         for name, image, label in zip(batch["name"], batch["image"], prediction, strict=True):
             self.writer.write(name, _ids(label), to_picture(image, _data(trainer)))
+
+
+class SubmissionWriter(Callback):
+    """Writes predictions on a test split without labels as the benchmark's server takes them.
+
+    `submission/` in the run's folder and, once every image has its prediction, one archive of it,
+    whose path is `archive` on the first process. With labels it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.archive: Path | None = None
+        self._submission: Submission | None = None
+
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        data = _data(trainer)
+        if not data.submits:
+            return
+        folder = Path(trainer.log_dir or ".")
+        samples = data.test_set.samples
+        self._submission = Submission(folder, source=data.source, samples=samples)
+        self._submission.check()
+        trainer.strategy.barrier()  # before another process writes what this one would refuse
+
+    def on_test_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: Any,
+        batch: dict[str, Any],
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        if self._submission is not None:
+            for name, label in zip(batch["name"], outputs, strict=True):
+                self._submission.write(name, _ids(label))
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._submission is not None:
+            trainer.strategy.barrier()  # after the last file of every process
+            if trainer.is_global_zero:
+                self.archive = self._submission.pack()
 
 
 def to_picture(image: Tensor, data: SegmentationData) -> np.ndarray:

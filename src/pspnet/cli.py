@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
-from pspnet.callbacks import PredictionWriter, Report, SaveConfig
+from pspnet.callbacks import PredictionWriter, Report, SaveConfig, SubmissionWriter
 from pspnet.checkpoints import read_checkpoint
 from pspnet.data.classes import Classes
 from pspnet.data.module import SegmentationData
@@ -62,6 +62,8 @@ class PSPNetCLI(LightningCLI):
         for target, compute in (
             ("model.classes", self.classes),
             ("model.network.num_classes", self.num_classes),
+            ("model.crop_size", lambda data: data.crop_size),
+            ("model.base_size", lambda data: data.source.base_size),
         ):
             parser.link_arguments("data", target, compute_fn=compute, apply_on="instantiate")
 
@@ -77,6 +79,11 @@ class PSPNetCLI(LightningCLI):
             return
         self.checkpoint = read_checkpoint(self.ckpt_path)
         fit = words[0] == "fit"
+        if fit and "optimizer_states" not in self.checkpoint:
+            raise ValueError(
+                f"ckpt_path={self.ckpt_path}: converted weights have no optimiser to go on with; "
+                "evaluate them, or start a run with model.network.encoder_weights"
+            )
         kept = ("name", "data", "model", *(("seed_everything", "trainer") if fit else ()))
         saved = {key: self.checkpoint["config"][key] for key in kept}
         self.config = parser.parse_args([words[0], f"--config={json.dumps(saved)}", *words[1:]])
@@ -122,11 +129,13 @@ class PSPNetCLI(LightningCLI):
         loggers = default_loggers(config.logs, name=config.name, wandb=config.wandb)
         # batch statistics can only be shared between GPUs
         shared = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
+        self.submission = SubmissionWriter()
         fit = self.config.subcommand == "fit"
         saving = fit and config.trainer.enable_checkpointing is not False
         self.trainer_defaults["callbacks"] = [
             *(_checkpoints() if saving else []),
             Report(),
+            self.submission,
             *([LearningRateMonitor("step")] if fit else []),
         ]
         return super().instantiate_trainer(
@@ -147,7 +156,11 @@ class PSPNetCLI(LightningCLI):
         self._say(split="val")
 
     def after_test(self) -> None:
-        self._say(split="test")
+        if self.submission.archive is not None:
+            protocol = self.model.protocol.name
+            print(f"\npredictions of the test split ({protocol}): {self.submission.archive}")
+        elif not self.datamodule.submits:
+            self._say(split="test")
 
     def after_predict(self) -> None:
         writer: PredictionWriter = self.config_init.predict.output
@@ -179,7 +192,8 @@ class PSPNetCLI(LightningCLI):
             return
         scores = self.model.scores()
         miou = "–" if scores["miou"] is None else f"{100 * scores['miou']:.2f} %"
-        print(f"\n{format_table(scores)}\n\nmIoU on {split}: {miou} of {self.trainer.ckpt_path}")
+        line = f"mIoU on {split} ({self.model.protocol.name}): {miou} of {self.trainer.ckpt_path}"
+        print(f"\n{format_table(scores)}\n\n{line}")
         print(f"pictures, results.json and config.yaml: {log_dir}")
 
 

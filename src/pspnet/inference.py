@@ -1,12 +1,52 @@
-"""From images of any size to logits of that size."""
+"""From images of any size to class scores of that size, whole or by windows, scales and mirror."""
 
 from __future__ import annotations
+
+import math
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pspnet.models.network import SMALLEST_SIDE, PSPNet
+from pspnet.protocols import Protocol
+
+CLASSES_AT_ONCE = 16  # bounds what the spreading of windows needs beside them
+
+
+def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
+    """Class scores of images under a protocol; their argmax over the classes is the prediction.
+
+    Memory is that of the scores, one image at its largest scale and one batch of windows: each
+    window is spread over the scores at the image's own size as it comes.
+
+    Args:
+        network: in evaluation mode.
+        image: (N, 3, H, W), normalised, so that the mean colour is 0.
+        protocol: the protocol, see `resolve`.
+
+    Returns:
+        (N, C, H, W) float32: mean probabilities, or mean scores if the protocol averages those.
+
+    Source: semseg's tool/test.py for windows; mmsegmentation's whole mode, which takes the softmax
+    after the scores have come back to the image's own size.
+    """
+    size = (image.shape[2], image.shape[3])
+    scales = protocol.sizes(*size)
+    if protocol.crop_size is None and scales == [size] and not protocol.mirror:
+        scores = whole(network, image)
+        return scores.softmax(1) if protocol.average == "softmax" else scores
+    total = image.new_zeros((len(image), network.num_classes, *size), dtype=torch.float32)
+    for scaled in scales:
+        resized = image
+        if scaled != size:
+            resized = F.interpolate(image, size=scaled, mode="bilinear", align_corners=False)
+        if protocol.crop_size is None:
+            total += _whole(network, resized, size=size, protocol=protocol)
+        else:
+            _add_windows(total, network, resized, crop=protocol.crop_size, protocol=protocol)
+    return total.div_(len(scales))
 
 
 def whole(network: PSPNet, image: Tensor) -> Tensor:
@@ -27,18 +67,22 @@ def whole(network: PSPNet, image: Tensor) -> Tensor:
     height, width = image.shape[2:]
     multiple = network.output_stride if network.align_corners else 1
     padded, (top, left) = pad_centrally(image, multiple=multiple, smallest=SMALLEST_SIDE)
-    logits = network(padded)
+    logits = network(padded.contiguous(memory_format=torch.channels_last))
     assert isinstance(logits, torch.Tensor)
     return logits[:, :, top : top + height, left : left + width]
 
 
-def pad_centrally(image: Tensor, *, multiple: int, smallest: int) -> tuple[Tensor, tuple[int, int]]:
+def pad_centrally(
+    image: Tensor, *, multiple: int, smallest: int | tuple[int, int]
+) -> tuple[Tensor, tuple[int, int]]:
     """Pads with 0 to sides of `multiple`·n + 1 (any, if 1) and at least `smallest`.
 
     Returns:
         The padded images (N, 3, H', W'), and the row and column of the first image pixel.
     """
-    missing = [_side(side, multiple, smallest) - side for side in image.shape[2:]]
+    least = (smallest, smallest) if isinstance(smallest, int) else smallest
+    sides = zip(image.shape[2:], least, strict=True)
+    missing = [_side(side, multiple, low) - side for side, low in sides]
     top, left = (pixels // 2 for pixels in missing)
     if not any(missing):
         return image, (0, 0)
@@ -49,3 +93,133 @@ def pad_centrally(image: Tensor, *, multiple: int, smallest: int) -> tuple[Tenso
 def _side(side: int, multiple: int, smallest: int) -> int:
     side = max(side, smallest)
     return side if multiple == 1 else side + (1 - side) % multiple
+
+
+def _whole(network: PSPNet, image: Tensor, *, size: tuple[int, int], protocol: Protocol) -> Tensor:
+    def scores(image: Tensor) -> Tensor:
+        logits = whole(network, image)
+        if logits.shape[2:] != size:
+            align = network.align_corners
+            logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=align)
+        return logits.float().softmax(1) if protocol.average == "softmax" else logits.float()
+
+    plain = scores(image)
+    return plain.add_(scores(image.flip(3)).flip(3)).div_(2) if protocol.mirror else plain
+
+
+def _add_windows(
+    total: Tensor,
+    network: PSPNet,
+    image: Tensor,
+    *,
+    crop: tuple[int, int],
+    protocol: Protocol,
+) -> None:
+    """Adds the scores of an image of any scale, cut into windows, at the size of `total`."""
+    padded, corner = pad_centrally(image, multiple=1, smallest=crop)
+    rows, columns = (
+        _spreads(total.shape[axis + 2], image.shape[axis + 2], corner[axis], crop[axis], protocol)
+        for axis in (0, 1)
+    )
+    places = [(row, column) for row in rows for column in columns]
+    step = max(1, protocol.batch // len(image))
+    for first in range(0, len(places), step):
+        _add_batch(total, network, padded, places=places[first : first + step], protocol=protocol)
+
+
+def _add_batch(
+    total: Tensor,
+    network: PSPNet,
+    padded: Tensor,
+    *,
+    places: list[tuple[_Spread, _Spread]],
+    protocol: Protocol,
+) -> None:
+    windows = torch.cat([padded[:, :, row.window, column.window] for row, column in places])
+    plain = _scores(network, windows, protocol)  # (windows · N, C, *crop)
+    mirrored = _scores(network, windows.flip(3), protocol) if protocol.mirror else None
+    for low in range(0, total.shape[1], CLASSES_AT_ONCE):
+        classes = slice(low, low + CLASSES_AT_ONCE)
+        scores = plain[:, classes]
+        if mirrored is not None:
+            scores = (scores + mirrored[:, classes].flip(3)) / 2
+        for index, (row, column) in enumerate(places):
+            part = scores[index * len(total) : (index + 1) * len(total)]
+            part = column.spread(row.spread(part, axis=2), axis=3)
+            total[:, classes, row.target, column.target] += part
+
+
+def _scores(network: PSPNet, windows: Tensor, protocol: Protocol) -> Tensor:
+    logits = whole(network, windows).float()
+    if protocol.average == "scores":
+        return logits
+    # the softmax in place, as there is room for no more of them than need be
+    logits -= logits.amax(1, keepdim=True)
+    logits.exp_()
+    logits /= logits.sum(1, keepdim=True)
+    return logits
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """What one window gives to each output pixel along one axis: bilinear resize over overlap.
+
+    Each output pixel takes its two neighbours in the scaled image, each divided by the number of
+    windows that cover it; a neighbour outside of this window has weight 0.
+    """
+
+    window: slice  # pixels of the padded image
+    target: slice  # output pixels that the window reaches
+    low: Tensor  # (pixels,) places in the window
+    high: Tensor
+    low_weight: Tensor  # (pixels,)
+    high_weight: Tensor
+
+    def spread(self, score: Tensor, *, axis: int) -> Tensor:
+        shape = (-1, 1) if axis == 2 else (-1,)
+        place, weight = self.low.to(score.device), self.low_weight.to(score.device).view(shape)
+        result = score.index_select(axis, place).mul_(weight)
+        if self.high_weight.any():
+            place, weight = self.high.to(score.device), self.high_weight.to(score.device)
+            result.addcmul_(score.index_select(axis, place), weight.view(shape))
+        return result
+
+
+def _spreads(output: int, scaled: int, before: int, crop: int, protocol: Protocol) -> list[_Spread]:
+    """One axis: `output` pixels of `scaled` ones that lie `before` pixels into the padded image."""
+    starts = window_starts(max(scaled, crop), crop=crop, stride=protocol.stride)
+    count = torch.zeros(max(scaled, crop))
+    for start in starts:
+        count[start : start + crop] += 1
+    source = ((torch.arange(output, dtype=torch.float64) + 0.5) * scaled / output - 0.5).clamp(0)
+    low = source.floor().long().clamp(max=scaled - 1)
+    high = (low + 1).clamp(max=scaled - 1)
+    part = torch.where(high > low, source - low, 0.0)  # of the higher neighbour
+    low, high = low + before, high + before
+    spreads = []
+    for start in starts:
+        has_low = (low >= start) & (low < start + crop)
+        has_high = (high >= start) & (high < start + crop) & (part > 0)
+        reached = (has_low | has_high).nonzero().flatten()
+        target = slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0)
+        spreads.append(
+            _Spread(
+                window=slice(start, start + crop),
+                target=target,
+                low=(low[target] - start).clamp(0, crop - 1),
+                high=(high[target] - start).clamp(0, crop - 1),
+                low_weight=((1 - part) * has_low / count[low])[target].float(),
+                high_weight=(part * has_high / count[high])[target].float(),
+            )
+        )
+    return spreads
+
+
+def window_starts(side: int, *, crop: int, stride: float) -> list[int]:
+    """First pixels of the windows of one axis; the last one ends with the side.
+
+    Source: semseg's tool/test.py, `scale_process`.
+    """
+    step = math.ceil(crop * stride)
+    number = math.ceil((side - crop) / step) + 1
+    return [min(index * step, side - crop) for index in range(number)]

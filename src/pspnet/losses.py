@@ -15,8 +15,8 @@ IGNORE = 255  # the label of pixels that do not train; the same as in `pspnet.da
 class Loss(nn.Module, ABC):
     """A scalar loss over the pixels of a batch that are not ignored.
 
-    The loss is float32 whatever the precision of the logits. A batch in which every pixel is
-    ignored gives 0 and gradients of 0.
+    The loss is float32, or float64 where the logits are. A batch in which every pixel is ignored
+    gives 0 and gradients of 0.
 
     Args:
         class_weights: one weight a class, not negative; None weighs all classes 1. They come from
@@ -137,9 +137,9 @@ class CrossEntropyDice(Loss):
 
 
 def pixel_losses(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy -log p of each pixel, (N, H, W) float32, 0 where ignored."""
+    """Cross-entropy -log p of each pixel, (N, H, W) float32 or float64, 0 where ignored."""
     # torch's own sum over the pixels has no deterministic kernel on a GPU
-    return F.cross_entropy(logits.float(), label, ignore_index=IGNORE, reduction="none")
+    return F.cross_entropy(_at_least_float32(logits), label, ignore_index=IGNORE, reduction="none")
 
 
 def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
@@ -157,12 +157,16 @@ def dice_loss(logits: Tensor, label: Tensor) -> Tensor:
     n, c, h, _ = logits.shape
     valid = label != IGNORE
     truth = torch.where(valid, label, 0)
-    probability = logits.float().softmax(1) * valid[:, None]  # (N, C, H, W)
+    probability = _at_least_float32(logits).softmax(1) * valid[:, None]  # (N, C, H, W)
     hit = probability.gather(1, truth[:, None])[:, 0]  # (N, H, W)
     # summed by rows first: no one-hot label as large as the logits, no long float32 sum
     rows = probability.new_zeros(n, h, c)
     overlap = rows.scatter_add(2, truth, hit).sum((0, 1))  # (C,)
-    pixels = rows.scatter_add(2, truth, valid.float()).sum((0, 1))  # (C,)
+    pixels = rows.scatter_add(2, truth, valid.to(rows.dtype)).sum((0, 1))  # (C,)
     dice = 2 * overlap / (probability.sum((0, 2, 3)) + pixels).clamp(min=1)
     present = pixels > 0  # a present class has a denominator above 1, so the clamp leaves it
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()

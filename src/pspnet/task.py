@@ -12,13 +12,14 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torchmetrics import MeanMetric
+from torchmetrics import MeanMetric, Metric
 
 from pspnet.data.classes import IGNORE, Classes
-from pspnet.inference import whole
+from pspnet.inference import evaluate
 from pspnet.losses import CrossEntropy, Loss
 from pspnet.metrics import Absent, SegmentationMetrics, Summary, summary
 from pspnet.models.network import PSPNet
+from pspnet.protocols import Changes, ProtocolName, resolve
 from pspnet.schedules import poly_schedule
 
 
@@ -42,6 +43,12 @@ class Segmentation(lightning.LightningModule):
         warmup_steps: steps over which the learning rate also grows linearly.
         absent: what a class absent from truth and prediction does to a mean: "skip" or count as
             "zero".
+        norm_decay: whether the scales and shifts of normalisations decay as well; not in the
+            authors' Caffe training.
+        protocol: how images are evaluated and predicted on, see `pspnet.protocols.resolve`.
+        inference: what is done in another way than the protocol's name says.
+        crop_size: height and width of the windows of protocols that have some; from the data.
+        base_size: the data set's long side in the paper's tests; from the data.
 
     Raises:
         ValueError: for a class table of another length than the network's logits, or an option out
@@ -62,6 +69,11 @@ class Segmentation(lightning.LightningModule):
         floor: float = 0.0,
         warmup_steps: int = 0,
         absent: Absent = "skip",
+        norm_decay: bool = True,
+        protocol: ProtocolName = "whole",
+        inference: Changes = Changes(),  # noqa: B008  (frozen)
+        crop_size: tuple[int, int] | None = None,
+        base_size: int | None = None,
     ) -> None:
         super().__init__()
         if len(classes) != network.num_classes:
@@ -88,6 +100,8 @@ class Segmentation(lightning.LightningModule):
         self.lr, self.new_layer_factor = lr, new_layer_factor
         self.momentum, self.weight_decay = momentum, weight_decay
         self.power, self.floor, self.warmup_steps = power, floor, warmup_steps
+        self.norm_decay, self.crop_size, self.base_size = norm_decay, crop_size, base_size
+        self.protocol = resolve(protocol, inference, crop_size=crop_size, base_size=base_size)
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
         self.evaluation_loss = MeanMetric()
         self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
@@ -131,17 +145,20 @@ class Segmentation(lightning.LightningModule):
         return self._evaluate(batch, split="val")
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        if "label" not in batch:  # of a benchmark's server: the predictions are submitted
+            return self.predict_step(batch, batch_idx)
         return self._evaluate(batch, split="test")
 
     def on_validation_epoch_end(self) -> None:
         self._log_scores(split="val")
 
     def on_test_epoch_end(self) -> None:
-        self._log_scores(split="test")
+        if self.evaluation.update_called:
+            self._log_scores(split="test")
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Class ids (N, H, W) uint8 of the images' own size."""
-        return self._predict(batch["image"])[1]
+        return self._scores(batch["image"]).argmax(1).to(torch.uint8)
 
     def scores(self) -> Summary:
         """Every score of the last evaluation, over all processes."""
@@ -149,6 +166,7 @@ class Segmentation(lightning.LightningModule):
             self.matrix,
             names=self.classes.names,
             groups=self.classes.groups,
+            categories=self.classes.categories,
             absent=self.absent,
         )
 
@@ -156,7 +174,9 @@ class Segmentation(lightning.LightningModule):
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
             raise ValueError("the poly decay needs an end: set trainer.max_steps or max_epochs")
-        groups = self.network.parameter_groups(lr=self.lr, new_layer_factor=self.new_layer_factor)
+        groups = self.network.parameter_groups(
+            lr=self.lr, new_layer_factor=self.new_layer_factor, norm_decay=self.norm_decay
+        )
         optimizer = torch.optim.SGD(
             groups, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
         )
@@ -173,17 +193,22 @@ class Segmentation(lightning.LightningModule):
         checkpoint["hyper_parameters"] = {
             "network": self.network.options,
             "classes": asdict(self.classes),
+            "crop_size": None if self.crop_size is None else list(self.crop_size),
+            "base_size": self.base_size,
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
         }
 
     def _evaluate(self, batch: dict[str, Any], *, split: str) -> Tensor:
         label = batch["label"]
-        logits, prediction = self._predict(batch["image"])
-        self.evaluation_loss.update(self.loss(logits, label), weight=(label != IGNORE).sum())
+        scores = self._scores(batch["image"])
+        prediction = scores.argmax(1).to(torch.uint8)
         self.evaluation.update(prediction, label)
-        size = len(label)
-        for name, metric in (("loss", self.evaluation_loss), ("miou", self.evaluation)):
-            bar, log = name == "miou", self._logged
+        logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]
+        if self.protocol.average == "scores":  # the loss takes no probabilities
+            self.evaluation_loss.update(self.loss(scores, label), weight=(label != IGNORE).sum())
+            logged.append(("loss", self.evaluation_loss))
+        for name, metric in logged:
+            bar, log, size = name == "miou", self._logged, len(label)
             self.log(f"{split}/{name}", metric, prog_bar=bar, logger=log, batch_size=size)
         return prediction
 
@@ -193,9 +218,8 @@ class Segmentation(lightning.LightningModule):
         alone = self.trainer.state.fn == TrainerFn.VALIDATING
         return not (alone and self.trainer.global_step > 0)
 
-    def _predict(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        logits = whole(self.network, _channels_last(image))
-        return logits, logits.argmax(1).to(torch.uint8)
+    def _scores(self, image: Tensor) -> Tensor:
+        return evaluate(self.network, image, self.protocol)
 
     def _log_scores(self, *, split: str) -> None:
         self.matrix = self.evaluation.total().cpu()
@@ -203,6 +227,7 @@ class Segmentation(lightning.LightningModule):
         named = {
             f"{split}/pixel_accuracy": scores["pixel_accuracy"],
             f"{split}/mean_accuracy": scores["mean_accuracy"],
+            f"{split}/category_miou": scores["category_miou"],
             **{f"{split}/iou/{name}": iou for name, iou in scores["iou"].items()},
             **{f"{split}/miou/{group}": iou for group, iou in scores["groups"].items()},
         }
