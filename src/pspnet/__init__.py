@@ -2,6 +2,7 @@
 
 from pspnet.models.dilation import Dilation
 from pspnet.models.network import PSPNet
+from pspnet.models.published import Published, load_published
 from pspnet.models.pyramid import PyramidPooling
 
-__all__ = ["Dilation", "PSPNet", "PyramidPooling"]
+__all__ = ["Dilation", "PSPNet", "Published", "PyramidPooling", "load_published"]

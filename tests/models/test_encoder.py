@@ -97,3 +97,34 @@ def test_pretrained_weights_without_a_network_end_in_one_line(monkeypatch, tmp_p
     with pytest.raises(ConnectionError, match=r"could not be fetched.*give a local file") as caught:
         build(name, "imagenet")
     assert "\n" not in str(caught.value)
+
+
+STEMS = {
+    "semseg": ("conv1", "bn1", "conv2", "bn2", "conv3", "bn3"),
+    "mmcv": ("stem.0", "stem.1", "stem.3", "stem.4", "stem.6", "stem.7"),
+}
+
+
+@pytest.mark.parametrize(("kind", "name"), [("semseg", "tu-resnet50s"), ("mmcv", "tu-resnet18c")])
+def test_the_files_that_the_published_trainings_started_from(kind, name, tmp_path):
+    """ImageNet ResNets with a deep stem, under the names of semseg's and of mmcv's modules."""
+    source = build_encoder(name, weights=None, dilation=Dilation())
+    ours = ("conv1.0", "conv1.1", "conv1.3", "conv1.4", "conv1.6", "bn1")
+    theirs = dict(zip(ours, STEMS[kind], strict=True))
+    state = {}
+    for key, value in source.model.state_dict().items():
+        module, _, tensor = key.rpartition(".")
+        state[f"{theirs.get(module, module)}.{tensor}"] = torch.randn(value.shape)
+    assert STEMS[kind][5] + ".running_var" in state
+    torch.save(
+        {**state, "fc.weight": torch.zeros(1000, 4), "fc.bias": torch.zeros(1000)}, tmp_path / "w"
+    )
+    loaded = build_encoder(name, weights=str(tmp_path / "w"), dilation=Dilation()).model
+    own = loaded.state_dict()
+    for mine, foreign in theirs.items():
+        tensors = [key for key in own if key.rpartition(".")[0] == mine]
+        assert tensors
+        for key in tensors:
+            if not key.endswith("num_batches_tracked"):
+                assert torch.equal(own[key], state[f"{foreign}.{key.rpartition('.')[2]}"])
+    assert torch.equal(own["layer4.1.conv1.weight"], state["layer4.1.conv1.weight"])

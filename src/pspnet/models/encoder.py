@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.models.dilation import Dilation, blank, dilate
+from pspnet.models.layouts import fit, read_weights
 
 CHECK_SIZE = 64
 ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32
@@ -18,6 +20,13 @@ CLASSIFIER = (
     *("fc.", "classifier.", "head.", "last_linear.", "conv_head.", "bn2.", "norm_head."),
     *("pre_logits.", "final_conv.", "_fc.", "_conv_head.", "_bn1."),
 )
+
+# three 3×3 convolutions in place of the 7×7 one: modules of the authors' ImageNet files, of timm's
+SEMSEG_STEM = {
+    **{"conv1": "conv1.0", "bn1": "conv1.1", "conv2": "conv1.3"},
+    **{"bn2": "conv1.4", "conv3": "conv1.6", "bn3": "bn1"},
+}
+V1C_STEM = {f"stem.{place}": f"conv1.{place}" for place in (0, 1, 3, 4, 6)} | {"stem.7": "bn1"}
 
 
 def build_encoder(name: str, *, weights: str | None, dilation: Dilation) -> nn.Module:
@@ -51,17 +60,27 @@ def build_encoder(name: str, *, weights: str | None, dilation: Dilation) -> nn.M
 
 
 def load_weights(encoder: nn.Module, path: Path) -> None:
-    """Loads a file of ImageNet weights, by smp, timm or torchvision, in full or not at all.
+    """Loads a file of ImageNet weights, in full or not at all.
+
+    By smp, timm, torchvision, semseg (`resnet50_v2.pth`) or mmcv (`resnet50_v1c-….pth`).
 
     Args:
         encoder: the encoder to fill.
         path: safetensors or torch file (read with `weights_only=True`) of the plain network; what
-            it holds of the classifier is left out.
+            it holds of the classifier is left out. Or a file that `pspnet.load_published` takes,
+            whose heads are left out; the Caffe release's wants its own mean and std of the data.
 
     Raises:
+        FileNotFoundError: if there is no such file.
         ValueError: if a tensor is missing, of another shape, or of another network.
     """
-    state = {_flat(key): value for key, value in _read(path).items()}
+    file = read_weights(path)
+    if file.layout is not None:
+        prefixed = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
+        fitted = fit(prefixed, file, encoder_only=True)
+        encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in fitted.items()})
+        return
+    state = {_flat(_in_timms_words(key, file.state)): value for key, value in file.state.items()}
     wanted = {_flat(key.removeprefix("model.")): key for key in encoder.state_dict()}
     needed = {key for key in wanted if not key.endswith("num_batches_tracked")}
     missing = sorted(needed - state.keys())
@@ -82,6 +101,8 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
 def _create(name: str, *, pretrained: bool) -> nn.Module:
     from segmentation_models_pytorch.encoders import encoders, get_encoder
     from timm import list_models
+
+    import pspnet.models.resnets  # noqa: F401  (registers networks with timm)
 
     if name not in encoders and name.removeprefix("tu-").split(".")[0] not in list_models():
         known = [*encoders, *(f"tu-{model}" for model in list_models())]
@@ -123,22 +144,14 @@ def _check_features(encoder: nn.Module, dilation: Dilation) -> None:
             )
 
 
+def _in_timms_words(key: str, state: Collection[str]) -> str:
+    """A tensor's name in timm's ResNet, of a file by semseg (`resnet50_v2`) or mmcv (`v1c`)."""
+    v1c, semseg = "stem.7.weight" in state, "conv3.weight" in state
+    stem = V1C_STEM if v1c else SEMSEG_STEM
+    module, _, tensor = key.rpartition(".")
+    return f"{stem.get(module, module)}.{tensor}" if v1c or semseg else key
+
+
 def _flat(key: str) -> str:
     """A tensor's name with the separators alike: timm's feature extractors replace some dots."""
-    return key.removeprefix("module.").replace(".", "_")
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path}: not a readable weights file: {reason}") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise ValueError(f"{path}: not a dictionary of tensors by name")
-    return state
+    return key.replace(".", "_")

@@ -1,0 +1,182 @@
+"""Files that do not fit, and encoders that take their part of those that do."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from foreign import filled, from_mmsegmentation, from_semseg, mmsegmentation, saved, semseg
+from safetensors.torch import save_file
+from torch import nn
+
+from pspnet import Dilation, PSPNet, load_published
+from pspnet.models.encoder import build_encoder
+
+
+def refused(path: Path, num_classes: int | None = None) -> str:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  (the callers look at the line)
+        load_published(path, num_classes)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ")
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "backbone.stem.0.weight",
+        "backbone.layer1.0.conv1.weight",
+        "backbone.layer3.0.bn2.running_var",
+        "backbone.layer4.1.conv1.weight",
+        "decode_head.bottleneck.conv.weight",
+        "decode_head.conv_seg.bias",
+        "decode_head.psp_modules.3.1.bn.bias",
+        "auxiliary_head.convs.0.conv.weight",
+        "auxiliary_head.conv_seg.weight",
+    ],
+)
+def test_a_missing_tensor_is_named(tmp_path, key):
+    state = filled(mmsegmentation(18, 3), hollow=True)
+    del state[key]
+    assert f"lacks {key!r}" in refused(saved(tmp_path / "a.pth", state))
+
+
+@pytest.mark.parametrize(
+    "key", ["backbone.layer4.1.conv3.weight", "decode_head.psp_modules.0.2.weight", "ema.a"]
+)
+def test_a_tensor_too_many_is_named(tmp_path, key):
+    state = {**filled(mmsegmentation(18, 3), hollow=True), key: torch.zeros(1)}
+    line = refused(saved(tmp_path / "a.pth", state))
+    assert f"holds {key!r}, which a PSPNet of mmsegmentation lacks" in line
+
+
+def test_another_shape_is_named(tmp_path):
+    state, key = filled(mmsegmentation(18, 3), hollow=True), "backbone.layer2.0.downsample.0.weight"
+    state[key] = state[key][:, :8]
+    line = refused(saved(tmp_path / "a.pth", state))
+    assert f"{key!r} is (128, 8, 1, 1), not (128, 64, 1, 1)" in line
+    state["decode_head.bottleneck.conv.weight"] = torch.tensor(1.0)
+    assert "decoder_channels=0: give at least 1" in refused(saved(tmp_path / "a.pth", state))
+
+
+def test_another_number_of_classes_or_blocks_is_named(tmp_path):
+    state = filled(mmsegmentation(18, 3), hollow=True)
+    path = saved(tmp_path / "a.pth", state)
+    assert "has 3 classes, not num_classes=4" in refused(path, 4)
+    few = {k: v for k, v in state.items() if not k.startswith("backbone.layer3.1.")}
+    line = refused(saved(path, few))
+    assert "has 2-2-1-2 residual blocks; known are 2-2-2-2, 3-4-6-3" in line
+
+
+def test_other_networks_are_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    plain = {"conv1.weight": torch.zeros(64, 3, 7, 7), "fc.bias": torch.zeros(9)}
+    line = refused(saved(path, plain))
+    assert "of no published PSPNet, its first tensor is 'conv1.weight'" in line
+    fcn = filled(mmsegmentation(18, 3, levels=0, auxiliary=False), hollow=True)
+    fcn = {key.replace("bottleneck", "convs.0"): value for key, value in fcn.items()}
+    assert "lacks 'decode_head.bottleneck.conv.weight'" in refused(saved(path, fcn))
+    other = {"network.linear.weight": torch.zeros(2, 2)}
+    assert "does not say what its network is" in refused(saved(path, other))
+    notes = {
+        "hyper_parameters": {"network": {"dilation": {}, "bins": [1]}, "classes": {"names": ["a"]}},
+        "config": {"data": {"crop_size": 65, "mean": [0.5] * 3, "std": [0.2] * 3}},
+    }
+    assert "num_classes" in refused(saved(path, other, **notes))
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path):
+    path = tmp_path / "a.pth"
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        load_published(path)
+    path.write_bytes(b"nothing")
+    assert "not a readable weights file" in refused(path)
+    for content in ({"state_dict": {"a": 1}}, {"state_dict": {}}, [torch.zeros(1)]):
+        torch.save(content, path)
+        assert "no dictionary of tensors by name" in refused(path)
+    saved(path, filled(mmsegmentation(18, 3)))
+    whole = path.read_bytes()
+    for length in (len(whole) // 2, len(whole) - 10):
+        path.write_bytes(whole[:length])
+        assert "not a readable weights file" in refused(path)
+    old = tmp_path / "old.pth"  # not a zip archive
+    torch.save({"state_dict": {"a": torch.ones(9)}}, old, _use_new_zipfile_serialization=False)
+    old.write_bytes(old.read_bytes()[:-10])
+    assert "not a readable weights file" in refused(old)
+
+
+class Harmful:
+    """What pickle would run on reading."""
+
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return eval, (f"open({str(self.witness)!r}, 'w')",)
+
+
+def test_a_pickle_that_would_run_code_does_not(tmp_path):
+    path = saved(tmp_path / "a.pth", {"a": torch.zeros(1)}, meta=Harmful(tmp_path / "ran"))
+    line = refused(path)
+    assert "eval" in line
+    assert "could run code" in line
+    assert not (tmp_path / "ran").exists()
+    torch.load(path, weights_only=False)
+    assert (tmp_path / "ran").exists()  # it would have
+
+
+def test_a_safetensors_file_is_read_too(tmp_path):
+    state = filled(mmsegmentation(18, 3))
+    save_file(state, tmp_path / "a.safetensors")
+    network = load_published(tmp_path / "a.safetensors").network
+    assert torch.equal(network.decoder[4].weight, state["decode_head.conv_seg.weight"])
+
+
+def encoder(name: str, path: Path) -> nn.Module:
+    return build_encoder(name, weights=str(path), dilation=Dilation())
+
+
+@pytest.mark.parametrize(
+    ("v1c", "name"), [(True, "tu-resnet18c"), (False, "resnet18"), (False, "tu-resnet18")]
+)
+def test_an_encoder_takes_its_part_of_mmsegmentation(tmp_path, v1c, name):
+    state = filled(mmsegmentation(18, 3, v1c=v1c))
+    own = encoder(name, saved(tmp_path / "a.pth", state)).state_dict()
+    expected = {
+        from_mmsegmentation(key).removeprefix("encoder.").removeprefix("model."): value
+        for key, value in state.items()
+        if key.startswith("backbone.")
+    }
+    assert {key.removeprefix("model.") for key in own} == expected.keys()
+    assert all(torch.equal(v, expected[k.removeprefix("model.")]) for k, v in own.items())
+
+
+def test_an_encoder_takes_its_part_of_semseg(tmp_path):
+    state = filled(semseg(50))
+    path = saved(tmp_path / "a.pth", state)
+    own = encoder("tu-resnet50s", path).state_dict()
+    path.unlink()  # some hundred MB, which pytest would keep
+    expected = {from_semseg(key): value for key, value in state.items()}
+    assert all(torch.equal(value, expected[f"encoder.{key}"]) for key, value in own.items())
+
+
+def test_an_encoder_takes_its_part_of_a_run(tmp_path):
+    network = PSPNet(2, "tu-regnetx_002")
+    state = {f"network.{key}": value for key, value in network.state_dict().items()}
+    own = encoder("tu-regnetx_002", saved(tmp_path / "a.ckpt", state)).state_dict()
+    assert all(torch.equal(own[k], v) for k, v in network.encoder.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("depth", "name", "line"),
+    [
+        (50, "tu-resnet101s", r"lacks 'layer3\.6\.conv1\.weight'"),
+        (101, "tu-resnet50s", r"holds 'layer3\.6\.conv1\.weight', which this encoder lacks"),
+        (50, "tu-resnet50c", r"'layer0\.0\.weight' is \(64, 3, 3, 3\), not \(32, 3, 3, 3\)"),
+        (50, "resnet50", r"lacks 'conv1\.weight'"),
+    ],
+)
+def test_an_encoder_refuses_the_weights_of_another(tmp_path, depth, name, line):
+    path = saved(tmp_path / "a.pth", filled(semseg(depth), hollow=True))
+    with pytest.raises(ValueError, match=line):
+        encoder(name, path)
