@@ -7,6 +7,7 @@ the classes come from the data, or from the checkpoint where pictures are predic
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import sys
 import traceback
@@ -23,6 +24,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet.callbacks import PredictionWriter, Report, SaveConfig, SubmissionWriter
 from pspnet.checkpoints import read_checkpoint
+from pspnet.costs import AuxiliaryGradient, Costs
 from pspnet.data.classes import Classes
 from pspnet.data.module import SegmentationData
 from pspnet.data.source import Source
@@ -53,6 +55,9 @@ class PSPNetCLI(LightningCLI):
         parser.add_argument(
             "--name", type=str, default="pspnet", help="the run's folder is logs/NAME/VERSION"
         )
+        parser.add_argument(
+            "--version", type=str | None, default=None, help="version_N, counted, if not given"
+        )
         parser.add_argument("--logs", type=str, default="logs", help="folder of all runs")
         parser.add_argument(
             "--wandb", type=Wandb, default="auto", help="auto: online if a key is configured"
@@ -69,8 +74,9 @@ class PSPNetCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Lays the checkpoint's configuration, if one is given, under that of the command line."""
-        words = sys.argv[1:] if args is None else args
-        assert isinstance(words, list)
+        given = sys.argv[1:] if args is None else args
+        assert isinstance(given, list)
+        words = [_from_python(word) for word in given]
         self.ckpt_path = _checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
@@ -126,7 +132,11 @@ class PSPNetCLI(LightningCLI):
                 "trainer.logger=false: a run's folder is its logger's; to log less use --wandb=off"
             )
         own = more if isinstance(more, list) else [] if more in (None, True) else [more]
-        loggers = default_loggers(config.logs, name=config.name, wandb=config.wandb)
+        if config.version is not None:
+            _check_version(Path(config.logs) / config.name / config.version, config.ckpt_path)
+        loggers = default_loggers(
+            config.logs, name=config.name, version=config.version, wandb=config.wandb
+        )
         # batch statistics can only be shared between GPUs
         shared = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
         self.submission = SubmissionWriter()
@@ -136,7 +146,7 @@ class PSPNetCLI(LightningCLI):
             *(_checkpoints() if saving else []),
             Report(),
             self.submission,
-            *([LearningRateMonitor("step")] if fit else []),
+            *([LearningRateMonitor("step"), AuxiliaryGradient(), Costs()] if fit else []),
         ]
         return super().instantiate_trainer(
             **kwargs,
@@ -195,6 +205,26 @@ class PSPNetCLI(LightningCLI):
         line = f"mIoU on {split} ({self.model.protocol.name}): {miou} of {self.trainer.ckpt_path}"
         print(f"\n{format_table(scores)}\n\n{line}")
         print(f"pictures, results.json and config.yaml: {log_dir}")
+
+
+def _from_python(word: str) -> str:
+    """An option as JSON that was printed as a Python literal, as W&B's agent does its values."""
+    key, equals, value = word.partition("=")
+    if not (key.startswith("--") and value.startswith(("None", "[", "{", "("))):
+        return word
+    try:
+        return key + equals + json.dumps(ast.literal_eval(value))
+    except (ValueError, SyntaxError, TypeError):
+        return word  # YAML's or JSON's own
+
+
+def _check_version(folder: Path, ckpt_path: str | None) -> None:
+    resumed = ckpt_path is not None and folder.resolve() in Path(ckpt_path).resolve().parents
+    if folder.is_dir() and any(folder.iterdir()) and not resumed:
+        raise FileExistsError(
+            f"version={folder.name}: {folder} holds a run; give another version, or go on with it "
+            f"by --ckpt_path={folder}/checkpoints/last.ckpt"
+        )
 
 
 def _checkpoints() -> list[Callback]:

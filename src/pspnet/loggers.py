@@ -13,12 +13,15 @@ Wandb = Literal["auto", "online", "offline", "off"]
 PATIENCE = 30  # seconds to wait for W&B's server
 
 
-def default_loggers(folder: str, *, name: str, wandb: Wandb) -> list[Logger]:
+def default_loggers(
+    folder: str, *, name: str, version: str | None = None, wandb: Wandb
+) -> list[Logger]:
     """The CSV logger, whose folder is the run's, and W&B's.
 
     Args:
         folder: of all runs.
-        name: of the run; its versions are counted.
+        name: of the run.
+        version: of the run; None counts them, version_0, version_1, …
         wandb: "auto" is W&B's own setting (WANDB_MODE) if there is one, else online if a key is
             configured and offline if not.
 
@@ -28,7 +31,7 @@ def default_loggers(folder: str, *, name: str, wandb: Wandb) -> list[Logger]:
     """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise NotADirectoryError(f"logs={folder} is a file; name a folder for the runs")
-    csv = CSVLogger(folder, name=name)
+    csv = CSVLogger(folder, name=name, version=version)
     if wandb == "off":
         return [csv]
     _ = csv.experiment  # makes the folder while it is empty, else the logger warns of the other

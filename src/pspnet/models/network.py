@@ -6,6 +6,7 @@ logits = PSPNet(num_classes=21, encoder="resnet50").eval()(image)   # (N, 21, H,
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, cast, final
 
@@ -158,6 +159,24 @@ class PSPNet(nn.Module):
 
     def _upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
+
+
+def from_options(options: Mapping[str, Any]) -> PSPNet:
+    """The network that has these `options`, with weights of its own.
+
+    Raises:
+        ValueError, TypeError: if they are no options of a network.
+    """
+    layout: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in options["dilation"].items()
+    }
+    plain: dict[str, Any] = {
+        **options,
+        "bins": tuple(options["bins"]),
+        "dilation": Dilation(**layout),
+    }
+    return PSPNet(**plain)
 
 
 def _head(in_channels: int, channels: int, num_classes: int, dropout: float) -> nn.Sequential:
