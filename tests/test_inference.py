@@ -178,25 +178,60 @@ def test_neither_batch_nor_company_changes_the_scores(network):
     torch.testing.assert_close(one.sum(1), torch.ones(2, 90, 100), rtol=0, atol=1e-5)
 
 
-def test_whole_is_one_pass_and_mmsegmentation_averages_at_the_images_size(network):
-    """mmsegmentation's whole mode: scores back to the image's size, softmax, mirror, mean."""
+def resize(scores: torch.Tensor, size: tuple[int, int], *, align_corners: bool) -> torch.Tensor:
+    return torch.nn.functional.interpolate(
+        scores, size=size, mode="bilinear", align_corners=align_corners
+    )
+
+
+def test_whole_is_one_pass(network):
     image = tensor(picture(60, 90))
-    resize = torch.nn.functional.interpolate
     with torch.no_grad():
         plain = evaluate(network, image, resolve("whole", Changes(), crop_size=None, base_size=512))
         assert torch.equal(plain, whole(network, image))
-        changes = Changes(scales=(1.0, 1.5))
-        protocol = resolve("mmseg-ms", changes, crop_size=(512, 512), base_size=None)
-        expected = torch.zeros_like(plain)
+
+
+@pytest.mark.parametrize("average", ["softmax", "scores"])
+@pytest.mark.parametrize("align_corners", [True, False])
+def test_mmsegmentation_averages_at_the_images_size(network, average, align_corners):
+    """Its whole mode: scores back to the image's size, softmax, mirror, mean over the scales."""
+    torch.manual_seed(1)
+    other = PSPNet(
+        CLASSES, encoder="tu-regnetx_002", decoder_channels=16, align_corners=align_corners
+    ).eval()
+    other.load_state_dict(network.state_dict())
+    image = tensor(picture(60, 90))
+    changes = Changes(scales=(1.0, 1.5), average=average)
+    protocol = resolve("mmseg-ms", changes, crop_size=(512, 512), base_size=None)
+    expected = torch.zeros(1, CLASSES, 60, 90)
+    with torch.no_grad():
         for size in ((60, 90), (90, 135)):
-            scaled = resize(image, size=size, mode="bilinear", align_corners=False)
+            scaled = resize(image, size, align_corners=False)
             for flip in (False, True):
                 seen = scaled.flip(3) if flip else scaled
-                logits = resize(
-                    whole(network, seen), size=(60, 90), mode="bilinear", align_corners=True
-                )
-                expected += (logits.flip(3) if flip else logits).softmax(1) / 4
-        torch.testing.assert_close(evaluate(network, image, protocol), expected, rtol=0, atol=1e-6)
+                logits = resize(whole(other, seen), (60, 90), align_corners=align_corners)
+                logits = logits.flip(3) if flip else logits
+                expected += (logits.softmax(1) if average == "softmax" else logits) / 4
+        found = evaluate(other, image, protocol)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
+
+
+def test_mmsegmentations_windows_average_scores_and_come_back_by_the_corners(network):
+    """Its slide mode, of networks trained on crops of 769: no mirror, corners on corners."""
+    image = tensor(picture(50, 90))
+    protocol = Protocol("mmseg-ss", CROP, fit=(117, 65), average="scores")
+    height, width = protocol.sizes(50, 90)[0]
+    assert (height, width) == (65, 117)
+    total, count = torch.zeros(1, CLASSES, height, width), torch.zeros(height, width)
+    with torch.no_grad():
+        scaled = resize(image, (height, width), align_corners=False)
+        for left in (0, width - CROP[1]):
+            place = (..., slice(left, left + CROP[1]))
+            total[place] += network(scaled[place])
+            count[place] += 1
+        expected = resize(total / count, (50, 90), align_corners=True)
+        found = evaluate(network, image, protocol)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * expected.abs().max().item())
 
 
 @pytest.mark.parametrize("side", [10, 11, 17, 18, 24, 25, 100])
@@ -222,6 +257,12 @@ def test_named_protocols_follow_the_data_set():
     assert by_windows.sizes(1024, 2048) == [(1025, 2049)]
     assert window_starts(2049, crop=769, stride=by_windows.stride) == [0, 513, 1026, 1280]
     assert (by_windows.crop_size, by_windows.mirror) == ((769, 769), False)
+    assert (by_windows.average, by_windows.scales) == ("scores", (1.0,))
+    assert (single.mirror, single.average, single.scales) == (False, "softmax", (1.0,))
+    several = resolve("mmseg-ms", Changes(), crop_size=(512, 512), base_size=512)
+    assert (several.mirror, several.scales) == (True, SIX_SCALES)
+    odd = Protocol("", fit=(2049, 1025), scales=(0.75,))
+    assert odd.sizes(1025, 2049) == [(768, 1535)]  # into 1536 × 768, as 1536.75 is rounded down
 
 
 def test_a_changed_protocol_says_so():
@@ -253,6 +294,19 @@ def test_values_out_of_range_are_refused(changes, message):
 def test_what_is_not_mmsegmentations_does_not_carry_its_name():
     with pytest.raises(ValueError, match="use mmseg-ss or paper-ms"):
         resolve("mmseg-ms", Changes(), crop_size=(769, 769), base_size=2048)
+
+
+def test_a_change_without_effect_is_refused():
+    with pytest.raises(ValueError, match=r"inference.stride=0.5: protocol=whole has no"):
+        resolve("whole", Changes(stride=0.5), crop_size=None, base_size=None)
+    by_windows = resolve(
+        "whole", Changes(stride=0.5, crop_size=(9, 9)), crop_size=None, base_size=None
+    )
+    assert (by_windows.stride, by_windows.crop_size) == (0.5, (9, 9))
+
+
+def test_no_image_is_scaled_to_nothing():
+    assert Protocol("", scales=(1e-9,)).sizes(30, 40) == [(1, 1)]
 
 
 def test_windows_need_a_crop_size():

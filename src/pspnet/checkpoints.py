@@ -26,9 +26,12 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             "which could run code; give a .ckpt of a run"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
-        reason = str(error).strip().partition(". ")[0]
+        reason = str(error).strip().partition(". ")[0] or type(error).__name__
         raise ValueError(f"ckpt_path={path}: not a readable checkpoint: {reason}") from error
     for key in ("hyper_parameters", "config", "state_dict"):
         if not isinstance(checkpoint, dict) or key not in checkpoint:
-            raise ValueError(f"ckpt_path={path}: lacks {key!r}; not a checkpoint of pspnet's fit")
+            raise ValueError(
+                f"ckpt_path={path}: lacks {key!r}; not a checkpoint of pspnet's fit. Published "
+                "weights go through python -m pspnet.convert"
+            )
     return checkpoint

@@ -116,10 +116,19 @@ def _add_windows(
     protocol: Protocol,
 ) -> None:
     """Adds the scores of an image of any scale, cut into windows, at the size of `total`."""
-    padded, corner = pad_centrally(image, multiple=1, smallest=crop)
+    padded, first_pixel = pad_centrally(image, multiple=1, smallest=crop)
+    # semseg resizes scores as it does images, mmsegmentation as its network does features
+    align_corners = network.align_corners and protocol.fit is not None
     rows, columns = (
-        _spreads(total.shape[axis + 2], image.shape[axis + 2], corner[axis], crop[axis], protocol)
-        for axis in (0, 1)
+        _spreads(
+            _taps(output, scaled, align_corners=align_corners),
+            before=before,
+            starts=window_starts(max(scaled, side), crop=side, stride=protocol.stride),
+            crop=side,
+        )
+        for output, scaled, before, side in zip(
+            total.shape[2:], image.shape[2:], first_pixel, crop, strict=True
+        )
     )
     places = [(row, column) for row in rows for column in columns]
     step = max(1, protocol.batch // len(image))
@@ -185,17 +194,33 @@ class _Spread:
         return result
 
 
-def _spreads(output: int, scaled: int, before: int, crop: int, protocol: Protocol) -> list[_Spread]:
-    """One axis: `output` pixels of `scaled` ones that lie `before` pixels into the padded image."""
-    starts = window_starts(max(scaled, crop), crop=crop, stride=protocol.stride)
-    count = torch.zeros(max(scaled, crop))
-    for start in starts:
-        count[start : start + crop] += 1
-    source = ((torch.arange(output, dtype=torch.float64) + 0.5) * scaled / output - 0.5).clamp(0)
+@dataclass(frozen=True)
+class _Taps:
+    """The two neighbours of each output pixel along one axis of a scaled image."""
+
+    low: Tensor  # (pixels,)
+    high: Tensor
+    part: Tensor  # (pixels,), weight of the higher
+
+
+def _taps(output: int, scaled: int, *, align_corners: bool) -> _Taps:
+    """Of torch's bilinear resize of `scaled` pixels to `output`."""
+    pixels = torch.arange(output, dtype=torch.float64)
+    if align_corners:
+        source = pixels * (scaled - 1) / max(output - 1, 1)
+    else:
+        source = ((pixels + 0.5) * scaled / output - 0.5).clamp(0)
     low = source.floor().long().clamp(max=scaled - 1)
     high = (low + 1).clamp(max=scaled - 1)
-    part = torch.where(high > low, source - low, 0.0)  # of the higher neighbour
-    low, high = low + before, high + before
+    return _Taps(low, high, part=torch.where(high > low, source - low, 0.0))
+
+
+def _spreads(taps: _Taps, *, before: int, starts: list[int], crop: int) -> list[_Spread]:
+    """Of the windows of one axis, where the image begins `before` pixels into the padded one."""
+    count = torch.zeros(starts[-1] + crop)
+    for start in starts:
+        count[start : start + crop] += 1
+    low, high, part = taps.low + before, taps.high + before, taps.part
     spreads = []
     for start in starts:
         has_low = (low >= start) & (low < start + crop)

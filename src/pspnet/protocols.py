@@ -46,7 +46,7 @@ class Protocol:
         if self.fit is not None:  # as mmcv rounds
             factor = min(int(self.fit[0] * scale) / long, int(self.fit[1] * scale) / short)
             return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
-        side = round(scale * (self.base_size or long))  # as semseg rounds
+        side = max(1, round(scale * (self.base_size or long)))  # as semseg rounds
         other = max(1, round(side / long * short))
         return (side, other) if height > width else (other, side)
 
@@ -148,4 +148,10 @@ def _changed(protocol: Protocol, changes: Changes) -> Protocol:
     given = {key: value for key, value in given.items() if value != getattr(protocol, key)}
     label = ", ".join(f"{key}={value}" for key, value in given.items() if key != "batch")
     name = f"{protocol.name}, {label}" if label else protocol.name
-    return replace(protocol, name=name, **given)
+    changed = replace(protocol, name=name, **given)
+    if "stride" in given and changed.crop_size is None:
+        raise ValueError(
+            f"inference.stride={changed.stride}: protocol={protocol.name} has no windows; give "
+            "inference.crop_size too"
+        )
+    return changed
