@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from pspnet.benchmarks import BENCHMARKS
-from pspnet.metrics import Summary, summary
 from pspnet.score import count, pair
+from pspnet.summary import Summary, summary
 
 Pictures = list[tuple[np.ndarray, np.ndarray]]  # prediction and truth, as stored
 

@@ -15,11 +15,12 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
-from pspnet.callbacks import Report, SubmissionWriter
+from pspnet.callbacks import Report
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.module import SegmentationData
 from pspnet.data.source import Source
 from pspnet.submissions import Submission
+from pspnet.writers import SubmissionWriter
 
 # the colours of the development kit's first classes: background, aeroplane, bicycle, bird
 VOC_COLORS = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]

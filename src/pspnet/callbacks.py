@@ -1,4 +1,4 @@
-"""What a run leaves in its folder: configuration, results, pictures, predictions."""
+"""What a run leaves in its folder: configuration, results, pictures."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ from typing import Any
 import numpy as np
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from pspnet.data.module import SegmentationData
-from pspnet.predictions import Writer
-from pspnet.submissions import Submission
 from pspnet.task import Segmentation
+from pspnet.writers import data_of, ids, to_picture
 
 
 class SaveConfig(SaveConfigCallback):
@@ -82,7 +79,7 @@ class Report(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if not _data(trainer).submits:
+        if not data_of(trainer).submits:
             self._keep(trainer, outputs, batch, batch_idx, batches=trainer.num_test_batches[0])
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -90,7 +87,7 @@ class Report(Callback):
             self._write(trainer, pl_module, split="val")
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not _data(trainer).submits:
+        if not data_of(trainer).submits:
             self._write(trainer, pl_module, split="test")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -108,8 +105,8 @@ class Report(Callback):
     ) -> None:
         chosen = np.linspace(0, batches - 1, min(self.examples, int(batches))).astype(int)
         if trainer.is_global_zero and index in chosen:
-            picture = to_picture(batch["image"][0], _data(trainer))
-            self._rows.append((picture, _ids(batch["label"][0]), _ids(outputs[0])))
+            picture = to_picture(batch["image"][0], data_of(trainer))
+            self._rows.append((picture, ids(batch["label"][0]), ids(outputs[0])))
 
     def _write(self, trainer: Trainer, module: LightningModule, *, split: str) -> None:
         log_dir = trainer.log_dir  # asks the first process, so all must ask
@@ -138,97 +135,6 @@ class Report(Callback):
         _log_table(trainer, module, split=split)
 
 
-class PredictionWriter(BasePredictionWriter):
-    """Writes each prediction as label values, as colours, and over its image.
-
-    Args:
-        folder: where to; None is `predictions` in the run's folder.
-        overwrite: whether files that exist are replaced.
-        alpha: weight of the colours over the image, 0 to 1.
-    """
-
-    def __init__(
-        self, folder: Path | None = None, overwrite: bool = False, alpha: float = 0.5
-    ) -> None:
-        super().__init__(write_interval="batch")
-        self.folder, self.overwrite, self.alpha = folder, overwrite, alpha
-
-    def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Segmentation)
-        folder = self.folder or Path(trainer.log_dir or ".") / "predictions"
-        palette = pl_module.classes.palette()
-        pictures = _data(trainer).pictures
-        if pictures is not None and folder.resolve().is_relative_to(pictures.resolve()):
-            raise ValueError(
-                f"output.folder={folder} lies in data.pictures={pictures}, and would be predicted "
-                "on next time; name another folder"
-            )
-        self.writer = Writer(folder, palette=palette, overwrite=self.overwrite, alpha=self.alpha)
-        self.names = [sample.name for sample in _data(trainer).predict_set.samples]
-        self.writer.check(self.names)
-        trainer.strategy.barrier()  # before another process writes what this one would refuse
-
-    def write_on_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        prediction: Tensor,
-        batch_indices: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int,
-    ) -> None:
-        for name, image, label in zip(batch["name"], batch["image"], prediction, strict=True):
-            self.writer.write(name, _ids(label), to_picture(image, _data(trainer)))
-
-
-class SubmissionWriter(Callback):
-    """Writes predictions on a test split without labels as the benchmark's server takes them.
-
-    `submission/` in the run's folder and, once every image has its prediction, one archive of it,
-    whose path is `archive` on the first process. With labels it does nothing.
-    """
-
-    def __init__(self) -> None:
-        self.archive: Path | None = None
-        self._submission: Submission | None = None
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data = _data(trainer)
-        if not data.submits:
-            return
-        folder = Path(trainer.log_dir or ".")
-        samples = data.test_set.samples
-        self._submission = Submission(folder, source=data.source, samples=samples)
-        self._submission.check()
-        trainer.strategy.barrier()  # before another process writes what this one would refuse
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        if self._submission is not None:
-            for name, label in zip(batch["name"], outputs, strict=True):
-                self._submission.write(name, _ids(label))
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._submission is not None:
-            trainer.strategy.barrier()  # after the last file of every process
-            if trainer.is_global_zero:
-                self.archive = self._submission.pack()
-
-
-def to_picture(image: Tensor, data: SegmentationData) -> np.ndarray:
-    """A normalised image (3, H, W) as RGB (H, W, 3) uint8."""
-    pixels = image.float().permute(1, 2, 0).cpu().numpy() * data.std + data.mean
-    return np.rint(255 * pixels).clip(0, 255).astype(np.uint8)
-
-
 def draw_curves(trainer: Trainer) -> None:
     """Draws curves.png from the run's metrics.csv, if it has logged anything."""
     from pspnet.plots import curves
@@ -240,16 +146,6 @@ def draw_curves(trainer: Trainer) -> None:
             if log.is_file():
                 curves(log, log.with_name("curves.png"))
                 _log_pictures(trainer, [log.with_name("curves.png")], split="train")
-
-
-def _data(trainer: Trainer) -> SegmentationData:
-    data = trainer.datamodule  # type: ignore[attr-defined]
-    assert isinstance(data, SegmentationData)
-    return data
-
-
-def _ids(labels: Tensor) -> np.ndarray:
-    return labels.cpu().numpy().astype(np.uint8)
 
 
 def _log_pictures(trainer: Trainer, pictures: list[Path], *, split: str) -> None:

@@ -6,44 +6,28 @@ the classes come from the data, or from the checkpoint where pictures are predic
 
 from __future__ import annotations
 
-import argparse
-import ast
 import json
 import sys
-import traceback
 import warnings
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
-from pspnet.callbacks import PredictionWriter, Report, SaveConfig, SubmissionWriter
+from pspnet.callbacks import Report, SaveConfig
 from pspnet.checkpoints import read_checkpoint
 from pspnet.costs import AuxiliaryGradient, Costs
 from pspnet.data.classes import Classes
 from pspnet.data.module import SegmentationData
-from pspnet.data.source import Source
 from pspnet.loggers import Wandb, default_loggers
-from pspnet.losses import Loss
-from pspnet.metrics import format_table
+from pspnet.parsing import Parser, checkpoint_argument, from_python, one_line
+from pspnet.summary import format_table
 from pspnet.task import Segmentation
-
-
-class Parser(LightningArgumentParser):
-    """LightningCLI's parser with errors of one line, without the usage of 60 options first."""
-
-    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
-        line = " ".join(str(message).split())
-        for key, base in (("data.source", Source), ("model.loss", Loss)):
-            if f'"{key}"' in line and "import path" in line:
-                line = f"{key}: give one of {', '.join(c.__name__ for c in base.__subclasses__())}"
-        sys.stderr.write(f"error: {line}\n")
-        raise SystemExit(2) from ex
+from pspnet.writers import PredictionWriter, SubmissionWriter
 
 
 class PSPNetCLI(LightningCLI):
@@ -76,8 +60,8 @@ class PSPNetCLI(LightningCLI):
         """Lays the checkpoint's configuration, if one is given, under that of the command line."""
         given = sys.argv[1:] if args is None else args
         assert isinstance(given, list)
-        words = [_from_python(word) for word in given]
-        self.ckpt_path = _checkpoint_argument(words)
+        words = [from_python(word) for word in given]
+        self.ckpt_path = checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
             self.ckpt_path = self.config[self.config.subcommand].ckpt_path  # of a file's
@@ -169,7 +153,9 @@ class PSPNetCLI(LightningCLI):
         if self.submission.archive is not None:
             protocol = self.model.protocol.name
             print(f"\npredictions of the test split ({protocol}): {self.submission.archive}")
-        elif not self.datamodule.submits:
+        elif self.datamodule.submits:
+            print("no archive is written: not every image of the test split was predicted on")
+        else:
             self._say(split="test")
 
     def after_predict(self) -> None:
@@ -207,17 +193,6 @@ class PSPNetCLI(LightningCLI):
         print(f"pictures, results.json and config.yaml: {log_dir}")
 
 
-def _from_python(word: str) -> str:
-    """An option as JSON that was printed as a Python literal, as W&B's agent does its values."""
-    key, equals, value = word.partition("=")
-    if not (key.startswith("--") and value.startswith(("None", "[", "{", "("))):
-        return word
-    try:
-        return key + equals + json.dumps(ast.literal_eval(value))
-    except (ValueError, SyntaxError, TypeError):
-        return word  # YAML's or JSON's own
-
-
 def _check_version(folder: Path, ckpt_path: str | None) -> None:
     resumed = ckpt_path is not None and folder.resolve() in Path(ckpt_path).resolve().parents
     if folder.is_dir() and any(folder.iterdir()) and not resumed:
@@ -242,13 +217,6 @@ def _count(classes: Classes) -> str:
     return f"{len(classes)} classes ({', '.join(classes.names[:3])}, …)"
 
 
-def _checkpoint_argument(words: list[str]) -> str | None:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--ckpt_path")
-    path: str | None = parser.parse_known_args(words)[0].ckpt_path
-    return None if path in (None, "null", "None") else path
-
-
 def main(args: list[str] | None = None) -> None:
     """Runs the command line; `args` stands in for `sys.argv[1:]`.
 
@@ -271,23 +239,8 @@ def main(args: list[str] | None = None) -> None:
             trainer_defaults={"num_sanity_val_steps": 0},
         )
     except Exception as error:
-        line = _one_line(error)
+        line = one_line(error)
         if line is None:
             raise
         sys.stderr.write(f"error: {line}\n")
         raise SystemExit(1) from error
-
-
-def _one_line(error: BaseException) -> str | None:
-    """What this package or Lightning's Trainer refused; None for an error that is neither's."""
-    message = str(error)
-    own = traceback.extract_tb(error.__traceback__)[-1].filename
-    if message.startswith("Caught ") and "in DataLoader worker" in message:
-        files = [line for line in message.splitlines() if line.strip().startswith("File ")]
-        own, message = files[-1].split('"')[1], message.strip().splitlines()[-1].partition(": ")[2]
-    here = Path(own).is_relative_to(Path(__file__).parent)
-    refusal = isinstance(error, ValueError | OSError | FloatingPointError) and here
-    if refusal or isinstance(error, MisconfigurationException | ModuleNotFoundError):
-        return " ".join(message.split())
-    # jsonargparse puts its own error around those of the functions that link options
-    return _one_line(error.__cause__) if error.__cause__ else None

@@ -17,10 +17,11 @@ from torchmetrics import MeanMetric, Metric
 from pspnet.data.classes import IGNORE, Classes
 from pspnet.inference import evaluate
 from pspnet.losses import CrossEntropy, Loss
-from pspnet.metrics import Absent, SegmentationMetrics, Summary, summary
+from pspnet.metrics import Absent, SegmentationMetrics
 from pspnet.models.network import PSPNet
 from pspnet.protocols import Changes, ProtocolName, resolve
 from pspnet.schedules import poly_schedule
+from pspnet.summary import Summary, summary
 
 
 class Segmentation(lightning.LightningModule):
