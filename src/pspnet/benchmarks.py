@@ -12,7 +12,8 @@ import numpy as np
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.classes import IGNORE
 from pspnet.data.source import Source
-from pspnet.metrics import Absent, Summary
+from pspnet.metrics import Absent
+from pspnet.summary import Summary
 
 Values = Literal["stored", "train"]
 Figures = dict[str, float | None]

@@ -23,7 +23,8 @@ from torch import Tensor
 from pspnet.benchmarks import BENCHMARKS, Benchmark, Values
 from pspnet.data.classes import IGNORE
 from pspnet.data.files import read_label, read_stems, write_whole
-from pspnet.metrics import confusion, format_table, summary
+from pspnet.metrics import confusion
+from pspnet.summary import format_table, summary
 
 
 def pair(
