@@ -105,6 +105,27 @@ def own_prediction(checkpoint: str, picture: Path) -> np.ndarray:
         return whole(task.network, (pixels - mean) / std).argmax(1)[0].numpy()
 
 
+def test_a_version_is_named_and_never_run_over(shapes, tmp_path, capsys):
+    command = ["fit", *options(shapes, tmp_path), "--trainer.max_epochs=1", "--version=seed_3"]
+    main([*command, "--config={'model': {'loss': None, 'absent': 'zero'}, 'name': 'row'}"])
+    run = tmp_path / "row" / "seed_3"  # what comes last counts
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert (config["model"]["absent"], config["model"]["loss"]) == ("zero", None)
+    assert json.loads((run / "costs.json").read_text())["crop_size"] == [41, 41]
+    before = (run / "metrics.csv").read_text()
+    again = [word for word in command if not word.startswith("--name")] + [
+        f"--name={run.parent.name}"
+    ]
+    assert "version=seed_3" in refusal(again, capsys)
+    assert (run / "metrics.csv").read_text() == before
+    last = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
+    main([*again, last, "--trainer.max_epochs=2"])
+    assert torch.load(run / "checkpoints" / "last.ckpt")["epoch"] == 1
+    assert (run / "metrics.before_1.csv").read_text() == before
+    evaluation = ["validate", last, "--name=row", "--version=seed_3", f"--logs={tmp_path}", *QUIET]
+    assert "version=seed_3" in refusal(evaluation, capsys)
+
+
 def test_a_protocol_is_chosen_changed_and_named_with_the_score(trained, tmp_path, capsys):
     command = ["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET]
     main([*command, "--model.protocol=paper-ms", "--model.inference.scales=[1,1.5]"])

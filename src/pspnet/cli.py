@@ -16,6 +16,7 @@ import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet.callbacks import Report, SaveConfig
@@ -117,7 +118,8 @@ class PSPNetCLI(LightningCLI):
             )
         own = more if isinstance(more, list) else [] if more in (None, True) else [more]
         if config.version is not None:
-            _check_version(Path(config.logs) / config.name / config.version, config.ckpt_path)
+            resumed = config.ckpt_path if self.config.subcommand == "fit" else None
+            _make_room(Path(config.logs) / config.name / config.version, resumed=resumed)
         loggers = default_loggers(
             config.logs, name=config.name, version=config.version, wandb=config.wandb
         )
@@ -193,13 +195,19 @@ class PSPNetCLI(LightningCLI):
         print(f"pictures, results.json and config.yaml: {log_dir}")
 
 
-def _check_version(folder: Path, ckpt_path: str | None) -> None:
-    resumed = ckpt_path is not None and folder.resolve() in Path(ckpt_path).resolve().parents
-    if folder.is_dir() and any(folder.iterdir()) and not resumed:
+@rank_zero_only  # the other processes come when the first has begun to write
+def _make_room(folder: Path, *, resumed: str | None) -> None:
+    """Refuses a folder that holds a run, unless that run goes on: then its log is kept aside."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if resumed is None or folder.resolve() not in Path(resumed).resolve().parents:
         raise FileExistsError(
             f"version={folder.name}: {folder} holds a run; give another version, or go on with it "
-            f"by --ckpt_path={folder}/checkpoints/last.ckpt"
+            f"by fit --ckpt_path={folder}/checkpoints/last.ckpt"
         )
+    log, kept = folder / "metrics.csv", len(list(folder.glob("metrics.before_*.csv")))
+    if log.is_file():  # Lightning's logger would delete it
+        log.rename(folder / f"metrics.before_{kept + 1}.csv")
 
 
 def _checkpoints() -> list[Callback]:
@@ -234,6 +242,7 @@ def main(args: list[str] | None = None) -> None:
             parser_class=Parser,
             parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),
             save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},  # of a run that goes on in its folder
             seed_everything_default=0,
             auto_configure_optimizers=False,
             trainer_defaults={"num_sanity_val_steps": 0},
