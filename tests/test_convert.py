@@ -42,7 +42,7 @@ def converted(tmp_path_factory) -> tuple[Path, Path]:
     """A checkpoint of mmsegmentation with CamVid's classes, and what it is converted to."""
     folder = tmp_path_factory.mktemp("converted")
     state = filled(mmsegmentation(18, 11))
-    text = "crop_size = (129, 129)\nimg_norm_cfg = dict(mean=[51, 102, 127.5], std=[51, 51, 25.5])"
+    text = "crop_size = (129, 161)\nimg_norm_cfg = dict(mean=[51, 102, 127.5], std=[51, 51, 25.5])"
     path = saved(folder / "a.pth", state, meta={"CLASSES": CAMVID, "config": text})
     main([str(path), str(folder / "camvid_r18.ckpt")])
     return path, folder / "camvid_r18.ckpt"
@@ -61,7 +61,8 @@ def test_what_was_recognised_is_said(tmp_path, capsys):
     ]
     assert said[6] == "classes: 11, as camvid's"
     assert said[7] == "input: RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"
-    assert f"--ckpt_path={tmp_path / 'out.ckpt'}" in said[8]
+    assert said[8] == "crop: 512×512"
+    assert f"--ckpt_path={tmp_path / 'out.ckpt'}" in said[9]
     assert load_published(tmp_path / "out.ckpt").network.align_corners is True
 
 
@@ -82,7 +83,7 @@ def test_the_network_is_the_published_one(converted):
         == ((0.2, 0.4, 0.5), (0.2, 0.2, 0.1))
     )
     assert again.class_names == task.classes.names == tuple(CAMVID)
-    assert again.crop_size == published.crop_size == 129
+    assert again.crop_size == published.crop_size == task.crop_size == (129, 161)
 
 
 def normalised(picture: Path) -> torch.Tensor:
@@ -129,7 +130,12 @@ def test_it_predicts_like_any_other(converted, tmp_path):
 
 @pytest.mark.parametrize(
     ("classes", "dataset", "crop"),
-    [(21, "VOC", 473), (19, "Cityscapes", 713), (150, "ADE20K", 473), (11, "CamVid", 473)],
+    [
+        (21, "VOC", [512, 512]),
+        (19, "Cityscapes", [512, 1024]),
+        (150, "ADE20K", [512, 512]),
+        (11, "CamVid", [512, 512]),
+    ],
 )
 def test_the_data_set_follows_from_the_classes(tmp_path, classes, dataset, crop):
     path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, classes), hollow=True))
@@ -137,7 +143,8 @@ def test_the_data_set_follows_from_the_classes(tmp_path, classes, dataset, crop)
     checkpoint = torch.load(tmp_path / "out.ckpt", weights_only=True)
     data = checkpoint["config"]["data"]
     assert data["source"] == {"class_path": dataset}
-    assert data["crop_size"] == [crop, crop]
+    assert data["crop_size"] == crop
+    assert checkpoint["hyper_parameters"]["crop_size"] == crop
     assert len(checkpoint["hyper_parameters"]["classes"]["names"]) == classes
     assert not [key for key in checkpoint["state_dict"] if not key.startswith("network.")]
 
@@ -148,7 +155,7 @@ def test_semseg_is_converted(tmp_path):
     main([str(path), str(out), "--bins=1,6", "--num_classes=19"])
     published = load_published(out)
     out.unlink()  # some hundred MB, which pytest would keep
-    assert (published.network.pyramid.bins, published.crop_size) == ((1, 6), 713)
+    assert (published.network.pyramid.bins, published.crop_size) == ((1, 6), (713, 713))
     assert published.class_names == load_table("cityscapes").names
 
 
@@ -187,16 +194,21 @@ def test_refusals(tmp_path, capsys):
     words = [str(path), str(out)]
     assert "no such file" in refusal(words, capsys)
     saved(path, filled(mmsegmentation(18, 59), hollow=True))
-    assert "has 59 classes, as no known data set (voc 21, " in refusal(words, capsys)
+    line = refusal(words, capsys)
+    assert "has 59 classes, as no known data set (voc 21, " in line
+    assert line.endswith("; use pspnet.load_published from Python\n")
     line = refusal([*words, "--dataset=voc"], capsys)
-    assert "its classifier has 59 classes, and voc has 21" in line
+    remedy = "give the --dataset of its classes, or use pspnet.load_published from Python"
+    assert f"its classifier has 59 classes, and voc has 21; {remedy}" in line
     assert "has 59 classes, not num_classes=21" in refusal([*words, "--num_classes=21"], capsys)
     names = [*CAMVID[:3], "Street", *CAMVID[4:]]
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names})
-    assert "its class 3 is 'Street', and camvid's is 'Road'" in refusal(words, capsys)
+    line = refusal(words, capsys)
+    assert "its class 3 is 'Street', and camvid's is 'Road'; give --dataset=camvid to" in line
     line = refusal([*words, "--bins=1,2"], capsys)
     assert "has 4 pyramid levels, not bins=[1, 2]" in line
-    assert "argument --bins" in refusal([*words, "--bins=one"], capsys, code=2)
+    line = refusal([*words, "--bins=1,2,x"], capsys, code=2)
+    assert line == "error: argument --bins: '1,2,x': give sides as 1,2,3,6\n"
     assert "unrecognized arguments" in refusal([*words, "--bin=1"], capsys, code=2)
     assert "no such folder" in refusal([str(path), str(tmp_path / "x" / "out.ckpt")], capsys)
     assert list(tmp_path.iterdir()) == [path]

@@ -105,7 +105,40 @@ def test_values_of_ade20k(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[-1].startswith(figures)
 
 
-@pytest.mark.parametrize("lines", [["a", "c"], ["JPEGImages/c.jpg SegmentationClass/c.png", "a"]])
+@pytest.mark.parametrize(
+    ("dataset", "said", "told"),
+    [
+        ("cityscapes", [[0, 1, 13], [18, 10]], True),
+        ("cityscapes", [[0, 1, 13], [18, 10, 19]], False),
+        ("cityscapes", [[7, 8], [11, 17]], False),  # classes, all
+        ("ade20k", [[0, 149], [8]], True),
+        ("ade20k", [[0, 149], [150]], False),
+        ("ade20k", [[1, 149], [8]], False),
+        ("voc", [[0, 20], [8]], False),
+        ("camvid", [[0, 10], [8]], False),
+    ],
+)
+def test_train_ids_in_place_of_stored_values_are_suspected(tmp_path, capsys, dataset, said, told):
+    for name, values in zip(("a_0_0", "b_0_0"), said, strict=True):
+        put(tmp_path / f"truth/{name}_gtFine_labelIds.png", 8)
+        put(tmp_path / f"said/{name}_gtFine_labelIds.png", values)
+    score(tmp_path, dataset=dataset)
+    span = {"cityscapes": "0 to 18", "ade20k": "0 to 149"}.get(dataset)
+    line = f"note: predictions hold {span} only; are they train ids? use --values train\n"
+    assert capsys.readouterr().err == (line if told else "")
+
+
+def test_train_ids_that_are_said_to_be_are_not_suspected(tmp_path, capsys):
+    put(tmp_path / "truth/a_0_0_gtFine_labelIds.png", 8)
+    put(tmp_path / "said/a_0_0.png", [0, 1, 255])
+    score(tmp_path, "--values=train", dataset="cityscapes")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [["a", "c"], ["JPEGImages/c.jpg SegmentationClass/c.png", "a"], ["a.png", "c.jpg"]],
+)
 def test_a_list_names_a_subset(voc, capsys, lines):
     (voc / "said/b.png").unlink()
     put(voc / "said/foreign.png", 77)
@@ -117,11 +150,15 @@ def test_a_list_names_a_subset(voc, capsys, lines):
         ("a\nb\n", "1 of 2 images have no prediction"),
         ("a\nd\n", f"{listing} names 'd', which has no ground truth in"),
         ("a\na\n", f"{listing} names 'a' 2 times"),
-        ("z\n", "holds no file *.png that the list names"),
+        ("z\n", f"{listing} names 'z', which has no ground truth in"),
+        ("b\n", f"1 of 1 images have no prediction in {voc / 'said'}, first 'b'"),
+        ("a\na.png\n", f"{listing} names 'a' 2 times"),
         ("", "names no file"),
     ):
         listing.write_text(text)
         assert message in refusal(capsys, voc, f"--list={listing}")
+    line = refusal(capsys, voc, f"--list={voc}")
+    assert line == f"error: {voc} is a folder; give a text file with one name a line\n"
     assert "no.txt is missing" in refusal(capsys, voc, f"--list={voc / 'no.txt'}")
 
 

@@ -256,7 +256,9 @@ def test_a_test_without_labels_leaves_an_archive_and_no_scores(tmp_path):
 def test_a_test_on_a_part_is_not_packed(tmp_path):
     source = voc(tmp_path / "data", {"a": (20, 30), "b": (25, 12), "c": (20, 30)})
     writer = SubmissionWriter()
-    with pytest.raises(ValueError, match=r"2 of 3 images .* first 'b'; .*limit_test_batches"):
+    with pytest.raises(
+        ValueError, match=r"2 of 3 images .* first 'b'; .*_test_batches and trainer.fast"
+    ):
         run(source, tmp_path, writer, limit_test_batches=1)
     assert writer.archive is None
     assert not list(tmp_path.rglob("*.tar.gz"))

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.classes import IGNORE
@@ -72,6 +74,21 @@ class Benchmark:
         table[: len(self.source.classes)] = np.arange(len(self.source.classes))
         table[IGNORE] = IGNORE if IGNORE in stored else -1
         return table
+
+    def seem_train_ids(self, matrix: Tensor) -> bool:
+        """Whether predictions that were taken for stored values are rather train ids.
+
+        They are if some name no class, and none a class whose stored value is C or more: of
+        Cityscapes all lie in 0 to 18, of ADE20K there are zeros and no 150. VOC's and CamVid's are
+        the same.
+
+        Args:
+            matrix: (C, C+1) counts, of no class in the last column.
+        """
+        classes = len(self.source.classes)
+        named = matrix.any(dim=0)
+        beyond = torch.from_numpy(self.source.stored_values() >= classes)
+        return bool(named[classes] and not named[:classes][beyond].any())
 
     def name(self, stem: str) -> str | None:
         """What a file of this stem shares with its partner; None if it can have none."""

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import sys
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import lightning
 import torch
@@ -20,6 +18,7 @@ from pspnet.checkpoints import read_checkpoint
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.files import write_whole
 from pspnet.data.source import Source
+from pspnet.entry import Parser, check_new, refusals
 from pspnet.models.published import Published, load_published
 from pspnet.task import Segmentation
 
@@ -29,15 +28,7 @@ DATASETS: dict[str, type[VOC] | type[Cityscapes] | type[ADE20K] | type[CamVid]] 
     "ade20k": ADE20K,
     "camvid": CamVid,
 }
-CROPS = {"cityscapes": 713}  # of the paper, where the file does not say; 473 for the others
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with errors of one line."""
-
-    def error(self, message: str) -> NoReturn:
-        sys.stderr.write(f"error: {message}\n")
-        raise SystemExit(2)
+FROM_PYTHON = "use pspnet.load_published from Python"  # which asks for no data set
 
 
 def convert(
@@ -68,10 +59,7 @@ def convert(
         FileExistsError: if there is something at `out`.
         ValueError: if the file does not fit, or not to the data set.
     """
-    if os.path.lexists(out):
-        raise FileExistsError(f"{out} exists; name another file")
-    if not out.parent.is_dir():
-        raise FileNotFoundError(f"{out.parent}: no such folder; make it, or name another file")
+    check_new(out)
     published = load_published(path, num_classes, bins=bins, align_corners=align_corners)
     if published.layout == "pspnet":
         if dataset is not None:
@@ -100,6 +88,7 @@ def describe(published: Published, *, classes: str) -> str:
         "auxiliary head": auxiliary,
         "classes": f"{options['num_classes']}, {classes}",
         "input": f"RGB, mean {_digits(published.mean)}, std {_digits(published.std)}",
+        "crop": "×".join(str(side) for side in published.crop_size),
     }
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
@@ -117,18 +106,21 @@ def _foreign(published: Published, path: Path, *, dataset: str, run: str) -> dic
     for what, found in (("classifier", count), ("CLASSES", len(names) if names else count)):
         if found != len(source.classes):
             raise ValueError(
-                f"{path}: its {what} has {found} classes, and {dataset} has {len(source.classes)}"
+                f"{path}: its {what} has {found} classes, and {dataset} has {len(source.classes)};"
+                f" give the --dataset of its classes, or {FROM_PYTHON}"
             )
-    side = published.crop_size or CROPS.get(dataset, 473)
     checkpoint = _weights(published)
     Segmentation(
-        published.network, source.classes, crop_size=(side, side), base_size=source.base_size
+        published.network,
+        source.classes,
+        crop_size=published.crop_size,
+        base_size=source.base_size,
     ).on_save_checkpoint(checkpoint)
     checkpoint["config"] = {
         "name": run,
         "data": {
             "source": {"class_path": type(source).__name__},
-            "crop_size": [side, side],
+            "crop_size": list(published.crop_size),
             "mean": list(published.mean),
             "std": list(published.std),
         },
@@ -144,13 +136,14 @@ def _dataset(published: Published, path: Path) -> str:
     fitting = [name for name, table in tables.items() if len(table) == count]
     if not fitting:
         known = ", ".join(f"{name} {len(table)}" for name, table in tables.items())
-        raise ValueError(f"{path}: has {count} classes, as no known data set ({known})")
+        line = f"has {count} classes, as no known data set ({known}); {FROM_PYTHON}"
+        raise ValueError(f"{path}: {line}")
     pairs = zip(names or (), tables[fitting[0]], strict=False)
     for index, (theirs, ours) in enumerate(pairs):
         if theirs.strip().lower() != ours.lower():
             raise ValueError(
                 f"{path}: its class {index} is {theirs!r}, and {fitting[0]}'s is {ours!r}; give "
-                "dataset to take the classes for that data set's"
+                f"--dataset={fitting[0]} to take its classes for that data set's"
             )
     return fitting[0]
 
@@ -171,7 +164,10 @@ def _digits(values: tuple[float, float, float]) -> str:
 
 
 def _bins(text: str) -> tuple[int, ...]:
-    return tuple(int(side) for side in text.split(","))
+    try:
+        return tuple(int(side) for side in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give sides as 1,2,3,6") from None
 
 
 def _parser() -> Parser:
@@ -196,7 +192,7 @@ def main(args: list[str] | None = None) -> None:
     """
     given = _parser().parse_args(args)
     corners = None if given.align_corners is None else given.align_corners == "true"
-    try:
+    with refusals():
         said = convert(
             given.path,
             given.out,
@@ -205,9 +201,6 @@ def main(args: list[str] | None = None) -> None:
             bins=given.bins,
             align_corners=corners,
         )
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        raise SystemExit(1) from error
     print(said)
     print(f"{given.out} written; for example python -m pspnet validate --ckpt_path={given.out}")
 

@@ -15,14 +15,14 @@ import sys
 from collections import Counter
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import NoReturn
 
 import torch
 from torch import Tensor
 
 from pspnet.benchmarks import BENCHMARKS, Benchmark, Values
 from pspnet.data.classes import IGNORE
-from pspnet.data.files import read_label, read_stems, write_whole
+from pspnet.data.files import IMAGE_SUFFIXES, read_label, read_stems, write_whole
+from pspnet.entry import Parser, check_new, refusals
 from pspnet.metrics import confusion
 from pspnet.summary import format_table, summary
 
@@ -36,11 +36,13 @@ def pair(
         predictions: the folder of predictions.
         truth: the folder of ground truth.
         benchmark: how names are compared.
-        listing: a list of names, of which alone the files are taken; otherwise all are.
+        listing: a list of names, with a picture's suffix or without, of which alone the files are
+            taken; otherwise all are.
 
     Raises:
         FileNotFoundError: if a folder or the list is missing.
-        ValueError: if a folder has no file, a file has no partner, or two share a name.
+        ValueError: if a folder has no file, a file has no partner, two share a name, or the list
+            is a folder.
     """
     names = None if listing is None else _listed(listing, benchmark)
     truths = _find(truth, benchmark, ending=benchmark.truth, names=names)
@@ -49,7 +51,7 @@ def pair(
     if unknown:
         raise ValueError(
             f"{listing} names {unknown[0]!r}, which has no ground truth in {truth}; write names"
-            " without suffix, one a line"
+            " of its files, one a line"
         )
     missing, extra = sorted(truths.keys() - guesses), sorted(guesses.keys() - truths)
     if missing:
@@ -97,7 +99,10 @@ def count(
 
 
 def _listed(listing: Path, benchmark: Benchmark) -> list[str]:
-    names = [benchmark.name(stem) or stem for stem in read_stems(listing)]
+    if listing.is_dir():
+        raise ValueError(f"{listing} is a folder; give a text file with one name a line")
+    stems = [s.rpartition(".")[0] if s.endswith(IMAGE_SUFFIXES) else s for s in read_stems(listing)]
+    names = [benchmark.name(stem) or stem for stem in stems]
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise ValueError(f"{listing} names {name!r} {times} times; keep one of them")
@@ -123,20 +128,14 @@ def _find(
             if name in found:
                 raise ValueError(f"{found[name]} and {path} are both of {name!r}; keep one")
             found[name] = path
-    if not found:
-        of = "" if names is None else " that the list names"
-        raise ValueError(f"{folder} holds no file *{ending}{of}; name another folder")
+    if not found and names is None:  # of a list, the first name that is missing says more
+        raise ValueError(f"{folder} holds no file *{ending}; name another folder")
     return found
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
     about = "Scores predictions on disk by the definitions of the benchmark's own scorer."
-    parser = _Parser(prog="python -m pspnet.score", description=about, allow_abbrev=False)
+    parser = Parser(prog="python -m pspnet.score", description=about, allow_abbrev=False)
     add = parser.add_argument
     add("predictions", type=Path, help="folder of predictions, PNGs of one channel")
     add("truth", type=Path, help="folder of ground truth as the data set has it")
@@ -157,14 +156,16 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
 def _run(options: argparse.Namespace) -> str:
     """Scores, writes the file if one is wanted, and returns what there is to print."""
     out: Path | None = options.json
-    if out is not None and os.path.lexists(out):
-        raise FileExistsError(f"{out} exists; name another file")
-    if out is not None and not out.parent.is_dir():
-        raise FileNotFoundError(f"{out.parent}: no such folder; make it, or name another file")
+    if out is not None:
+        check_new(out)
     benchmark = BENCHMARKS[options.dataset]
     pairs = pair(options.predictions, options.truth, benchmark=benchmark, listing=options.list)
     matrix = count(pairs, benchmark=benchmark, values=options.values)
     classes = benchmark.source.classes
+    if options.values == "stored" and benchmark.seem_train_ids(matrix):
+        span = f"0 to {len(classes) - 1}"
+        line = f"predictions hold {span} only; are they train ids? use --values train"
+        sys.stderr.write(f"note: {line}\n")
     scores = summary(
         matrix,
         names=classes.names,
@@ -189,11 +190,8 @@ def main(words: list[str] | None = None) -> None:
         SystemExit: with code 1 and one line for files that cannot be scored, 2 for wrong options.
     """
     options = _arguments(words)
-    try:
+    with refusals():
         print(_run(options))
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
-        raise SystemExit(1) from error
 
 
 if __name__ == "__main__":

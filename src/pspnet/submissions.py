@@ -96,6 +96,7 @@ class Submission:
             raise ValueError(
                 f"{len(missing)} of {len(self.images)} images have no prediction in {self.folder},"
                 f" first {missing[0]!r}; test the whole split, without trainer.limit_test_batches"
+                " and trainer.fast_dev_run"
             )
         accepted = np.full(256, -1, np.int16)
         accepted[self.values] = self.values

@@ -102,7 +102,7 @@ def test_the_levels_meet_the_weights_they_met(release):
 
 def test_what_comes_with_the_release(release):
     _, _, published = release
-    assert (published.layout, published.crop_size) == ("caffe", 473)
+    assert (published.layout, published.crop_size) == ("caffe", (473, 473))
     assert published.mean == pytest.approx([value / 255 for value in RGB_MEAN])
     assert published.std == (1 / 255,) * 3
     options = published.network.options
@@ -129,7 +129,7 @@ def test_the_101s_with_shapes_of_four_numbers(tmp_path):
     path.write_bytes(caffe_file(blobs, stride_in_1x1=False, legacy=True))
     published = load_published(path, 19)
     path.unlink()
-    assert (published.crop_size, published.network.auxiliary) == (713, None)
+    assert (published.crop_size, published.network.auxiliary) == ((713, 713), None)
     assert published.network.options["encoder"] == "tu-resnet101s"
     block = published.network.encoder.model.layer2[0]
     assert (block.conv1.stride, block.conv2.stride) == ((1, 1), (2, 2))
@@ -171,6 +171,9 @@ def test_other_files_are_refused(tmp_path):
     path, first = tmp_path / "a.caffemodel", {"conv3_1_3x3": [np.ones((2, 3, 1, 1), np.float32)]}
     assert "not a readable .caffemodel" in refused(path, b"\xffnothing")
     assert "no layer has weights" in refused(path, b"")
+    nameless = message(100, message(1, b"conv\xff"))
+    line = refused(path, caffe_file(first) + nameless)
+    assert "not a readable .caffemodel: a layer's name is not UTF-8" in line
     assert "Caffe's first format" in refused(path, caffe_file(first, field=2))
     three = {"scale": [np.ones(1, np.float32)] * 3}
     assert "layer 'scale' has 3 blobs" in refused(path, caffe_file(three))

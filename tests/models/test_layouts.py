@@ -55,8 +55,55 @@ def test_another_shape_is_named(tmp_path):
     state[key] = state[key][:, :8]
     line = refused(saved(tmp_path / "a.pth", state))
     assert f"{key!r} is (128, 8, 1, 1), not (128, 64, 1, 1)" in line
-    state["decode_head.bottleneck.conv.weight"] = torch.tensor(1.0)
-    assert "decoder_channels=0: give at least 1" in refused(saved(tmp_path / "a.pth", state))
+    for key, shape in (("bottleneck.conv", ()), ("conv_seg", (0, 128, 1, 1))):
+        whole = filled(mmsegmentation(18, 3), hollow=True)
+        whole[f"decode_head.{key}.weight"] = torch.ones(shape)
+        line = refused(saved(tmp_path / "a.pth", whole))
+        assert f"'decode_head.{key}.weight' is {shape}, not of one channel or more" in line
+
+
+def spoilt(value: torch.Tensor, number: float) -> torch.Tensor:
+    value[5] = number
+    return value
+
+
+@pytest.mark.parametrize("publisher", ["mmsegmentation", "torchvision"])
+@pytest.mark.parametrize(
+    ("damage", "held"),
+    [
+        (lambda ones: ones.to(torch.complex64), "complex64, not floats"),
+        (lambda ones: ones.long(), "int64, not floats"),
+        (lambda ones: ones.to_sparse(), "sparse_coo, not floats"),
+        (lambda ones: ones.to("meta"), "no values, not floats"),
+        (lambda ones: spoilt(ones, float("nan")), "nan, not finite floats"),
+        (lambda ones: spoilt(ones, float("-inf")), "-inf, not finite floats"),
+        (lambda ones: spoilt(ones.double(), 1e39), "inf, not finite floats"),  # in float32
+        (lambda ones: spoilt(ones, -0.5), "-0.5, not variances"),
+    ],
+)
+def test_damaged_values_are_named(tmp_path, damage, held, publisher):
+    path, key = tmp_path / "a.pth", "backbone.layer2.0.bn2.running_var"
+    state = filled(mmsegmentation(18, 3, v1c=False))
+    state[key] = damage(torch.ones(128))
+    if publisher == "torchvision":
+        key = key.removeprefix("backbone.")
+        backbone = [name for name in state if name.startswith("backbone.")]
+        state = {name.removeprefix("backbone."): state[name] for name in backbone}
+    saved(path, state)
+    line = f"{path}: {key!r} holds {held}; a damaged file"
+    if publisher == "mmsegmentation":
+        assert refused(path) == line
+    with pytest.raises(ValueError) as caught:  # noqa: PT011  (the line is looked at)
+        encoder("resnet18", path)
+    assert str(caught.value) == line
+
+
+def test_variances_alone_are_not_negative(tmp_path):
+    state = filled(mmsegmentation(18, 3))
+    state["backbone.layer1.0.bn1.running_mean"] = torch.full((64,), -0.5)
+    state["backbone.layer1.0.bn1.running_var"] = torch.zeros(64)
+    own = load_published(saved(tmp_path / "a.pth", state)).network.state_dict()
+    assert set(own["encoder.model.layer1.0.bn1.running_mean"].tolist()) == {-0.5}
 
 
 def test_another_number_of_classes_or_blocks_is_named(tmp_path):
@@ -91,7 +138,8 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         load_published(path)
     path.write_bytes(b"nothing")
     assert "not a readable weights file" in refused(path)
-    for content in ({"state_dict": {"a": 1}}, {"state_dict": {}}, [torch.zeros(1)]):
+    strange = ({"state_dict": {"a": 1}}, {"state_dict": {}}, {1: torch.zeros(1)}, [torch.zeros(1)])
+    for content in strange:
         torch.save(content, path)
         assert "no dictionary of tensors by name" in refused(path)
     saved(path, filled(mmsegmentation(18, 3)))
@@ -103,6 +151,14 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
     torch.save({"state_dict": {"a": torch.ones(9)}}, old, _use_new_zipfile_serialization=False)
     old.write_bytes(old.read_bytes()[:-10])
     assert "not a readable weights file" in refused(old)
+
+
+def test_reading_warns_of_nothing(tmp_path, recwarn):
+    state = filled(mmsegmentation(18, 3), hollow=True)
+    key = "decode_head.conv_seg.bias"
+    torch.save({**state, key: torch.ones(3).to_sparse()}, tmp_path / "a.pth", pickle_protocol=3)
+    assert "holds sparse_coo" in refused(tmp_path / "a.pth")
+    assert not [str(warning.message) for warning in recwarn]
 
 
 class Harmful:

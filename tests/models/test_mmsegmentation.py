@@ -42,7 +42,7 @@ def test_the_network_is_the_configurations(tmp_path, key):
     published = load_published(saved(tmp_path / "a.pth", state, meta=meta))
     assert published.network.align_corners is True
     assert published.network.pyramid.bins == (1, 2, 4, 8)
-    assert (published.crop_size, published.class_names) == (769, ("a", "b", "c"))
+    assert (published.crop_size, published.class_names) == ((769, 769), ("a", "b", "c"))
     again = load_published(tmp_path / "a.pth", align_corners=False)
     assert again.network.align_corners is False
 
@@ -52,7 +52,12 @@ def test_mean_and_std_are_the_configurations():
     settings = read_settings({"config": text}, bottleneck=True)
     assert settings.mean == (0.5, 0.456, 0.406)
     assert settings.std == (0.229, 0.224, 0.2)
-    assert settings.crop_size is None
+    assert settings.crop_size == (512, 1024)
+    one = d8(("(512, 512)", "769"))
+    assert read_settings({"config": one}, bottleneck=True).crop_size == (769, 769)
+    unscaled = d8(("[123.675, 116.28, 103.53]", "[0, 0, 255.0]"), ("[58.395, ", "[255, "))
+    settings = read_settings({"config": unscaled}, bottleneck=True)
+    assert (settings.mean, settings.std[0]) == ((0, 0, 1), 1)
     renamed = d8(("img_norm_cfg", "data_preprocessor"), ("to_rgb", "bgr_to_rgb"), ("57.12", "51"))
     assert read_settings({"cfg": renamed}, bottleneck=True).std == (0.229, 0.2, 0.225)
 
@@ -131,7 +136,20 @@ def test_a_configuration_is_not_run(tmp_path):
         (d8((STRIDES, "strides=None")), "four numbers each"),
         (d8(("depth=18", "multi_grid=(1, 2, 4)")), "multi_grid="),
         (d8(("to_rgb=True", "to_rgb=False")), "images are BGR"),
-        (d8(("[123.675, ", "[")), "not three numbers"),
+        (
+            d8(("[123.675, ", "[")),
+            r"mean of the images is \(116.28, 103.53\), not three",
+        ),
+        (d8(("123.675", "'a'")), "mean of the images is .*not three numbers of 0 to 255"),
+        (d8(("123.675", "None")), "mean of the images is .*not three numbers of 0 to 255"),
+        (d8(("123.675", "True")), "mean of the images is .*not three numbers of 0 to 255"),
+        (d8(("123.675", "1000")), "mean of the images is .*not three numbers of 0 to 255"),
+        (d8(("[123.675, 116.28, 103.53]", "0")), "mean of the images is 0, not three numbers"),
+        (d8(("58.395", "'a'")), "std of the images is .*not three numbers above 0"),
+        (d8(("58.395", "0")), "std of the images is .*not three numbers above 0"),
+        (d8(("58.395", "1e999")), "std of the images is .*not three numbers above 0"),
+        (d8(("(512, 512)", "(512, 0)")), r"crop_size=\(512, 0\): one or two sides of 1 pixel"),
+        (d8(("(512, 512)", "(512, 512, 3)")), "one or two sides of 1 pixel or more are known"),
         (d8(("(1, 2, 3, 6)", "(1, 2, 3)")), r"has 4 pyramid levels, not bins=\[1, 2, 3\]"),
     ],
 )

@@ -32,7 +32,7 @@ def test_every_tensor_of_semseg_has_its_place(tmp_path):
     assert not published.network.training
     assert all(parameter.requires_grad for parameter in published.network.parameters())
     assert (published.layout, published.mean, published.std) == ("semseg", *IMAGENET)
-    assert (published.class_names, published.crop_size) == (None, 473)
+    assert (published.class_names, published.crop_size) == (None, (473, 473))
     options = published.network.options
     assert (options["encoder"], options["align_corners"]) == ("tu-resnet50s", True)
     assert (options["bins"], options["num_classes"]) == ([1, 2, 3, 6], 21)
@@ -56,7 +56,7 @@ def test_every_tensor_of_mmsegmentation_has_its_place(tmp_path, v1c, auxiliary):
     assert_all_moved(state, network, ours)
     assert network.options["encoder"] == ("tu-resnet18c" if v1c else "resnet18")
     assert (published.layout, published.class_names) == ("mmsegmentation", tuple("abcdefghijk"))
-    assert (published.mean, published.std, published.crop_size) == (*IMAGENET, None)
+    assert (published.mean, published.std, published.crop_size) == (*IMAGENET, (512, 512))
     assert (network.auxiliary is not None) is auxiliary
     assert network.options["align_corners"] is False
     stage5 = (network.encoder.model if v1c else network.encoder).layer4
@@ -95,9 +95,11 @@ def test_plain_networks(tmp_path, depth):
 
 
 @pytest.mark.parametrize("classes", [19, 21, 150, 40])
-def test_the_crop_size_of_semseg_is_the_data_sets(tmp_path, classes):
+def test_the_crop_size_is_the_published_networks(tmp_path, classes):
     path = saved(tmp_path / "a.pth", filled(semseg(50, classes), hollow=True))
-    assert load_published(path).crop_size == {19: 713, 21: 473, 150: 473, 40: None}[classes]
+    assert load_published(path).crop_size == ((713, 713) if classes == 19 else (473, 473))
+    saved(path, filled(mmsegmentation(18, classes), hollow=True))
+    assert load_published(path).crop_size == ((512, 1024) if classes == 19 else (512, 512))
 
 
 @pytest.mark.parametrize("form", ["prefixed", "plain", "bare"])
@@ -157,7 +159,7 @@ def test_a_checkpoint_of_a_run_is_its_network(tmp_path):
     assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
     assert (published.layout, published.class_names) == ("pspnet", ("a", "b"))
     assert (published.mean, published.std) == ((0.5, 0.5, 0.4), (0.2, 0.2, 0.1))
-    assert published.crop_size == 65
+    assert published.crop_size == (65, 97)
     image = torch.randn(1, 3, 65, 65)
     with torch.no_grad():
         assert torch.equal(published.network(image), network.eval()(image))
@@ -170,7 +172,7 @@ def own_checkpoint(path: Path, network: PSPNet) -> Path:
     task = Segmentation(network, Classes(names=("a", "b"), colors=((0, 0, 0), (9, 9, 9))))
     checkpoint = {"state_dict": {**task.state_dict(), "loss.weights": torch.ones(2)}}
     task.on_save_checkpoint(checkpoint)
-    data = {"crop_size": [65, 65], "mean": [0.5, 0.5, 0.4], "std": [0.2, 0.2, 0.1]}
+    data = {"crop_size": [65, 97], "mean": [0.5, 0.5, 0.4], "std": [0.2, 0.2, 0.1]}
     checkpoint["config"] = {"name": "x", "data": data, "model": {}}
     torch.save(checkpoint, path)
     return path

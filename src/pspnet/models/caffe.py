@@ -92,6 +92,8 @@ def read(path: Path) -> CaffeModel:
         net.ParseFromString(path.read_bytes())
     except DecodeError as error:
         raise ValueError(f"{path}: not a readable .caffemodel, or a truncated one") from error
+    if not all(isinstance(layer.name, str) for layer in net.layer):  # bytes where not UTF-8
+        raise ValueError(f"{path}: not a readable .caffemodel: a layer's name is not UTF-8")
     if net.layers:
         raise ValueError(
             f"{path}: is of Caffe's first format (V1LayerParameter); convert it with Caffe's "

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.models.dilation import Dilation, blank, dilate
-from pspnet.models.layouts import fit, read_weights
+from pspnet.models.layouts import fit, floats, read_weights
 
 CHECK_SIZE = 64
 ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32
@@ -72,7 +72,7 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if a tensor is missing, of another shape, or of another network.
+        ValueError: if a tensor is missing, of another shape, of another network, or damaged.
     """
     file = read_weights(path)
     if file.layout is not None:
@@ -95,6 +95,8 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
         if state[flat].shape != own[wanted[flat]].shape:
             shapes = f"{tuple(state[flat].shape)}, not {tuple(own[wanted[flat]].shape)}"
             raise ValueError(f"{path}: {wanted[flat]} is {shapes}; another encoder's weights")
+        if own[wanted[flat]].is_floating_point():
+            state[flat] = floats(state[flat], key=wanted[flat], path=path)
     encoder.load_state_dict({wanted[k]: v for k, v in state.items() if k in wanted}, strict=False)
 
 

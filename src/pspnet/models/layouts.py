@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Literal
@@ -136,9 +138,7 @@ def read_weights(path: str | Path) -> Weights:
     content = _load(path)
     content = content if isinstance(content, dict) else {}
     state = content.get("state_dict", content)
-    if not (
-        isinstance(state, dict) and state and all(isinstance(v, Tensor) for v in state.values())
-    ):
+    if not (isinstance(state, dict) and state and all(map(_named, state.items()))):
         raise ValueError(f"{path}: not a readable weights file: no dictionary of tensors by name")
     notes = {} if state is content else {k: v for k, v in content.items() if k != "state_dict"}
     if all(key.startswith("module.") for key in state):
@@ -160,7 +160,8 @@ def fit(
         encoder_only: whether `own` is the encoder alone, and the file's heads are left out.
 
     Raises:
-        ValueError: naming the first tensor that is missing, of another shape, or too many.
+        ValueError: naming the first tensor that is missing, too many, of another shape, or holds
+            what `floats` refuses.
     """
     assert weights.layout is not None
     layout, path = weights.layout, weights.path
@@ -180,10 +181,41 @@ def fit(
             shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
             line = f"{keys[name]!r} is {shapes} as in {network}; another network's"
             raise ValueError(f"{path}: {line}")
-        if value.is_floating_point():
-            found[name] = value.float()
+        if own[name].is_floating_point():  # all but BN's counters
+            found[name] = floats(value, key=keys[name], path=path)
     # files older than torch 0.4.1 have no such counters
     return {name: found.get(name, torch.zeros((), dtype=torch.long)) for name in own}
+
+
+def floats(value: Tensor, *, key: str, path: Path) -> Tensor:
+    """A tensor of a file as float32.
+
+    Args:
+        value: of any type and at least one element.
+        key: its name; of one that ends in "running_var" the values must be 0 or more.
+        path: the file.
+
+    Raises:
+        ValueError: if it is not dense and finite floats, naming file, key and what it holds.
+    """
+    dense = value.layout == torch.strided and not value.is_meta
+    if not (dense and value.is_floating_point()):
+        kind = value.dtype if dense else "no values" if value.is_meta else value.layout
+        held = str(kind).removeprefix("torch.")
+        raise ValueError(f"{path}: {key!r} holds {held}, not floats; a damaged file")
+    value = value.float()
+    low, high = (bound.item() for bound in value.aminmax())  # both NaN if one value is
+    if not (isfinite(low) and isfinite(high)):
+        worst = high if isfinite(low) else low
+        raise ValueError(f"{path}: {key!r} holds {worst}, not finite floats; a damaged file")
+    if key.endswith("running_var") and low < 0:
+        raise ValueError(f"{path}: {key!r} holds {low:.6g}, not variances; a damaged file")
+    return value
+
+
+def _named(item: tuple[Any, Any]) -> bool:
+    key, value = item
+    return isinstance(key, str) and isinstance(value, Tensor)
 
 
 def _recognised(state: Mapping[str, Tensor]) -> Layout | None:
@@ -201,7 +233,9 @@ def _load(path: Path) -> Any:
             from safetensors.torch import load_file
 
             return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # of old pickles and rare tensors, which load or do not
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of safetensors, zipfile, pickle and torch: the file's fault
         first = str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
         reason = f"{first}; fetch it again"

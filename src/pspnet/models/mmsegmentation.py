@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Any, TypeGuard
 
 from pspnet.models.dilation import Dilation
@@ -27,7 +28,8 @@ class Settings:
         align_corners: of the decode head.
         mean: of R, G and B, 0 to 1.
         std: of R, G and B, 0 to 1.
-        crop_size: side of the training crops in pixels, if they are square.
+        crop_size: height and width of the training crops in pixels, None if the configuration
+            does not say.
         class_names: in the order of the logits, if the checkpoint has them.
     """
 
@@ -36,7 +38,7 @@ class Settings:
     align_corners: bool
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    crop_size: int | None
+    crop_size: tuple[int, int] | None
     class_names: tuple[str, ...] | None
 
 
@@ -61,7 +63,7 @@ def read_settings(meta: Any, *, bottleneck: bool) -> Settings:
     inherits = "_base_" in config or not backbone
     backbone = {**(_INHERITED if inherits else _DEFAULT), **backbone}
     names = meta.get("CLASSES") or _section(meta, "dataset_meta").get("classes")
-    bins, crop = head.get("pool_scales"), config.get("crop_size")
+    bins = head.get("pool_scales")
     mean, std = _input(config, model)
     return Settings(
         dilation=_dilation(backbone, bottleneck=bottleneck),
@@ -69,7 +71,7 @@ def read_settings(meta: Any, *, bottleneck: bool) -> Settings:
         align_corners=head.get("align_corners") is True,
         mean=mean,
         std=std,
-        crop_size=crop[0] if _integers(crop) and len(set(crop)) == 1 else None,
+        crop_size=_crop_size(config.get("crop_size")),
         class_names=tuple(str(name) for name in names) if isinstance(names, list | tuple) else None,
     )
 
@@ -110,15 +112,27 @@ def _input(
     }
     if said.get("to_rgb", said.get("bgr_to_rgb", True)) is not True:
         raise ValueError("its images are BGR, which no published PSPNet of mmsegmentation takes")
-    mean, std = (said.get(key) or _INPUT[key] for key in ("mean", "std"))
+    mean, std = (_INPUT[key] if said.get(key) is None else said[key] for key in ("mean", "std"))
+    if not (_numbers(mean) and all(0 <= value <= 255 for value in mean)):
+        raise ValueError(f"mean of the images is {mean}, not three numbers of 0 to 255")
+    if not (_numbers(std) and all(0 < value < inf for value in std)):
+        raise ValueError(f"std of the images is {std}, not three numbers above 0")
     return _intensities(mean), _intensities(std)
 
 
-def _intensities(values: Any) -> tuple[float, float, float]:
-    if not (isinstance(values, tuple) and len(values) == 3):
-        raise ValueError(f"mean or std of the images is {values}, not three numbers")
+def _intensities(values: tuple[float, ...]) -> tuple[float, float, float]:
     red, green, blue = (round(value / 255, 12) for value in values)
     return red, green, blue
+
+
+def _crop_size(value: Any) -> tuple[int, int] | None:
+    """Height and width; None for what is no plain data."""
+    sides = (value, value) if type(value) is int else value
+    if sides is None:
+        return None
+    if not (_integers(sides) and len(sides) == 2 and min(sides) > 0):
+        raise ValueError(f"crop_size={value}: one or two sides of 1 pixel or more are known")
+    return sides[0], sides[1]
 
 
 def _assignments(text: str) -> dict[str, Any]:
@@ -170,3 +184,9 @@ def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 def _integers(values: Any) -> TypeGuard[tuple[int, ...]]:
     return isinstance(values, tuple) and bool(values) and all(type(v) is int for v in values)
+
+
+def _numbers(values: Any) -> TypeGuard[tuple[float, ...]]:
+    """Whether these are three numbers, one a colour."""
+    three = isinstance(values, tuple) and len(values) == 3
+    return three and all(type(value) in (int, float) for value in values)

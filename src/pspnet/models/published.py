@@ -20,7 +20,6 @@ from pspnet.models.recognition import check_bins, has_bottlenecks, read_options
 
 Colour = tuple[float, float, float]
 IMAGENET: tuple[Colour, Colour] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-CROPS = {21: 473, 150: 473, 19: 713}  # of the paper's networks, by their classes
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,8 @@ class Published:
         std: of R, G and B; divided by. The Caffe release's network takes 0 to 255 minus the mean,
             for which this is 1/255.
         class_names: in the order of the logits, if the file has them.
-        crop_size: side of the training crops in pixels, if known.
+        crop_size: height and width of the training crops in pixels; the published networks' where
+            the file does not say.
     """
 
     network: PSPNet
@@ -42,7 +42,7 @@ class Published:
     mean: Colour
     std: Colour
     class_names: tuple[str, ...] | None
-    crop_size: int | None
+    crop_size: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,10 @@ class _Description:
     """What builds the network of a file, and what goes with it."""
 
     options: dict[str, Any]
+    crop_size: tuple[int, int]
     mean: Colour = IMAGENET[0]
     std: Colour = IMAGENET[1]
     class_names: tuple[str, ...] | None = None
-    crop_size: int | None = None
 
 
 def load_published(
@@ -122,7 +122,18 @@ def _described(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
     if weights.layout.name == "caffe":
         return _caffe(weights, options, bins)
     options |= {"dilation": Dilation(), "bins": check_bins(weights, bins), "align_corners": True}
-    return _Description(options, crop_size=CROPS.get(options["num_classes"]))
+    return _Description(options, crop_size=_crop_size(options, layout="semseg"))
+
+
+def _crop_size(options: dict[str, Any], *, layout: LayoutName) -> tuple[int, int]:
+    """Height and width of the crops that the published networks were trained on.
+
+    As the configurations of semseg and mmsegmentation and the release's prototxts have them.
+    """
+    cityscapes = options["num_classes"] == 19
+    if layout == "mmsegmentation":
+        return (512, 1024) if cityscapes else (512, 512)
+    return (713, 713) if cityscapes else (473, 473)
 
 
 def _mmsegmentation(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
@@ -138,7 +149,7 @@ def _mmsegmentation(weights: Weights, bins: tuple[int, ...] | None) -> _Descript
         mean=settings.mean,
         std=settings.std,
         class_names=settings.class_names,
-        crop_size=settings.crop_size,
+        crop_size=settings.crop_size or _crop_size(options, layout="mmsegmentation"),
     )
 
 
@@ -150,7 +161,7 @@ def _caffe(weights: Weights, options: dict[str, Any], bins: tuple[int, ...] | No
         {**options, "bins": _known_bins(weights, bins, known=model.bins)},
         mean=(red, green, blue),
         std=(1 / 255, 1 / 255, 1 / 255),
-        crop_size=CROPS.get(options["num_classes"]),
+        crop_size=_crop_size(options, layout="caffe"),
     )
 
 
@@ -162,13 +173,13 @@ def _pspnet(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
         options["dilation"] = Dilation(**{**dilation, **lists})
         options["bins"] = _known_bins(weights, bins, known=tuple(options["bins"]))
         crop = data["crop_size"]
-        sides = set(crop) if isinstance(crop, list) else {crop}
+        height, width = crop if isinstance(crop, list) else (crop, crop)
         return _Description(
             options,
             mean=tuple(data["mean"]),
             std=tuple(data["std"]),
             class_names=tuple(saved["classes"]["names"]),
-            crop_size=sides.pop() if len(sides) == 1 else None,
+            crop_size=(height, width),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(

@@ -16,8 +16,8 @@ def read_options(weights: Weights) -> dict[str, Any]:
     """Options of the PSPNet that a file of somebody else's holds, as far as its shapes say them.
 
     Raises:
-        ValueError: for a ResNet that is not known, or without a tensor that says the width or
-            number of classes.
+        ValueError: for a ResNet that is not known, or without a tensor, of one channel or more,
+            that says the width or number of classes.
     """
     classes, width = (_channels(weights, f"decoder.{place}.weight") for place in (4, 0))
     options = {"num_classes": classes, "encoder": _encoder(weights), "decoder_channels": width}
@@ -75,5 +75,9 @@ def _has(weights: Weights, key: str) -> bool:
 
 
 def _channels(weights: Weights, key: str) -> int:
-    shape = weights.tensor(weights.key(key)).shape
-    return shape[0] if shape else 0
+    theirs = weights.key(key)
+    shape = tuple(weights.tensor(theirs).shape)
+    if not shape or shape[0] == 0:
+        line = f"{theirs!r} is {shape}, not of one channel or more; a damaged file"
+        raise ValueError(f"{weights.path}: {line}")
+    return int(shape[0])
