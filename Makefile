@@ -35,7 +35,7 @@ predict: $(STAMP) ## predict on IMAGES=FILE_OR_FOLDER with CKPT=FILE.ckpt [OUT=F
 		$(if $(OUT),--output.folder="$(OUT)") $(ARGS)
 
 test: $(STAMP) ## run the whole test suite
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile $(ARGS)
 
 lint: $(STAMP) ## check style, format and types
 	@$(VENV)/bin/ruff check .
