@@ -105,6 +105,13 @@ def test_the_resnets_that_timm_lacks(name, stem, blocks):
         build_encoder(name, weights="imagenet", dilation=Dilation())
 
 
+def test_residual_branches_take_part_from_the_start():
+    """timm's own start at 0, where a short training from scratch leaves them."""
+    body = build_encoder("tu-resnet18n", weights=None, dilation=Dilation()).model
+    assert all(block.bn2.weight.min() == 1 for block in (body.layer3[0], body.layer4[-1]))
+    assert [body.layer1[0].conv1.out_channels, body.layer4[0].conv1.out_channels] == [32, 256]
+
+
 def test_a_cycle_goes_by_blocks_not_by_convolutions():
     """Both convolutions of a basic block share a value; in VGG each convolution is a block."""
     encoder = shapes_only("resnet18", Dilation(stage5=(4, 8)))

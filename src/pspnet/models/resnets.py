@@ -57,6 +57,8 @@ def resnet34n(pretrained: bool = False, **options: Any) -> nn.Module:
 def _deep_stem(
     name: str, pretrained: bool, layout: dict[str, Any], options: dict[str, Any]
 ) -> nn.Module:
-    arguments = {"stem_type": "deep", **layout, **options}
+    # timm starts the last BN of each block at 0, and a short training from scratch leaves it there:
+    # the blocks would be their shortcuts, and their dilations without effect
+    arguments = {"stem_type": "deep", "zero_init_last": False, **layout, **options}
     network: nn.Module = build_model_with_cfg(ResNet, name, pretrained, **arguments)
     return network
