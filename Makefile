@@ -1,5 +1,6 @@
 # `make` alone lists the targets. Each makes the environment it needs first, in .venv.
 EXPERIMENT ?= scenes_pspnet
+DATA ?= scenes
 ARGS ?=
 PYTHON ?= python3
 
@@ -9,7 +10,7 @@ STAMP := $(VENV)/.made-from-requirements
 FILES := -c configs/base.yaml -c configs/experiment/$(EXPERIMENT).yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train eval predict test lint format clean
+.PHONY: help setup train eval predict ablation test lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +34,9 @@ predict: $(STAMP) ## predict on IMAGES=FILE_OR_FOLDER with CKPT=FILE.ckpt [OUT=F
 	@$(RUN) pspnet predict --ckpt_path="$(or $(CKPT),$(error give CKPT=FILE.ckpt))" \
 		--data.pictures="$(or $(IMAGES),$(error give IMAGES=FILE_OR_FOLDER))" \
 		$(if $(OUT),--output.folder="$(OUT)") $(ARGS)
+
+ablation: $(STAMP) ## run NAME=SWEEP of configs/sweeps [DATA=scenes], what is not yet finished
+	@$(RUN) pspnet.ablation run "$(or $(NAME),$(error give NAME=SWEEP of configs/sweeps))" --data "$(DATA)" $(ARGS)
 
 test: $(STAMP) ## run the whole test suite
 	@$(RUN) pytest -n 2 --dist loadfile $(ARGS)

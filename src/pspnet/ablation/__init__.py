@@ -1,0 +1,1 @@
+"""Sweeps over settings and seeds: `python -m pspnet.ablation list | run | report`."""

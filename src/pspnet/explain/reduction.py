@@ -1,0 +1,60 @@
+"""What the pyramid's 1×1 convolutions cost and save (table 1, "DR")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from pspnet.explain.layers import trace_layers
+from pspnet.explain.layouts import layout_of
+from pspnet.models.network import PSPNet
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of the network with or without dimension reduction, for inference on one image.
+
+    Args:
+        level: channels of each pyramid level.
+        context: channels that enter the decoder.
+        pyramid: parameters and operations of the 1×1 convolutions, with their normalisations.
+        decoder: parameters and operations of the decoder.
+        network: of all of it, the auxiliary head left out.
+    """
+
+    level: int
+    context: int
+    pyramid: tuple[int, int]
+    decoder: tuple[int, int]
+    network: tuple[int, int]
+
+
+def reduction_costs(network: PSPNet, *, size: tuple[int, int]) -> dict[bool, Cost]:
+    """Costs with (True) and without (False) reduction, all else as in `network`.
+
+    Args:
+        network: with at least one bin.
+        size: height and width of the image.
+    """
+    return {reduce: _cost(network, reduce=reduce, size=size) for reduce in (True, False)}
+
+
+def _cost(network: PSPNet, *, reduce: bool, size: tuple[int, int]) -> Cost:
+    options: dict[str, Any] = {**network.options, "dilation": layout_of(network), "reduce": reduce}
+    with torch.device("meta"):
+        other = PSPNet(**options)
+    layers = [layer for layer in trace_layers(other, size=size) if layer.part != "auxiliary"]
+    chosen = {
+        "pyramid": [layer for layer in layers if layer.part.startswith("bin")],
+        "decoder": [layer for layer in layers if layer.part == "decoder"],
+        "network": layers,
+    }
+    sums = {
+        name: (sum(layer.parameters for layer in own), sum(layer.flops for layer in own))
+        for name, own in chosen.items()
+    }
+    context = other.pyramid.out_channels
+    channels = int(other.encoder.out_channels[-1])  # type: ignore[index]
+    return Cost((context - channels) // len(other.pyramid.bins), context, **sums)
