@@ -90,9 +90,10 @@ def test_a_failing_run_is_tried_twice_and_says_why(fits, plan, reason):
 
 
 def test_a_failed_run_is_tried_again_by_the_next_start(fits):
-    fits.plan("a", "x", "x")
+    fits.plan("a", "epoch x", "x")
     run = fits.sweep.runs[0]
     assert go(run).state == "failed"
+    assert read_state(run.folder) == "failed"
     assert go(run).state == "finished"
     assert not (run.folder / "failed.json").exists()
 

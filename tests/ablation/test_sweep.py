@@ -281,6 +281,13 @@ def test_wrong_sweeps_are_refused(message, own):
         own(**CONTENT[message])
 
 
+def test_a_name_for_two_settings_is_refused_even_if_no_seed_meets(own):
+    pair = {"config": {"values": [{"name": "a"}, {"name": "a", "model": {}}]}}
+    seeds = {"seed_everything": {"min": 0, "max": 10**9}}
+    with pytest.raises(ValueError, match="two runs are both a, seed"):
+        own(method="random", run_cap=9, parameters={**pair, **seeds})
+
+
 def error(capsys, *words: str) -> str:
     """The one line that a refused command gets."""
     with pytest.raises(SystemExit) as end:
@@ -320,6 +327,7 @@ def test_the_list_can_be_pasted_and_counts_the_cost(own, capsys):
         [*first.command],
         [*second.command],
     ]
+    assert " \"--config={'name': 'b c'}\" " in lines[5]
     (second.folder / "checkpoints").mkdir(parents=True)
     (second.folder / "checkpoints" / "last.ckpt").write_text("")
     assert shlex.split(describe(sweep).splitlines()[-1]) == [
@@ -347,4 +355,5 @@ def test_a_settings_own_time_counts_for_its_other_seeds(own):
         (run.folder / "costs.json").write_text(json.dumps({"seconds": seconds}))
     assert estimate([sweep.runs[0], sweep.runs[1]]).startswith("20 s one after the other")
     assert estimate(sweep.runs).startswith("1 min 20 s one after the other for the 2 left")
+    assert estimate(sweep.runs[:3]).startswith("20 s one after the other for the 1 left (by the 2")
     assert estimate([sweep.runs[0]]) == "nothing is left"
