@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
@@ -36,6 +37,25 @@ class SaveConfig(SaveConfigCallback):
         """The configuration as plain data."""
         config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         return config
+
+
+class Randomness(Callback):
+    """Keeps torch's generators in checkpoints: a run that goes on draws what it would have."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self._states = state_dict
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self._states:
+            torch.set_rng_state(self._states["cpu"])
+            if len(self._states["cuda"]) == torch.cuda.device_count():
+                torch.cuda.set_rng_state_all(self._states["cuda"])
 
 
 class Report(Callback):

@@ -19,7 +19,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
-from pspnet.callbacks import Report, SaveConfig
+from pspnet.callbacks import Randomness, Report, SaveConfig
 from pspnet.checkpoints import read_checkpoint
 from pspnet.costs import AuxiliaryGradient, Costs
 from pspnet.data.classes import Classes
@@ -132,7 +132,11 @@ class PSPNetCLI(LightningCLI):
             *(_checkpoints() if saving else []),
             Report(),
             self.submission,
-            *([LearningRateMonitor("step"), AuxiliaryGradient(), Costs()] if fit else []),
+            *(
+                [LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), Randomness()]
+                if fit
+                else []
+            ),
         ]
         return super().instantiate_trainer(
             **kwargs,
@@ -198,7 +202,7 @@ class PSPNetCLI(LightningCLI):
 @rank_zero_only  # the other processes come when the first has begun to write
 def _make_room(folder: Path, *, resumed: str | None) -> None:
     """Refuses a folder that holds a run, unless that run goes on: then its log is kept aside."""
-    if not folder.is_dir() or not any(folder.iterdir()):
+    if not (folder / "config.yaml").is_file():  # each run's first file
         return
     if resumed is None or folder.resolve() not in Path(resumed).resolve().parents:
         raise FileExistsError(
