@@ -107,6 +107,9 @@ def own_prediction(checkpoint: str, picture: Path) -> np.ndarray:
 
 def test_a_version_is_named_and_never_run_over(shapes, tmp_path, capsys):
     command = ["fit", *options(shapes, tmp_path), "--trainer.max_epochs=1", "--version=seed_3"]
+    log = tmp_path / "row" / "seed_3" / "run.log"  # what starts the run may write its words there
+    log.parent.mkdir(parents=True)
+    log.write_text("$ fit")
     main([*command, "--config={'model': {'loss': None, 'absent': 'zero'}, 'name': 'row'}"])
     run = tmp_path / "row" / "seed_3"  # what comes last counts
     config = yaml.safe_load((run / "config.yaml").read_text())

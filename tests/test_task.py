@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from pspnet import PSPNet
+from pspnet.callbacks import Randomness
 from pspnet.data.classes import Classes
 from pspnet.data.folder import Folder
 from pspnet.data.module import SegmentationData
@@ -138,6 +139,26 @@ def test_it_learns_and_a_checkpoint_rebuilds_it(shapes, tmp_path):
     with torch.no_grad():
         assert torch.equal(again.eval().network(image), task.eval().network(image))
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 14
+
+
+def test_a_resumed_run_draws_the_dropout_that_it_would_have(shapes, tmp_path):
+    def dropped() -> Segmentation:
+        torch.manual_seed(0)
+        network = PSPNet(3, encoder="tu-regnetx_002", decoder_channels=16, dropout=0.5)
+        return Segmentation(network, CLASSES, lr=0.02)
+
+    options = {"max_epochs": 2, "limit_val_batches": 0}
+    whole, resumed = dropped(), dropped()
+    trainer(tmp_path, callbacks=[Randomness()], **options).fit(whole, data(shapes))
+    half = ModelCheckpoint(tmp_path / "half", save_last=True)
+    stopped = trainer(tmp_path, callbacks=[Randomness(), half, Stop(1)], **options)
+    stopped.fit(dropped(), data(shapes))
+    torch.manual_seed(7)  # what another process would begin with
+    trainer(tmp_path, callbacks=[Randomness()], **options).fit(
+        resumed, data(shapes), ckpt_path=tmp_path / "half" / "last.ckpt"
+    )
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[name]), name
 
 
 def test_an_infinite_loss_stops_with_its_step(shapes, tmp_path):

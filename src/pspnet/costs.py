@@ -54,7 +54,7 @@ class Costs(Callback):
     """
 
     def __init__(self) -> None:
-        self._ends: list[float] = []
+        self._last: float | None = None  # end of the step before
         self._steps: list[float] = []
         self._start = 0.0
 
@@ -64,7 +64,7 @@ class Costs(Callback):
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._ends.clear()  # what lies between two epochs is no step
+        self._last = None  # what lies between two epochs is no step
 
     def on_train_batch_end(
         self,
@@ -74,9 +74,10 @@ class Costs(Callback):
         batch: dict[str, Any],
         batch_idx: int,
     ) -> None:
-        self._ends.append(time.perf_counter())
-        if len(self._ends) > 1:
-            self._steps.append(self._ends[-1] - self._ends[-2])
+        now = time.perf_counter()
+        if self._last is not None:
+            self._steps.append(now - self._last)
+        self._last = now
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         folder = trainer.log_dir  # asks the first process, so all must ask

@@ -125,6 +125,7 @@ def _add_windows(
             before=before,
             starts=window_starts(max(scaled, side), crop=side, stride=protocol.stride),
             crop=side,
+            device=image.device,
         )
         for output, scaled, before, side in zip(
             total.shape[2:], image.shape[2:], first_pixel, crop, strict=True
@@ -182,15 +183,13 @@ class _Spread:
     low: Tensor  # (pixels,) places in the window
     high: Tensor
     low_weight: Tensor  # (pixels,)
-    high_weight: Tensor
+    high_weight: Tensor | None  # None where the image has its own size, and each pixel is one
 
     def spread(self, score: Tensor, *, axis: int) -> Tensor:
         shape = (-1, 1) if axis == 2 else (-1,)
-        place, weight = self.low.to(score.device), self.low_weight.to(score.device).view(shape)
-        result = score.index_select(axis, place).mul_(weight)
-        if self.high_weight.any():
-            place, weight = self.high.to(score.device), self.high_weight.to(score.device)
-            result.addcmul_(score.index_select(axis, place), weight.view(shape))
+        result = score.index_select(axis, self.low).mul_(self.low_weight.view(shape))
+        if self.high_weight is not None:
+            result.addcmul_(score.index_select(axis, self.high), self.high_weight.view(shape))
         return result
 
 
@@ -215,7 +214,9 @@ def _taps(output: int, scaled: int, *, align_corners: bool) -> _Taps:
     return _Taps(low, high, part=torch.where(high > low, source - low, 0.0))
 
 
-def _spreads(taps: _Taps, *, before: int, starts: list[int], crop: int) -> list[_Spread]:
+def _spreads(
+    taps: _Taps, *, before: int, starts: list[int], crop: int, device: torch.device
+) -> list[_Spread]:
     """Of the windows of one axis, where the image begins `before` pixels into the padded one."""
     count = torch.zeros(starts[-1] + crop)
     for start in starts:
@@ -227,14 +228,15 @@ def _spreads(taps: _Taps, *, before: int, starts: list[int], crop: int) -> list[
         has_high = (high >= start) & (high < start + crop) & (part > 0)
         reached = (has_low | has_high).nonzero().flatten()
         target = slice(int(reached[0]), int(reached[-1]) + 1) if len(reached) else slice(0, 0)
+        upper = (part * has_high / count[high])[target]
         spreads.append(
             _Spread(
                 window=slice(start, start + crop),
                 target=target,
-                low=(low[target] - start).clamp(0, crop - 1),
-                high=(high[target] - start).clamp(0, crop - 1),
-                low_weight=((1 - part) * has_low / count[low])[target].float(),
-                high_weight=(part * has_high / count[high])[target].float(),
+                low=(low[target] - start).clamp(0, crop - 1).to(device),
+                high=(high[target] - start).clamp(0, crop - 1).to(device),
+                low_weight=((1 - part) * has_low / count[low])[target].float().to(device),
+                high_weight=upper.float().to(device) if upper.any() else None,
             )
         )
     return spreads

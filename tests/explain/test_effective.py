@@ -7,7 +7,7 @@ from torch import nn
 
 from pspnet import Dilation, PSPNet
 from pspnet.explain.effective import centered, energies, middle, square_of
-from pspnet.explain.layouts import LAYOUTS, describe, laid_out, layout_of
+from pspnet.explain.layouts import LAYOUTS, describe, laid_out
 
 
 class Boxes(nn.Module):
@@ -91,12 +91,12 @@ def test_centered_cuts_or_pads_around_the_middle():
 def test_layouts_share_weights_and_half_keeps_the_plain_outputs():
     torch.manual_seed(0)
     network = PSPNet(3, encoder="tu-resnet10n", decoder_channels=8).eval()
-    assert layout_of(network) == Dilation()
+    assert network.dilation == Dilation()
     image = torch.randn(1, 3, 65, 129)
     features = {}
     for name, layout in LAYOUTS.items():
         other = laid_out(network, layout)
-        assert layout_of(other) == layout
+        assert other.dilation == layout
         assert not other.training
         for key, value in other.state_dict().items():
             assert torch.equal(value, network.state_dict()[key])

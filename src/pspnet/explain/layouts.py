@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from dataclasses import asdict
 
 from pspnet.models.dilation import Dilation
-from pspnet.models.network import PSPNet
+from pspnet.models.network import PSPNet, from_options
 
 # by the output stride and what the first block of a stage takes
 LAYOUTS = {
@@ -16,20 +16,13 @@ LAYOUTS = {
 }
 
 
-def layout_of(network: PSPNet) -> Dilation:
-    """The layout that a network has."""
-    options = cast(dict[str, Any], network.options["dilation"])
-    return Dilation(**{**options, **{key: tuple(options[key]) for key in ("stage4", "stage5")}})
-
-
 def laid_out(network: PSPNet, dilation: Dilation) -> PSPNet:
     """A network in evaluation mode with another layout and the same weights.
 
     Raises:
         ValueError: if its encoder cannot have that layout.
     """
-    options: dict[str, Any] = {**network.options, "dilation": dilation}
-    other = PSPNet(**options)
+    other = from_options({**network.options, "dilation": asdict(dilation)})
     other.load_state_dict(network.state_dict())
     return other.to(next(network.parameters()).device).eval()
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pspnet.explain.effective import DECODER, energies, middle, square_of
 from pspnet.explain.layers import Layer, trace_layers
-from pspnet.explain.layouts import LAYOUTS, describe, laid_out, layout_of
+from pspnet.explain.layouts import LAYOUTS, describe, laid_out
 from pspnet.explain.markdown import pixels, shape, table
 from pspnet.models.network import PSPNet
 from pspnet.plots.fields import FieldMap, field_growth, field_maps
@@ -44,7 +44,7 @@ def reception_section(
             spread[name] = energies(other, images, only=only)
     text = [
         "## Receptive fields (sections 3.1 and 3.2)\n",
-        f"This network: {describe(layout_of(network))}. The other layouts have the same weights,\n"
+        f"This network: {describe(network.dilation)}. The other layouts have the same weights,\n"
         "of which dilation changes nothing but strides and spacings: they compare layouts, not\n"
         "trainings, and weights that were trained in one layout are at home in that one only.\n",
         _by_layout(layers, spread),
@@ -62,7 +62,7 @@ def reception_section(
 
 def _layouts(network: PSPNet) -> tuple[dict[str, PSPNet], list[str]]:
     """This network, and it in the other layouts; a line for each layout that it cannot have."""
-    own = layout_of(network)
+    own = network.dilation
     networks, refused = {HERE: network}, []
     for name, layout in LAYOUTS.items():
         if layout == own:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from pspnet.explain.layers import trace_layers
-from pspnet.explain.layouts import layout_of
-from pspnet.models.network import PSPNet
+from pspnet.models.network import PSPNet, from_options
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,8 @@ def reduction_costs(network: PSPNet, *, size: tuple[int, int]) -> dict[bool, Cos
 
 
 def _cost(network: PSPNet, *, reduce: bool, size: tuple[int, int]) -> Cost:
-    options: dict[str, Any] = {**network.options, "dilation": layout_of(network), "reduce": reduce}
     with torch.device("meta"):
-        other = PSPNet(**options)
+        other = from_options({**network.options, "reduce": reduce})
     layers = [layer for layer in trace_layers(other, size=size) if layer.part != "auxiliary"]
     chosen = {
         "pyramid": [layer for layer in layers if layer.part.startswith("bin")],

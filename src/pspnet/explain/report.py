@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from pspnet.explain.auxiliary import gradients
-from pspnet.explain.layouts import describe, layout_of
+from pspnet.explain.layouts import describe
 from pspnet.explain.markdown import shape, table
 from pspnet.explain.pyramid import contributions
 from pspnet.explain.reception import reception_section
@@ -94,7 +94,7 @@ def _head(subject: Subject) -> str:
     reduce = "with" if options["reduce"] else "without"
     return f"""# {subject.name}, explained
 
-PSPNet on {options["encoder"]}, {describe(layout_of(subject.network))}; bins {bins},
+PSPNet on {options["encoder"]}, {describe(subject.network.dilation)}; bins {bins},
 {options["pool"]} pooling, {reduce} reduction; {len(subject.classes)} classes; images of
 {shape(subject.data.crop_size)} pixels. {weights} Every number below was measured on this
 network; sections, figures and tables are those of the paper (arXiv 1612.01105).

@@ -80,7 +80,7 @@ class PSPNet(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: give a probability in [0, 1)")
         self.num_classes, self.align_corners = num_classes, align_corners
-        self.output_stride = dilation.output_stride
+        self.dilation, self.output_stride = dilation, dilation.output_stride
         self.options = {  # plain data that builds this network again; its weights come with it
             "num_classes": num_classes,
             "encoder": encoder,

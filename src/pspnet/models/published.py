@@ -6,7 +6,7 @@ published.network, published.mean, published.std
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from pspnet.models import caffe, mmsegmentation
 from pspnet.models.dilation import Dilation
 from pspnet.models.layouts import LayoutName, Weights, fit, read_weights
-from pspnet.models.network import PSPNet
+from pspnet.models.network import PSPNet, from_options
 from pspnet.models.recognition import check_bins, has_bottlenecks, read_options
 
 Colour = tuple[float, float, float]
@@ -86,9 +86,13 @@ def load_published(
         options = {**options, "align_corners": align_corners}
     try:
         with torch.device("meta"):  # shapes alone: the values come from the file
-            network = PSPNet(**options)
+            network = from_options(options)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
+    except (KeyError, AttributeError) as error:
+        raise ValueError(
+            f"{path}: does not say what its network is ({error!r}); give a .ckpt of a run"
+        ) from error
     if num_classes not in (None, network.num_classes):
         raise ValueError(
             f"{path}: has {network.num_classes} classes, not num_classes={num_classes}; leave "
@@ -121,7 +125,11 @@ def _described(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
     options = read_options(weights)
     if weights.layout.name == "caffe":
         return _caffe(weights, options, bins)
-    options |= {"dilation": Dilation(), "bins": check_bins(weights, bins), "align_corners": True}
+    options |= {
+        "dilation": asdict(Dilation()),
+        "bins": check_bins(weights, bins),
+        "align_corners": True,
+    }
     return _Description(options, crop_size=_crop_size(options, layout="semseg"))
 
 
@@ -142,7 +150,7 @@ def _mmsegmentation(weights: Weights, bins: tuple[int, ...] | None) -> _Descript
         settings = mmsegmentation.read_settings(meta, bottleneck=has_bottlenecks(weights))
     except ValueError as error:
         raise ValueError(f"{weights.path}: {error}") from error
-    options["dilation"], options["align_corners"] = settings.dilation, settings.align_corners
+    options |= {"dilation": asdict(settings.dilation), "align_corners": settings.align_corners}
     options["bins"] = check_bins(weights, bins or settings.bins)
     return _Description(
         options,
@@ -155,7 +163,7 @@ def _mmsegmentation(weights: Weights, bins: tuple[int, ...] | None) -> _Descript
 
 def _caffe(weights: Weights, options: dict[str, Any], bins: tuple[int, ...] | None) -> _Description:
     model: caffe.CaffeModel = weights.notes["caffe"]
-    options |= {"dilation": model.dilation, "align_corners": True}
+    options |= {"dilation": asdict(model.dilation), "align_corners": True}
     red, green, blue = (value / 255 for value in caffe.MEAN)
     return _Description(
         {**options, "bins": _known_bins(weights, bins, known=model.bins)},
@@ -168,9 +176,7 @@ def _caffe(weights: Weights, options: dict[str, Any], bins: tuple[int, ...] | No
 def _pspnet(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
     try:
         saved, data = weights.notes["hyper_parameters"], weights.notes["config"]["data"]
-        options, dilation = dict(saved["network"]), saved["network"]["dilation"]
-        lists = {key: tuple(value) for key, value in dilation.items() if isinstance(value, list)}
-        options["dilation"] = Dilation(**{**dilation, **lists})
+        options = dict(saved["network"])
         options["bins"] = _known_bins(weights, bins, known=tuple(options["bins"]))
         crop = data["crop_size"]
         height, width = crop if isinstance(crop, list) else (crop, crop)
