@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from io import StringIO
 from pathlib import Path
 
@@ -55,6 +56,12 @@ class Roles:
         """The variants in which something is silenced."""
         return [name for name in self.silencing.counts if name != WHOLE]
 
+    @cached_property
+    def bounds(self) -> dict[str, np.ndarray]:
+        """Of the loss of IoU by class, (2, C), by variant; see `loss_intervals`."""
+        counts = self.silencing.counts
+        return {name: loss_intervals(counts, name) for name in counts}
+
     def losses(self, variant: str, *, zero: bool = False) -> np.ndarray:
         """Loss of IoU by class, (C,), nan where the class is absent."""
         whole, without = self.scores(WHOLE)["iou"], self.scores(variant, zero=zero)["iou"]
@@ -70,7 +77,7 @@ def roles_section(roles: Roles, *, folder: Path) -> str:
     (folder / "silencing.csv").write_text(to_csv(roles), "utf-8")
     order = np.argsort(-np.nan_to_num(roles.regions, nan=-1))  # large things first
     losses = np.stack([roles.losses(name) for name in roles.silent], 1)  # (C, variants)
-    bounds = [loss_intervals(roles.silencing.counts, name) for name in roles.silent]
+    bounds = (roles.bounds[name] for name in roles.silent)
     sure = np.stack([(low > 0) | (high < 0) for low, high in bounds], 1)
     loss_table(
         100 * losses[order],
@@ -100,8 +107,7 @@ def to_csv(roles: Roles) -> str:
     lines.writerow(("silenced", "by", "kind", "name", "iou", "loss", "low", "high"))
     whole = _named(roles.scores(WHOLE))
     for variant in (WHOLE, *roles.silent):
-        bounds = loss_intervals(roles.silencing.counts, variant)
-        intervals = dict(zip(roles.names, bounds.T.tolist(), strict=True))
+        intervals = dict(zip(roles.names, roles.bounds[variant].T.tolist(), strict=True))
         for zero in (False, True):
             for (kind, name), iou in _named(roles.scores(variant, zero=zero)).items():
                 start = whole[kind, name]
