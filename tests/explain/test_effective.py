@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pspnet import Dilation, PSPNet
-from pspnet.explain.effective import centered, energies, middle, square_of
+from pspnet.explain.effective import centered, energies, heart, middle, square_of
 from pspnet.explain.layouts import LAYOUTS, describe, laid_out
 
 
@@ -114,3 +114,21 @@ def test_layouts_in_words():
         "output stride 8; stage 4 dilated by 2; stage 5 dilated by 4, 8; first block half; "
         "first convolution of a block alone"
     )
+
+
+@pytest.mark.parametrize("place", [(0, 0), (3, 7), (8, 2)])
+def test_the_heart_of_a_gradient_lies_where_it_lies(place):
+    energy = np.full((9, 11), 1e-6)
+    energy[place] = 1
+    assert heart(energy) == place
+    row, column = np.indices((9, 11))
+    around = np.exp(-((row - 4) ** 2 + (column - 6) ** 2) / 3)  # even on both sides
+    assert heart(around) == (4, 6)
+
+
+def test_pools_padded_on_one_side_draw_the_gradient_aside():
+    """Stage 5 of timm's ResNet-10-T, whose shortcuts average two pixels: 2 + 4 + 4 of them."""
+    network = PSPNet(2, encoder="tu-resnet10t", decoder_channels=8).eval()
+    image = torch.randn(3, 65, 193, generator=torch.Generator().manual_seed(0))
+    found = heart(energies(network, [image], only=("stage 5",))["stage 5"])
+    assert found[1] - 96 == pytest.approx(10, abs=3)

@@ -76,6 +76,21 @@ def middle(count: int) -> int:
     return count // 2
 
 
+def heart(energy: np.ndarray) -> tuple[int, int]:
+    """Row and column of the pixel that has half of the energy above it, and half to its left.
+
+    Not the middle of what the unit can see: pools that are padded on one side alone, as in the
+    shortcuts of some ResNets, draw the gradient aside.
+
+    Args:
+        energy: (H, W), 0 or more.
+    """
+    row, column = (
+        int(np.searchsorted(np.cumsum(energy.sum(axis)), energy.sum() / 2)) for axis in (1, 0)
+    )
+    return row, column
+
+
 def square_of(energy: np.ndarray, share: float, *, center: tuple[int, int]) -> int:
     """Side in pixels of the least square around a pixel that holds a share of the energy.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from pspnet.explain.effective import DECODER, energies, middle, square_of
+from pspnet.explain.effective import DECODER, energies, heart, middle, square_of
 from pspnet.explain.layers import Layer, trace_layers
 from pspnet.explain.layouts import LAYOUTS, describe, laid_out
 from pspnet.explain.markdown import pixels, shape, table
@@ -84,18 +84,9 @@ def _end(layers: list[Layer], part: str) -> Layer:
     return [layer for layer in layers if layer.part == part][-1]
 
 
-def _squares(energy: np.ndarray, center: tuple[int, int]) -> tuple[int, int]:
+def _squares(energy: np.ndarray) -> tuple[int, int]:
+    center = heart(energy)
     return square_of(energy, 0.5, center=center), square_of(energy, 0.95, center=center)
-
-
-def _center(layers: list[Layer], part: str) -> tuple[int, int]:
-    """The pixel in the middle of what the middle unit of a part sees."""
-    layer = _end(layers, "stage 5" if part == DECODER else part)  # whose maps are of one size
-    row, column = (
-        middle(count) * reach.jump + (0 if math.isinf(reach.low) else (reach.low + reach.high) / 2)
-        for count, reach in zip(layer.shape[1:], layer.field, strict=True)
-    )
-    return round(row), round(column)
 
 
 def _by_layout(layers: dict[str, list[Layer]], spread: dict[str, dict[str, np.ndarray]]) -> str:
@@ -106,7 +97,7 @@ def _by_layout(layers: dict[str, list[Layer]], spread: dict[str, dict[str, np.nd
         row.append(pixels(last.receptive_field))
         if spread:
             energy = spread[name]["stage 5"]
-            row += [str(side) for side in _squares(energy, _center(own, "stage 5"))]
+            row += [str(side) for side in _squares(energy)]
         rows.append(row)
     effective = ["stage 5, 50 % of the gradient", "95 %"] if spread else []
     header = ["layout", "features", "stage 4 in theory, px", "stage 5 in theory, px", *effective]
@@ -118,14 +109,14 @@ def _by_stage(layers: list[Layer], spread: dict[str, np.ndarray]) -> str:
     for name in (*STAGES, DECODER):
         if name in spread:
             layer = _end(layers, name)
-            squares = _squares(spread[name], _center(layers, name))
+            squares = _squares(spread[name])
             title = "class scores" if name == DECODER else name
             rows.append((title, pixels(layer.receptive_field), *(str(side) for side in squares)))
     header = ("this network", "in theory, px", "50 % of the gradient, px", "95 %, px")
     return f"""The effective field is measured by gradient: the squared derivatives of the part's
 middle unit by every pixel, summed over channels and images (the channels by random signs).
-Given are the sides of the least centred squares that hold 50 % and 95 % of it; a square may
-reach beyond the image.
+Given are the sides of the least squares around its own middle that hold 50 % and 95 % of it; a
+square may reach beyond the image.
 
 {table(header, rows)}
 """
@@ -134,10 +125,9 @@ reach beyond the image.
 def _findings(layers: list[Layer], spread: dict[str, np.ndarray], size: tuple[int, int]) -> str:
     last = _end(layers, "stage 5")
     energy = spread["stage 5"]
-    center = _center(layers, "stage 5")
-    half, most = _squares(energy, center)
+    half, most = _squares(energy)
     theory = pixels(last.receptive_field)
-    outside = 1 - _within(spread[DECODER], most, center)
+    outside = 1 - _within(spread[DECODER], most, heart(energy))
     down, across = (min(side, most) for side in size)
     share = down * across / (size[0] * size[1])
     seen = "the whole image" if theory == "whole image" else f"{theory} pixels a side"
@@ -163,10 +153,9 @@ def _maps(
     maps = []
     for part, name in (*own, *others):
         layer, energy = _end(layers[name], part), spread[name][part]
-        center = _center(layers[name], part)
         label = "class scores" if part == DECODER else part
         title = f"{label}, {name}"
-        maps.append(FieldMap(title, energy, center, _theory(layer), _squares(energy, center)))
+        maps.append(FieldMap(title, energy, heart(energy), _theory(layer), _squares(energy)))
     return maps
 
 
