@@ -14,8 +14,8 @@ from pspnet import PSPNet, load_published
 from pspnet.convert import main
 from pspnet.data import CamVid
 from pspnet.data.classes import load_table
-from pspnet.inference import whole
 from pspnet.task import Segmentation
+from pspnet.whole import whole
 
 QUIET = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--wandb=off")
 CAMVID = list(load_table("camvid").names)

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from pspnet import Dilation, PSPNet
-from pspnet.inference import evaluate, pad_centrally, whole, window_starts
+from pspnet.inference import evaluate, window_starts
 from pspnet.protocols import SIX_SCALES, Changes, Protocol, resolve
+from pspnet.whole import pad_centrally, whole
 
 CLASSES = 5
 CROP = (65, 81)

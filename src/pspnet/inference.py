@@ -9,8 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pspnet.models.network import SMALLEST_SIDE, PSPNet
+from pspnet.models.network import PSPNet
+from pspnet.pieces import Taps, taps
 from pspnet.protocols import Protocol
+from pspnet.whole import Coarse, coarse, pad_centrally, whole
 
 CLASSES_AT_ONCE = 16  # bounds what the spreading of windows needs beside them
 
@@ -33,10 +35,10 @@ def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
     after the scores have come back to the image's own size.
     """
     size = (image.shape[2], image.shape[3])
-    scales = protocol.sizes(*size)
-    if protocol.crop_size is None and scales == [size] and not protocol.mirror:
+    if _one_pass(protocol, size):
         scores = whole(network, image)
         return scores.softmax(1) if protocol.average == "softmax" else scores
+    scales = protocol.sizes(*size)
     total = image.new_zeros((len(image), network.num_classes, *size), dtype=torch.float32)
     for scaled in scales:
         resized = image
@@ -49,50 +51,29 @@ def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
     return total.div_(len(scales))
 
 
-def whole(network: PSPNet, image: Tensor) -> Tensor:
-    """Logits of whole images in one pass, in evaluation mode.
+def predict(network: PSPNet, image: Tensor, protocol: Protocol) -> tuple[Tensor, Coarse | Tensor]:
+    """The prediction of images under a protocol, and the scores that it was made of.
 
-    Images are padded centrally with the mean colour (0 once normalised) to the smallest size that
-    the network takes, and with `align_corners` to 8n + 1 pixels a side (16n + 1, 32n + 1 at those
-    output strides), at which the features' corners lie on pixels; semseg takes no other sizes.
+    Scores of one pass are left at the size of the features, and predicted on strip by strip.
 
     Args:
         network: in evaluation mode.
-        image: (N, 3, H, W), normalised, any H and W.
+        image: (N, 3, H, W), normalised, so that the mean colour is 0.
+        protocol: the protocol, see `resolve`.
 
     Returns:
-        Logits (N, C, H, W).
+        Class ids (N, H, W) uint8, and the scores, as of `evaluate` where there is more than a pass.
     """
-    assert not network.training
-    height, width = image.shape[2:]
-    multiple = network.output_stride if network.align_corners else 1
-    padded, (top, left) = pad_centrally(image, multiple=multiple, smallest=SMALLEST_SIDE)
-    logits = network(padded.contiguous(memory_format=torch.channels_last))
-    assert isinstance(logits, torch.Tensor)
-    return logits[:, :, top : top + height, left : left + width]
+    if _one_pass(protocol, (image.shape[2], image.shape[3])):
+        found = coarse(network, image)
+        return found.prediction(), found
+    scores = evaluate(network, image, protocol)
+    return scores.argmax(1).to(torch.uint8), scores
 
 
-def pad_centrally(
-    image: Tensor, *, multiple: int, smallest: int | tuple[int, int]
-) -> tuple[Tensor, tuple[int, int]]:
-    """Pads with 0 to sides of `multiple`·n + 1 (any, if 1) and at least `smallest`.
-
-    Returns:
-        The padded images (N, 3, H', W'), and the row and column of the first image pixel.
-    """
-    least = (smallest, smallest) if isinstance(smallest, int) else smallest
-    sides = zip(image.shape[2:], least, strict=True)
-    missing = [_side(side, multiple, low) - side for side, low in sides]
-    top, left = (pixels // 2 for pixels in missing)
-    if not any(missing):
-        return image, (0, 0)
-    padding = (left, missing[1] - left, top, missing[0] - top)
-    return F.pad(image, padding), (top, left)
-
-
-def _side(side: int, multiple: int, smallest: int) -> int:
-    side = max(side, smallest)
-    return side if multiple == 1 else side + (1 - side) % multiple
+def _one_pass(protocol: Protocol, size: tuple[int, int]) -> bool:
+    windows = protocol.crop_size is not None
+    return not windows and not protocol.mirror and protocol.sizes(*size) == [size]
 
 
 def _whole(network: PSPNet, image: Tensor, *, size: tuple[int, int], protocol: Protocol) -> Tensor:
@@ -121,7 +102,7 @@ def _add_windows(
     align_corners = network.align_corners and protocol.fit is not None
     rows, columns = (
         _spreads(
-            _taps(output, scaled, align_corners=align_corners),
+            taps(output, scaled, align_corners=align_corners),
             before=before,
             starts=window_starts(max(scaled, side), crop=side, stride=protocol.stride),
             crop=side,
@@ -193,35 +174,14 @@ class _Spread:
         return result
 
 
-@dataclass(frozen=True)
-class _Taps:
-    """The two neighbours of each output pixel along one axis of a scaled image."""
-
-    low: Tensor  # (pixels,)
-    high: Tensor
-    part: Tensor  # (pixels,), weight of the higher
-
-
-def _taps(output: int, scaled: int, *, align_corners: bool) -> _Taps:
-    """Of torch's bilinear resize of `scaled` pixels to `output`."""
-    pixels = torch.arange(output, dtype=torch.float64)
-    if align_corners:
-        source = pixels * (scaled - 1) / max(output - 1, 1)
-    else:
-        source = ((pixels + 0.5) * scaled / output - 0.5).clamp(0)
-    low = source.floor().long().clamp(max=scaled - 1)
-    high = (low + 1).clamp(max=scaled - 1)
-    return _Taps(low, high, part=torch.where(high > low, source - low, 0.0))
-
-
 def _spreads(
-    taps: _Taps, *, before: int, starts: list[int], crop: int, device: torch.device
+    found: Taps, *, before: int, starts: list[int], crop: int, device: torch.device
 ) -> list[_Spread]:
     """Of the windows of one axis, where the image begins `before` pixels into the padded one."""
     count = torch.zeros(starts[-1] + crop)
     for start in starts:
         count[start : start + crop] += 1
-    low, high, part = taps.low + before, taps.high + before, taps.part
+    low, high, part = found.low + before, found.high + before, found.part
     spreads = []
     for start in starts:
         has_low = (low >= start) & (low < start + crop)

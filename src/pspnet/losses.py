@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pspnet.pieces import at_least_float32, pixel_losses, weighted_cross_entropy
+
 IGNORE = 255  # the label of pixels that do not train; the same as in `pspnet.data.classes`
 
 
@@ -41,8 +43,10 @@ class Loss(nn.Module, ABC):
         self.register_buffer("class_weights", weights, persistent=False)
 
     @abstractmethod
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
-        """The loss, 0-dim, of logits (N, C, H, W) and label (N, H, W) int64 in 0 to C-1 or 255.
+    def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:
+        """The loss, 0-dim, of logits (N, C, h, w) and label (N, H, W) int64 in 0 to C-1 or 255.
+
+        Logits of another size than the label's are those of the image enlarged bilinearly.
 
         Raises:
             ValueError: if there are class weights, but not one for each of the C classes.
@@ -64,9 +68,9 @@ class Loss(nn.Module, ABC):
 class CrossEntropy(Loss):
     """Cross-entropy, averaged with the class weights: sum of w·loss over sum of w, as in torch."""
 
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:
         weights = self.pixel_weights(label, logits.shape[1])
-        return weighted_mean(pixel_losses(logits, label), weights)
+        return weighted_cross_entropy(logits, label, weights, align_corners=align_corners)
 
 
 class OhemCrossEntropy(Loss):
@@ -101,10 +105,11 @@ class OhemCrossEntropy(Loss):
         self.threshold = threshold
         self.min_kept = min_kept
 
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:
         weights = self.pixel_weights(label, logits.shape[1])
-        losses = pixel_losses(logits, label)
-        return weighted_mean(losses, weights * self.hard(losses.detach()))
+        losses = pixel_losses(logits, label, ignore=IGNORE, align_corners=align_corners)
+        kept = weights * self.hard(losses)
+        return weighted_cross_entropy(logits, label, kept, align_corners=align_corners)
 
     def hard(self, losses: Tensor) -> Tensor:
         """Which pixels are kept, (N, H, W) bool, from their losses -log p."""
@@ -115,6 +120,8 @@ class OhemCrossEntropy(Loss):
 
 class CrossEntropyDice(Loss):
     """Cross-entropy plus the soft Dice loss, which weighs rare classes like frequent ones.
+
+    Unlike the others it holds the scores of all classes at the label's size.
 
     Args:
         dice_weight: factor of the Dice loss, 0 or more.
@@ -130,22 +137,15 @@ class CrossEntropyDice(Loss):
             raise ValueError(f"dice_weight={dice_weight}: give a finite factor of 0 or more")
         self.dice_weight = dice_weight
 
-    def forward(self, logits: Tensor, label: Tensor) -> Tensor:
+    def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:
         weights = self.pixel_weights(label, logits.shape[1])
-        cross_entropy = weighted_mean(pixel_losses(logits, label), weights)
+        cross_entropy = weighted_cross_entropy(logits, label, weights, align_corners=align_corners)
+        size = (label.shape[1], label.shape[2])
+        if logits.shape[2:] != size:
+            logits = F.interpolate(
+                at_least_float32(logits), size=size, mode="bilinear", align_corners=align_corners
+            )
         return cross_entropy + self.dice_weight * dice_loss(logits, label)
-
-
-def pixel_losses(logits: Tensor, label: Tensor) -> Tensor:
-    """Cross-entropy -log p of each pixel, (N, H, W) float32 or float64, 0 where ignored."""
-    # torch's own sum over the pixels has no deterministic kernel on a GPU
-    return F.cross_entropy(_at_least_float32(logits), label, ignore_index=IGNORE, reduction="none")
-
-
-def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    """Sum of weights·losses over sum of weights; 0 where all weights are 0."""
-    total = weights.sum()
-    return (losses * weights).sum() / torch.where(total > 0, total, 1)
 
 
 def dice_loss(logits: Tensor, label: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ def dice_loss(logits: Tensor, label: Tensor) -> Tensor:
     n, c, h, _ = logits.shape
     valid = label != IGNORE
     truth = torch.where(valid, label, 0)
-    probability = _at_least_float32(logits).softmax(1) * valid[:, None]  # (N, C, H, W)
+    probability = at_least_float32(logits).softmax(1) * valid[:, None]  # (N, C, H, W)
     hit = probability.gather(1, truth[:, None])[:, 0]  # (N, H, W)
     # summed by rows first: no one-hot label as large as the logits, no long float32 sum
     rows = probability.new_zeros(n, h, c)
@@ -166,7 +166,3 @@ def dice_loss(logits: Tensor, label: Tensor) -> Tensor:
     dice = 2 * overlap / (probability.sum((0, 2, 3)) + pixels).clamp(min=1)
     present = pixels > 0  # a present class has a denominator above 1, so the clamp leaves it
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
-
-
-def _at_least_float32(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()

@@ -15,13 +15,15 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric, Metric
 
 from pspnet.data.classes import IGNORE, Classes
-from pspnet.inference import evaluate
+from pspnet.inference import predict
 from pspnet.losses import CrossEntropy, Loss
 from pspnet.metrics import Absent, SegmentationMetrics
+from pspnet.models.folding import fold
 from pspnet.models.network import PSPNet
 from pspnet.protocols import Changes, ProtocolName, resolve
 from pspnet.schedules import poly_schedule
 from pspnet.summary import Summary, summary
+from pspnet.whole import Coarse
 
 
 class Segmentation(lightning.LightningModule):
@@ -105,15 +107,17 @@ class Segmentation(lightning.LightningModule):
         self.protocol = resolve(protocol, inference, crop_size=crop_size, base_size=base_size)
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
         self.evaluation_loss = MeanMetric()
+        self._folded: list[PSPNet] = []  # for inference; in a list, as it is no part of the module
         self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        output = self.network(_channels_last(batch["image"]))
+        output = self.network(_channels_last(batch["image"]), upsample=False)
         logits, auxiliary = output if isinstance(output, tuple) else (output, None)
-        main: Tensor = self.loss(logits, batch["label"])
+        align = self.network.align_corners
+        main: Tensor = self.loss(logits, batch["label"], align_corners=align)
         loss = main
         if auxiliary is not None:
-            extra: Tensor = self.loss(auxiliary, batch["label"])
+            extra: Tensor = self.loss(auxiliary, batch["label"], align_corners=align)
             loss = main + self.auxiliary_weight * extra
             self.log_dict({"train/loss_main": main, "train/loss_auxiliary": extra})
         finite = bool(torch.isfinite(loss))
@@ -139,8 +143,12 @@ class Segmentation(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
         self.evaluation_loss.reset()
+        self._folded = [fold(self.network)]
 
     on_test_epoch_start = on_validation_epoch_start
+
+    def on_predict_epoch_start(self) -> None:
+        self._folded = [fold(self.network)]
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         return self._evaluate(batch, split="val")
@@ -159,7 +167,7 @@ class Segmentation(lightning.LightningModule):
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Class ids (N, H, W) uint8 of the images' own size."""
-        return self._scores(batch["image"]).argmax(1).to(torch.uint8)
+        return self._predict(batch["image"])[0]
 
     def scores(self) -> Summary:
         """Every score of the last evaluation, over all processes."""
@@ -201,12 +209,15 @@ class Segmentation(lightning.LightningModule):
 
     def _evaluate(self, batch: dict[str, Any], *, split: str) -> Tensor:
         label = batch["label"]
-        scores = self._scores(batch["image"])
-        prediction = scores.argmax(1).to(torch.uint8)
+        prediction, scores = self._predict(batch["image"])
         self.evaluation.update(prediction, label)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]
         if self.protocol.average == "scores":  # the loss takes no probabilities
-            self.evaluation_loss.update(self.loss(scores, label), weight=(label != IGNORE).sum())
+            if isinstance(scores, Coarse):
+                loss = scores.loss(self.loss, label, ignore=IGNORE)
+            else:
+                loss = self.loss(scores, label)
+            self.evaluation_loss.update(loss, weight=(label != IGNORE).sum())
             logged.append(("loss", self.evaluation_loss))
         for name, metric in logged:
             bar, log, size = name == "miou", self._logged, len(label)
@@ -219,8 +230,9 @@ class Segmentation(lightning.LightningModule):
         alone = self.trainer.state.fn == TrainerFn.VALIDATING
         return not (alone and self.trainer.global_step > 0)
 
-    def _scores(self, image: Tensor) -> Tensor:
-        return evaluate(self.network, image, self.protocol)
+    def _predict(self, image: Tensor) -> tuple[Tensor, Coarse | Tensor]:
+        network = self._folded[0] if self._folded else self.network
+        return predict(network, image, self.protocol)
 
     def _log_scores(self, *, split: str) -> None:
         self.matrix = self.evaluation.total().cpu()

@@ -18,7 +18,7 @@ from pspnet.explain.pyramid import (
     term,
     variants,
 )
-from pspnet.inference import whole
+from pspnet.whole import whole
 
 OPTIONS = (
     {},

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pspnet.inference import pad_centrally
 from pspnet.models.network import PSPNet
+from pspnet.whole import pad_centrally
 
 DECODER = "decoder"
 

@@ -80,13 +80,15 @@ class _Call:
 def trace_layers(network: PSPNet, *, size: tuple[int, int]) -> list[Layer]:
     """Every layer in the order of execution, the auxiliary head's after the encoder's.
 
-    Run in evaluation mode on a copy without memory: nothing is computed but shapes.
+    Run in evaluation mode on a copy without memory: nothing is computed but shapes. The decoder is
+    counted as published, with its input concatenated.
 
     Args:
         network: any.
         size: height and width of the image.
     """
     hollow = deepcopy(network).to("meta").eval()
+    hollow.concatenate = True
     image = torch.zeros(1, 3, *size, device="meta")
     calls: list[_Call] = []
     with torch.no_grad(), FlopCounterMode(display=False) as counter, Reaches(image) as reaches:

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pspnet.inference import pad_centrally
 from pspnet.models.network import SMALLEST_SIDE, PSPNet
+from pspnet.whole import pad_centrally
 
 FEATURES, EVERY_BIN, WHOLE = "features", "all bins", "nothing"
 

@@ -44,8 +44,13 @@ class PSPNet(nn.Module):
         auxiliary_channels: width of the auxiliary head's 3×3 convolution.
 
     Shapes:
-        (N, 3, H, W) in, any H and W of at least 32; logits (N, C, H, W) out. While training with
-        an auxiliary head, a pair (logits, auxiliary logits) of that shape.
+        (N, 3, H, W) in, any H and W of at least 32; logits (N, C, H, W) out, or with
+        `upsample=False` (N, C, H/8, W/8), as the losses of `pspnet.losses` take them too. While
+        training with an auxiliary head, a pair (logits, auxiliary logits) of that shape.
+
+    `concatenate`, an attribute, False at first, makes the decoder compute as published, with the
+    4096 channels of its input in memory; else it gets the same by other means where these are
+    cheaper, see `pspnet.models.fusion`.
 
     Raises:
         ValueError: for an encoder that is unknown or cannot be dilated, or an option out of range.
@@ -80,6 +85,7 @@ class PSPNet(nn.Module):
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout={dropout}: give a probability in [0, 1)")
         self.num_classes, self.align_corners = num_classes, align_corners
+        self.concatenate = False
         self.dilation, self.output_stride = dilation, dilation.output_stride
         self.options = {  # plain data that builds this network again; its weights come with it
             "num_classes": num_classes,
@@ -107,18 +113,20 @@ class PSPNet(nn.Module):
         for module in self._new_layers():
             module.apply(_initialise)
 
-    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        height, width = image.shape[2:]
-        if min(height, width) < SMALLEST_SIDE:
+    def forward(self, image: Tensor, *, upsample: bool = True) -> Tensor | tuple[Tensor, Tensor]:
+        size = (image.shape[2], image.shape[3])
+        if min(size) < SMALLEST_SIDE:
             raise ValueError(
-                f"an image of {height}×{width} pixels: pad it to {SMALLEST_SIDE} a side at least"
+                f"an image of {size[0]}×{size[1]} pixels: pad it to {SMALLEST_SIDE} a side at least"
             )
         *_, stage4, stage5 = self.encoder(image)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
-        context = self.pyramid(stage5)  # (N, 4096, H/8, W/8)
-        logits = self._upsample(self.decoder(context), (height, width))  # (N, C, H, W)
-        if self.training and self.auxiliary is not None:
-            return logits, self._upsample(self.auxiliary(stage4), (height, width))
-        return logits
+        logits = self._decode(stage5)  # (N, C, H/8, W/8)
+        if upsample:
+            logits = self._upsample(logits, size)  # (N, C, H, W)
+        if not self.training or self.auxiliary is None:
+            return logits
+        auxiliary = self.auxiliary(stage4)  # (N, C, H/8, W/8)
+        return logits, self._upsample(auxiliary, size) if upsample else auxiliary
 
     def parameter_groups(
         self, *, lr: float, new_layer_factor: float = 10.0, norm_decay: bool = True
@@ -156,6 +164,15 @@ class PSPNet(nn.Module):
     def _new_layers(self) -> list[nn.Module]:
         heads = [self.pyramid, self.decoder, self.auxiliary]
         return [module for module in heads if module is not None]
+
+    def _decode(self, features: Tensor) -> Tensor:
+        convolution, rest = self.decoder[0], self.decoder[1:]
+        if self.concatenate:
+            context = self.pyramid(features)  # (N, 4096, H/8, W/8)
+            fused = convolution(context)  # (N, 512, H/8, W/8)
+        else:
+            fused = self.pyramid.convolved(features, cast(nn.Conv2d, convolution))
+        return cast(Tensor, rest(fused))
 
     def _upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from pspnet.models import fusion
 
 Pool = Literal["average", "max"]
 
@@ -86,3 +88,37 @@ class PyramidPooling(nn.Module):
             for side, level in zip(self.bins, self.levels, strict=True)
         ]
         return torch.cat([features, *context], dim=1)
+
+    def convolved(self, features: Tensor, convolution: nn.Conv2d) -> Tensor:
+        """What a 3×3 convolution makes of `forward`'s output, (N, D, H, W).
+
+        Computed without the concatenation where that takes fewer multiplications, to the same
+        values but for rounding; see `pspnet.models.fusion`.
+
+        Args:
+            features: (N, C, H, W).
+            convolution: of out_channels to D channels, padding 1.
+        """
+        level = (self.out_channels - features.shape[1]) // max(len(self.bins), 1)
+        height, width = features.shape[2:]
+        if not self.bins or not fusion.saves(
+            self.bins,
+            channels=features.shape[1],
+            level=level,
+            out=convolution.out_channels,
+            height=height,
+            width=width,
+        ):
+            return cast(Tensor, convolution(self(features)))
+        if self.pool == "average":
+            cells = fusion.pool_average(features, self.bins)
+        else:
+            cells = [F.adaptive_max_pool2d(features, side) for side in self.bins]
+        levels = [level(cell) for level, cell in zip(self.levels, cells, strict=True)]
+        return fusion.convolve(
+            features,
+            levels,
+            convolution.weight,
+            convolution.bias,
+            align_corners=self.align_corners,
+        )
