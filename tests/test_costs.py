@@ -20,14 +20,20 @@ CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
 
 
 def test_operations_of_the_head_are_those_of_its_convolutions():
-    """Twice in·out·k²·H·W a convolution; the encoder is the same in both networks."""
+    """Twice in·out·k²·H·W a convolution, and as much a product; the encoders are the same."""
     options = {"encoder": "resnet18", "decoder_channels": 64}
     pyramid = PSPNet(7, bins=(1, 2), **options)
     plain = PSPNet(7, bins=(), **options)
-    size = (65, 97)
-    features = 9 * 13
-    head = 2 * features * (1024 * 64 * 9 - 512 * 64 * 9)
+    size, height, width = (65, 97), 9, 13
+    features = height * width
     levels = 2 * (1 + 4) * 512 * 256
+    pooling = 2 * 512 * (width * height * (1 + 2) + width * (1 + 4))  # by rows, then columns
+    taps = 2 * (1 + 4) * 9 * 256 * 64
+    spreading = 2 * 64 * (9 * (1 + 4) * width + 3 * (1 + 2) * height * width)
+    more = count_flops(pyramid, size=size) - count_flops(plain, size=size)
+    assert more == levels + pooling + taps + spreading
+    pyramid.concatenate = True
+    head = 2 * features * (1024 * 64 * 9 - 512 * 64 * 9)
     assert count_flops(pyramid, size=size) - count_flops(plain, size=size) == head + levels
     strided = PSPNet(7, bins=(), dilation=Dilation(stage4=(1,), stage5=(1,)), **options)
     assert count_flops(strided, size=size) < count_flops(plain, size=size) / 3

@@ -26,6 +26,7 @@ from pspnet.data.classes import Classes
 from pspnet.data.module import SegmentationData
 from pspnet.loggers import Wandb, default_loggers
 from pspnet.parsing import Parser, checkpoint_argument, from_python, one_line
+from pspnet.precision import default_precision
 from pspnet.summary import format_table
 from pspnet.task import Segmentation
 from pspnet.writers import PredictionWriter, SubmissionWriter
@@ -123,8 +124,7 @@ class PSPNetCLI(LightningCLI):
         loggers = default_loggers(
             config.logs, name=config.name, version=config.version, wandb=config.wandb
         )
-        # batch statistics can only be shared between GPUs
-        shared = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
+        gpu = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
         self.submission = SubmissionWriter()
         fit = self.config.subcommand == "fit"
         saving = fit and config.trainer.enable_checkpointing is not False
@@ -140,8 +140,10 @@ class PSPNetCLI(LightningCLI):
         ]
         return super().instantiate_trainer(
             **kwargs,
+            precision=config.trainer.precision
+            or default_precision(torch.device("cuda" if gpu else "cpu")),
             logger=[*loggers, *own],
-            sync_batchnorm=config.trainer.sync_batchnorm and shared,
+            sync_batchnorm=config.trainer.sync_batchnorm and gpu,  # CPUs cannot share statistics
         )
 
     def after_fit(self) -> None:
@@ -235,6 +237,7 @@ def main(args: list[str] | None = None) -> None:
     Raises:
         SystemExit: with code 1 and one line for what this package refuses, 2 for wrong options.
     """
+    torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
     # Lightning 2.6 calls torch's tree functions in a way that torch 2.15 announces to retire
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     strict = {"allow_abbrev": False}

@@ -41,6 +41,7 @@ def count_flops(network: PSPNet, *, size: tuple[int, int]) -> int:
     """
     with torch.device("meta"):
         hollow = from_options(network.options)
+        hollow.concatenate = network.concatenate
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         hollow.eval()(torch.zeros(1, 3, *size, device="meta"))
     return int(counter.get_total_flops())
@@ -98,6 +99,7 @@ class Costs(Callback):
             "peak_memory": peak_memory(pl_module.device),
             "peak_memory_of": "device" if on_gpu else "process",
             "device": torch.cuda.get_device_name() if on_gpu else "CPU",
+            "precision": trainer.precision,
             "threads": torch.get_num_threads(),
             "seconds": time.perf_counter() - self._start,
         }

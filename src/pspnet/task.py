@@ -52,6 +52,8 @@ class Segmentation(lightning.LightningModule):
         inference: what is done in another way than the protocol's name says.
         crop_size: height and width of the windows of protocols that have some; from the data.
         base_size: the data set's long side in the paper's tests; from the data.
+        compile: whether `torch.compile` makes the training's network, and that of evaluations; the
+            first steps take minutes.
 
     Raises:
         ValueError: for a class table of another length than the network's logits, or an option out
@@ -77,6 +79,7 @@ class Segmentation(lightning.LightningModule):
         inference: Changes = Changes(),  # noqa: B008  (frozen)
         crop_size: tuple[int, int] | None = None,
         base_size: int | None = None,
+        compile: bool = False,
     ) -> None:
         super().__init__()
         if len(classes) != network.num_classes:
@@ -103,12 +106,17 @@ class Segmentation(lightning.LightningModule):
         self.lr, self.new_layer_factor = lr, new_layer_factor
         self.momentum, self.weight_decay = momentum, weight_decay
         self.power, self.floor, self.warmup_steps = power, floor, warmup_steps
+        self.compiled = compile
         self.norm_decay, self.crop_size, self.base_size = norm_decay, crop_size, base_size
         self.protocol = resolve(protocol, inference, crop_size=crop_size, base_size=base_size)
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
         self.evaluation_loss = MeanMetric()
         self._folded: list[PSPNet] = []  # for inference; in a list, as it is no part of the module
         self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
+
+    def setup(self, stage: str) -> None:
+        if self.compiled and stage == "fit":
+            self.network.compile()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         output = self.network(_channels_last(batch["image"]), upsample=False)
@@ -143,12 +151,12 @@ class Segmentation(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
         self.evaluation_loss.reset()
-        self._folded = [fold(self.network)]
+        self._fold()
 
     on_test_epoch_start = on_validation_epoch_start
 
     def on_predict_epoch_start(self) -> None:
-        self._folded = [fold(self.network)]
+        self._fold()
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         return self._evaluate(batch, split="val")
@@ -187,7 +195,12 @@ class Segmentation(lightning.LightningModule):
             lr=self.lr, new_layer_factor=self.new_layer_factor, norm_decay=self.norm_decay
         )
         optimizer = torch.optim.SGD(
-            groups, lr=self.lr, momentum=self.momentum, weight_decay=self.weight_decay
+            groups,
+            lr=self.lr,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            # one kernel for all parameters; with a loss scale Lightning could not clip gradients
+            fused=self.trainer.scaler is None and self.device.type in ("cpu", "cuda"),
         )
         schedule = poly_schedule(
             optimizer,
@@ -229,6 +242,12 @@ class Segmentation(lightning.LightningModule):
         # the best checkpoint, evaluated after a training, is not a point of the training's curve
         alone = self.trainer.state.fn == TrainerFn.VALIDATING
         return not (alone and self.trainer.global_step > 0)
+
+    def _fold(self) -> None:
+        folded = fold(self.network)
+        if self.compiled:
+            folded.compile(dynamic=True)  # images of all sizes
+        self._folded = [folded]
 
     def _predict(self, image: Tensor) -> tuple[Tensor, Coarse | Tensor]:
         network = self._folded[0] if self._folded else self.network

@@ -37,12 +37,14 @@ def small(**options) -> PSPNet:
 
 
 def with_context(network, image, change):
-    """The network's own forward pass, its decoder's input changed on the way."""
+    """The forward pass as published, the decoder's input changed on the way."""
+    network.concatenate = True
     hook = network.decoder.register_forward_pre_hook(lambda _, inputs: change(inputs[0].clone()))
     try:
         return whole(network, image)
     finally:
         hook.remove()
+        network.concatenate = False
 
 
 @pytest.fixture(autouse=True)

@@ -27,6 +27,7 @@ IDLE = ("_conv_head.", "_bn1.")  # after the last features of EfficientNet
 def test_sums_are_those_of_the_network(encoder):
     network = small(encoder)
     layers = trace_layers(network, size=SIZE)
+    network.concatenate = True
     used = [layer for layer in layers if layer.part != "auxiliary"]
     assert sum(layer.flops for layer in used) == count_flops(network, size=SIZE)
     named = network.encoder.named_parameters()
@@ -37,6 +38,7 @@ def test_sums_are_those_of_the_network(encoder):
 
 def test_each_layer_against_a_real_pass_and_the_formula_of_a_convolution():
     network = small(bins=(1, 3))
+    network.concatenate = True
     seen = {}
     for name, module in network.named_modules():
         module.register_forward_hook(lambda _, __, y, name=name: seen.update({name: y}))

@@ -16,6 +16,8 @@ def test_costs_against_formulas(reduce, bins):
     torch.manual_seed(0)
     network = PSPNet(5, encoder="tu-resnet10n", decoder_channels=16, bins=bins, reduce=reduce)
     costs = reduction_costs(network, size=(65, 97))
+    assert costs[reduce].computed == count_flops(network, size=(65, 97))
+    network.concatenate = True
     cells, units, width = sum(side**2 for side in bins), 9 * 13, 256 // len(bins)
     with_, without = costs[True], costs[False]
     assert (with_.level, with_.context) == (width, 256 + len(bins) * width)

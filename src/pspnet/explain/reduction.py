@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
+from pspnet.costs import count_flops
 from pspnet.explain.layers import trace_layers
 from pspnet.models.network import PSPNet, from_options
 
@@ -14,12 +15,15 @@ from pspnet.models.network import PSPNet, from_options
 class Cost:
     """Of the network with or without dimension reduction, for inference on one image.
 
+    Counted as published, with the decoder's input concatenated, but for `computed`.
+
     Args:
         level: channels of each pyramid level.
         context: channels that enter the decoder.
         pyramid: parameters and operations of the 1×1 convolutions, with their normalisations.
         decoder: parameters and operations of the decoder.
         network: of all of it, the auxiliary head left out.
+        computed: operations of all of it as `pspnet.models.fusion` computes the decoder.
     """
 
     level: int
@@ -27,6 +31,7 @@ class Cost:
     pyramid: tuple[int, int]
     decoder: tuple[int, int]
     network: tuple[int, int]
+    computed: int
 
 
 def reduction_costs(network: PSPNet, *, size: tuple[int, int]) -> dict[bool, Cost]:
@@ -54,4 +59,5 @@ def _cost(network: PSPNet, *, reduce: bool, size: tuple[int, int]) -> Cost:
     }
     context = other.pyramid.out_channels
     channels = int(other.encoder.out_channels[-1])  # type: ignore[index]
-    return Cost((context - channels) // len(other.pyramid.bins), context, **sums)
+    level = (context - channels) // len(other.pyramid.bins)
+    return Cost(level, context, **sums, computed=count_flops(other, size=size))

@@ -36,7 +36,8 @@ def layers_section(network: PSPNet, *, size: tuple[int, int], folder: Path) -> s
 
 For one image of {shape(size)} pixels in evaluation mode. A stage ends at the last map of its
 size in the plain network: stage 4 at 1/16 of the image, stage 5 at 1/32, wherever dilation keeps
-them larger. A multiplication and an addition are two operations; only convolutions count. The
+them larger. A multiplication and an addition are two operations; only convolutions count, the
+decoder's as published, with its input concatenated. The
 field is the theoretical receptive field of a unit at the part's end, by the longest path; a pool
 over the whole image on it makes that the whole image. The auxiliary head runs while training
 alone.{unused} Every layer by itself: [layers.csv](layers.csv).
@@ -60,6 +61,7 @@ def reduction_section(network: PSPNet, *, size: tuple[int, int]) -> str:
     header = (
         *("", "a level's channels", "into the decoder", "1×1 parameters", "FLOPs"),
         *("decoder parameters", "FLOPs", "network parameters", "FLOPs"),
+        "computed",
     )
     each = "C/N" if channels % len(bins) == 0 else "C/N, rounded down,"
     return f"""{title}
@@ -68,7 +70,8 @@ The features have C = {channels} channels and the pyramid N = {len(bins)} bins. 
 1×1 convolution takes each level to {each} channels, so that context and features enter the
 decoder with equal weight; without it the pooled channels go on as they are. Here reduction takes
 {100 * saved[0]:.1f} % of the parameters and {100 * saved[1]:.1f} % of the operations of
-inference away (where negative, it adds them).
+inference away (where negative, it adds them). That is as published; this package computes the same
+without the decoder's input of so many channels, in the operations of the last column.
 
 {table(header, rows)}
 """
@@ -76,5 +79,5 @@ inference away (where negative, it adds them).
 
 def _row(cost: Cost, reduce: bool, *, mine: bool) -> tuple[str, ...]:
     name = ("with" if reduce else "without") + (" (this network)" if mine else "")
-    sums = (*cost.pyramid, *cost.decoder, *cost.network)
+    sums = (*cost.pyramid, *cost.decoder, *cost.network, cost.computed)
     return (name, str(cost.level), str(cost.context), *(amount(number) for number in sums))

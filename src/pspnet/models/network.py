@@ -166,13 +166,11 @@ class PSPNet(nn.Module):
         return [module for module in heads if module is not None]
 
     def _decode(self, features: Tensor) -> Tensor:
-        convolution, rest = self.decoder[0], self.decoder[1:]
         if self.concatenate:
             context = self.pyramid(features)  # (N, 4096, H/8, W/8)
-            fused = convolution(context)  # (N, 512, H/8, W/8)
-        else:
-            fused = self.pyramid.convolved(features, cast(nn.Conv2d, convolution))
-        return cast(Tensor, rest(fused))
+            return cast(Tensor, self.decoder(context))
+        fused = self.pyramid.convolved(features, cast(nn.Conv2d, self.decoder[0]))  # (N, 512, …)
+        return cast(Tensor, self.decoder[1:](fused))
 
     def _upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
