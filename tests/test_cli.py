@@ -130,6 +130,16 @@ def test_a_version_is_named_and_never_run_over(shapes, tmp_path, capsys):
     assert "version=seed_3" in refusal(evaluation, capsys)
 
 
+@pytest.mark.parametrize(("given", "ran"), [([], "bf16-mixed"), (["32-true"], "32-true")])
+def test_precision_is_the_hardwares_unless_it_is_given(given, ran, shapes, tmp_path, monkeypatch):
+    monkeypatch.setattr("pspnet.cli.default_precision", lambda device: "bf16-mixed")
+    words = [f"--trainer.precision={value}" for value in given]
+    run = ["--trainer.max_steps=1", "--trainer.limit_val_batches=2", *words]
+    main(["fit", *options(shapes, tmp_path), *run])
+    costs = json.loads((tmp_path / "run" / "version_0" / "costs.json").read_text())
+    assert costs["precision"] == ran
+
+
 def test_a_protocol_is_chosen_changed_and_named_with_the_score(trained, tmp_path, capsys):
     command = ["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET]
     main([*command, "--model.protocol=paper-ms", "--model.inference.scales=[1,1.5]"])

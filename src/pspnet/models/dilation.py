@@ -215,13 +215,26 @@ def _dense_pool(pool: nn.MaxPool2d | nn.AvgPool2d, spacing: int) -> nn.Module:
     kernel, padding = _single(pool.kernel_size), _single(pool.padding)
     if isinstance(pool, nn.AvgPool2d):
         # torch's average pool cannot be dilated; the repeated border keeps the mean that of pixels
-        border = nn.ReplicationPad2d((0, kernel - 1, 0, kernel - 1))
-        return nn.Sequential(border, nn.AvgPool2d(kernel, stride=1))
+        return nn.Sequential(_Border(kernel - 1), nn.AvgPool2d(kernel, stride=1))
     before, after = padding * spacing, (kernel - 1 - padding) * spacing
     return nn.Sequential(
         nn.ConstantPad2d((before, after, before, after), float("-inf")),
         nn.MaxPool2d(kernel, stride=1, dilation=spacing),
     )
+
+
+class _Border(nn.Module):
+    """Repeats the last row and column; what `nn.ReplicationPad2d` gives, whose gradient
+    `torch.compile` (2.15) expects in another memory layout than it has for channels-last maps.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([x, *[x[:, :, -1:]] * self.width], 2)
+        return torch.cat([x, *[x[:, :, :, -1:]] * self.width], 3)
 
 
 def _single(value: int | tuple[int, ...]) -> int:
