@@ -99,6 +99,23 @@ def test_a_run_resumed_with_another_end_is_on_its_curve_from_the_first_step(shap
     np.testing.assert_allclose(rest.seen, expected, rtol=1e-12)
 
 
+def test_a_training_that_makes_activations_anew_learns_the_same(shapes, tmp_path):
+    learnt = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        network = PSPNet(3, encoder="resnet18", decoder_channels=16, dropout=0.0)
+        task = Segmentation(network, CLASSES, recompute=recompute)
+        trainer(tmp_path, max_epochs=1, limit_val_batches=0).fit(task, data(shapes))
+        learnt.append(task.network.state_dict())
+    kept, made = learnt
+    assert all(torch.equal(kept[name], made[name]) for name in kept)
+
+
+def test_recompute_and_compile_are_refused_together():
+    with pytest.raises(ValueError, match=r"model\.recompute=true with model\.compile=true"):
+        small(recompute=True, compile=True)
+
+
 class Stop(lightning.Callback):
     """Ends a run early without changing what it was planned as."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +21,7 @@ from pspnet.losses import CrossEntropy, Loss
 from pspnet.metrics import Absent, SegmentationMetrics
 from pspnet.models.folding import fold
 from pspnet.models.network import PSPNet
+from pspnet.models.recomputation import Recomputation
 from pspnet.protocols import Changes, ProtocolName, resolve
 from pspnet.schedules import poly_schedule
 from pspnet.summary import Summary, summary
@@ -54,6 +56,8 @@ class Segmentation(lightning.LightningModule):
         base_size: the data set's long side in the paper's tests; from the data.
         compile: whether `torch.compile` makes the training's network, and that of evaluations; the
             first steps take minutes.
+        recompute: whether trainings make the maps between normalisations and convolutions anew in
+            the backward pass, for less memory; see `pspnet.models.recomputation`.
 
     Raises:
         ValueError: for a class table of another length than the network's logits, or an option out
@@ -80,6 +84,7 @@ class Segmentation(lightning.LightningModule):
         crop_size: tuple[int, int] | None = None,
         base_size: int | None = None,
         compile: bool = False,
+        recompute: bool = False,
     ) -> None:
         super().__init__()
         if len(classes) != network.num_classes:
@@ -99,6 +104,11 @@ class Segmentation(lightning.LightningModule):
                 raise ValueError(f"model.{name}={value}: give 0 or more")
         if loss is not None and loss.class_weights is not None:
             loss.pixel_weights(torch.zeros(1, 1, 1, dtype=torch.long), len(classes))
+        if compile and recompute:
+            raise ValueError(
+                "model.recompute=true with model.compile=true: torch.compile decides itself what to"
+                " keep; leave one of them out"
+            )
         self.network = network.to(memory_format=torch.channels_last)
         self.classes = classes
         self.loss = loss or CrossEntropy()
@@ -107,6 +117,7 @@ class Segmentation(lightning.LightningModule):
         self.momentum, self.weight_decay = momentum, weight_decay
         self.power, self.floor, self.warmup_steps = power, floor, warmup_steps
         self.compiled = compile
+        self._forgetting = Recomputation(self.network) if recompute else nullcontext
         self.norm_decay, self.crop_size, self.base_size = norm_decay, crop_size, base_size
         self.protocol = resolve(protocol, inference, crop_size=crop_size, base_size=base_size)
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
@@ -119,7 +130,8 @@ class Segmentation(lightning.LightningModule):
             self.network.compile()
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        output = self.network(_channels_last(batch["image"]), upsample=False)
+        with self._forgetting():
+            output = self.network(_channels_last(batch["image"]), upsample=False)
         logits, auxiliary = output if isinstance(output, tuple) else (output, None)
         align = self.network.align_corners
         main: Tensor = self.loss(logits, batch["label"], align_corners=align)
