@@ -59,16 +59,18 @@ class TinySource(Source):
 
 
 class Recorder(lightning.LightningModule):
-    """Keeps names and pixel sums of the batches it gets, epoch by epoch."""
+    """Keeps names, pixel sums and types of the batches it gets, epoch by epoch."""
 
     def __init__(self) -> None:
         super().__init__()
+        self.types: set[tuple[torch.dtype, ...]] = set()
         self.weight = torch.nn.Parameter(torch.zeros(1))
         self.seen: dict[str, list[Any]] = {"train": [], "val": [], "test": [], "predict": []}
         self.samplers: list[type] = []
 
     def keep(self, stage: str, batch: dict[str, Any]) -> None:
         self.seen[stage].append((self.current_epoch, batch["name"], float(batch["image"].sum())))
+        self.types.add(tuple(batch[key].dtype for key in ("image", "label") if key in batch))
 
     def on_train_start(self) -> None:
         self.samplers = [type(self.trainer.train_dataloader.sampler)]
@@ -133,16 +135,36 @@ def test_batches_are_the_same_with_any_number_of_workers(source: TinySource) -> 
             assert one["name"] == two["name"]
             assert torch.equal(one["image"], two["image"])
             assert torch.equal(one["label"], two["label"])
-            assert two["image"].is_contiguous()
+            assert two["image"].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_a_cache_changes_no_batch(source: TinySource, tmp_path: Path) -> None:
+    expected = two_epochs(build(source))
+    for workers in (2, 0):
+        data = build(source, cache=tmp_path / "kept", workers=workers)
+        for one, two in zip(expected, two_epochs(data), strict=True):
+            assert one["name"] == two["name"]
+            assert torch.equal(one["image"], two["image"])
+            assert torch.equal(one["label"], two["label"])
+    kept = {path.stem.split(".")[0] for path in (tmp_path / "kept").iterdir()}
+    assert kept == {str(number) for number in range(7)}
+    plain = build(source)
+    for module in (plain, data):
+        module.setup("validate")
+    for one, two in zip(plain.val_dataloader(), data.val_dataloader(), strict=True):
+        assert torch.equal(one["image"], two["image"])
+        assert torch.equal(one["label"], two["label"])
+    assert len(list((tmp_path / "kept").iterdir())) == 24  # 12 images and 12 labels
 
 
 def test_training_batches(source: TinySource) -> None:
     batches = two_epochs(build(source, crop_size=(16, 24)))
     for batch in batches:
         assert batch["image"].shape == (3, 3, 16, 24)
-        assert batch["image"].dtype == torch.float32
+        assert batch["image"].dtype == torch.uint8
         assert batch["label"].shape == (3, 16, 24)
-        assert batch["label"].dtype == torch.int64
+        assert batch["label"].dtype == torch.uint8
         assert set(batch["label"].unique().tolist()) <= {0, 1, 255}
     names = [batch["name"] for batch in batches]
     assert len({*names[0], *names[1]}) == 6
@@ -278,10 +300,41 @@ def test_fit_keeps_the_samplers_and_tells_them_the_epoch(tmp_path: Path) -> None
     assert model.samplers == [TrainingSampler, EvaluationSampler]
     expected = two_epochs(build(data.source))
     assert [names for _, names, _ in model.seen["train"]] == [batch["name"] for batch in expected]
-    sums = [float(batch["image"].sum()) for batch in expected]
+    sums = [float(data.on_after_batch_transfer(batch, 0)["image"].sum()) for batch in expected]
     assert [total for _, _, total in model.seen["train"]] == sums
     whole = [names for epoch, names, _ in model.seen["val"] if epoch == 1]
     assert whole == [[f"val{number}"] for number in range(5)]
+
+
+def test_batches_are_normalised_once_they_are_on_their_device(source: TinySource) -> None:
+    data = build(source, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    pixels = batch["image"].numpy().copy()
+    taken = data.on_after_batch_transfer(batch, 0)
+    mean, std = (np.reshape(values, (3, 1, 1)) for values in ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+    np.testing.assert_allclose(taken["image"].numpy(), (pixels / 255 - mean) / std, atol=1e-6)
+    assert taken["image"].is_contiguous(memory_format=torch.channels_last)
+    assert taken["label"].dtype == torch.int64
+    assert torch.equal(taken["label"], batch["label"].long())
+    assert taken["name"] == batch["name"]
+    np.testing.assert_array_equal(batch["image"].numpy(), pixels)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("32-true", torch.float32), ("bf16-true", torch.bfloat16), ("64-true", torch.float64)],
+)
+def test_every_step_sees_images_in_the_precision_of_the_run(
+    tmp_path: Path, precision: str, expected: torch.dtype
+) -> None:
+    model, data = Recorder(), build(TinySource(str(tmp_path / "data")))
+    run = trainer(tmp_path, max_epochs=1, precision=precision, enable_checkpointing=False)
+    run.fit(model, data)
+    assert model.types == {(expected, torch.int64)}
+    run.predict(model, data)
+    assert model.types == {(expected, torch.int64), (expected,)}
 
 
 def test_overfitting_repeats_its_batches(tmp_path: Path) -> None:
@@ -318,11 +371,13 @@ def test_the_constructor_is_the_configuration(tmp_path: Path) -> None:
     arguments = [f"--data.source={__name__}.TinySource", "--data.source.root=here"]
     arguments += ["--data.crop_size=[713,473]", "--data.pictures=some"]
     arguments += ["--data.augmentation.rotation=0", "--data.augmentation.scale=[0.75,1.5]"]
+    arguments += ["--data.augmentation.more=steps.yaml", "--data.cache=kept"]
     arguments += [f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false"]
     data = LightningCLI(
         Recorder, SegmentationData, args=arguments, run=False, save_config_callback=None
     ).datamodule
-    assert data.augmentation == Augmentation(scale=(0.75, 1.5), rotation=0)
+    assert data.augmentation == Augmentation(scale=(0.75, 1.5), rotation=0, more="steps.yaml")
     assert data.crop_size == (713, 473)
     assert data.pictures == Path("some")
+    assert data.cache == Path("kept")
     assert data.classes.names == ("wall", "sky")

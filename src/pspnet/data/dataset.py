@@ -1,4 +1,4 @@
-"""Samples and plain pictures as items of tensors, ready for the network."""
+"""Samples and plain pictures as items of tensors, of bytes until they are on the device."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
+from pspnet.data.cache import Cache
 from pspnet.data.files import IMAGE_SUFFIXES, read_image, read_pair
 from pspnet.data.source import Sample
 from pspnet.data.transforms import seed_transform
@@ -22,22 +24,30 @@ if TYPE_CHECKING:
 class SegmentationDataset(Dataset[dict[str, Any]]):
     """A split's images and labels.
 
-    An item holds `image`, (3, H, W) float32, `label`, (H, W) int64 of train ids and 255, and
-    `name`; samples without labels give items without `label`. The index is a number, or a number
-    and the seed of the transform; a number alone is its own seed and always gives the same item.
+    An item holds `image`, (3, H, W) uint8, see `pspnet.data.transforms.normalise`, `label`, (H, W)
+    uint8 of train ids and 255, and `name`; samples without labels give items without `label`. The
+    index is a number, or a number and the seed of the transform; a number alone is its own seed and
+    always gives the same item.
 
     Args:
         samples: what to read.
         train_ids: train id of each stored label value, (256,), see `Source.train_ids`.
-        transform: maps `image` and `mask` to tensors.
+        transform: of `image` and `mask`, as of `train_transform`; None leaves them as they are.
+        cache: keeps what was decoded; None decodes each file whenever it is asked for.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], *, train_ids: np.ndarray, transform: A.Compose
+        self,
+        samples: Sequence[Sample],
+        *,
+        train_ids: np.ndarray,
+        transform: A.Compose | None = None,
+        cache: Cache | None = None,
     ) -> None:
         self.samples = samples
         self.train_ids = train_ids
         self.transform = transform
+        self.cache = cache
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -45,28 +55,30 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int | tuple[int, int]) -> dict[str, Any]:
         number, seed = index if isinstance(index, tuple) else (index, index)
         sample = self.samples[number]
-        seed_transform(self.transform, seed=seed)
+        read = read_image if self.cache is None else self.cache.image
         if sample.label is None:
-            image = self.transform(image=read_image(sample.image))["image"]
-            return {"image": image, "name": sample.name}
-        pixels, labels = read_pair(sample, self.train_ids)
-        pair = self.transform(image=pixels, mask=labels)
-        return {"image": pair["image"], "label": pair["mask"].long(), "name": sample.name}
+            pixels = {"image": read(sample.image)}
+        else:
+            image, label = read_pair(sample, self.train_ids, cache=self.cache)
+            pixels = {"image": image, "mask": label}
+        if self.transform is not None:
+            seed_transform(self.transform, seed=seed)
+            pixels = self.transform(**pixels)
+        item = {"image": _channels_first(pixels["image"]), "name": sample.name}
+        return item if sample.label is None else {**item, "label": _tensor(pixels["mask"])}
 
 
 class PictureDataset(Dataset[dict[str, Any]]):
     """Images to predict on, whether or not there are labels.
 
-    An item holds `image`, (3, H, W) float32, `name`, and `size`, the (H, W) of the file.
+    An item holds `image`, (3, H, W) uint8, `name`, and `size`, the (H, W) of the file.
 
     Args:
         samples: what to read.
-        transform: maps `image` to a tensor.
     """
 
-    def __init__(self, samples: Sequence[Sample], *, transform: A.Compose) -> None:
+    def __init__(self, samples: Sequence[Sample]) -> None:
         self.samples = samples
-        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -74,8 +86,11 @@ class PictureDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         sample = self.samples[index]
         pixels = read_image(sample.image)
-        image = self.transform(image=pixels)["image"]
-        return {"image": image, "name": sample.name, "size": pixels.shape[:2]}
+        return {
+            "image": _channels_first(pixels),
+            "name": sample.name,
+            "size": pixels.shape[:2],
+        }
 
 
 def find_pictures(path: Path) -> list[Sample]:
@@ -121,7 +136,7 @@ def _names(paths: list[Path]) -> list[str]:
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stacks tensors and lists all else, key by key.
+    """Stacks tensors and lists all else, key by key; images (N, 3, H, W) are channels-last.
 
     Raises:
         ValueError: if the images differ in size.
@@ -132,7 +147,20 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
             f"images of different sizes in one batch, {sizes}; set data.eval_batch_size=1"
         )
     columns = {key: [item[key] for item in items] for key in items[0]}
-    return {
-        key: default_collate(column) if isinstance(column[0], torch.Tensor) else column
+    batch = {
+        key: default_collate(column) if isinstance(column[0], Tensor) else column
         for key, column in columns.items()
+        if key != "image"
     }
+    # as they lie in memory: to sort their bytes by channel would take longer than all else here
+    images = default_collate([image.permute(1, 2, 0) for image in columns["image"]])
+    return {"image": images.permute(0, 3, 1, 2), **batch}
+
+
+def _channels_first(pixels: np.ndarray) -> Tensor:
+    """An image (H, W, 3) as (3, H, W), of which the memory is as it was."""
+    return _tensor(pixels).permute(2, 0, 1)
+
+
+def _tensor(pixels: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.require(pixels, requirements="W"))  # a cache's are read-only

@@ -7,7 +7,7 @@ import struct
 import uuid
 from collections import Counter
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import cv2
 import numpy as np
@@ -15,6 +15,9 @@ from PIL import Image, ImageOps
 
 from pspnet.data.classes import IGNORE
 from pspnet.data.source import Sample
+
+if TYPE_CHECKING:
+    from pspnet.data.cache import Cache
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -95,15 +98,20 @@ def read_label(path: Path, train_ids: np.ndarray) -> np.ndarray:
     return label
 
 
-def read_pair(sample: Sample, train_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Image and label of a sample, (H, W, 3) and (H, W) uint8.
+def read_pair(
+    sample: Sample, train_ids: np.ndarray, *, cache: Cache | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Image and label of a sample, (H, W, 3) and (H, W) uint8; those of a cache are read-only.
 
     Raises:
         ValueError: if the sample has no label, or one of another size than its image.
     """
     if sample.label is None:
         raise ValueError(f"{sample.image} has no label; take a split with labels, or predict")
-    image, label = read_image(sample.image), read_label(sample.label, train_ids)
+    if cache is None:
+        image, label = read_image(sample.image), read_label(sample.label, train_ids)
+    else:
+        image, label = cache.image(sample.image), cache.label(sample.label, train_ids)
     if image.shape[:2] != label.shape:
         (height, width), (rows, columns) = image.shape[:2], label.shape
         raise ValueError(

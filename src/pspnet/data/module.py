@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import lightning
 import torch
 from torch.utils.data import DataLoader
 
+from pspnet.data.cache import Cache
 from pspnet.data.classes import Classes
 from pspnet.data.dataset import PictureDataset, SegmentationDataset, collate, find_pictures
 from pspnet.data.sampling import EvaluationSampler, TrainingSampler
 from pspnet.data.source import Sample, Source, Split
-from pspnet.data.transforms import Augmentation, eval_transform, train_transform
+from pspnet.data.transforms import Augmentation, normalise, train_transform
+
+if TYPE_CHECKING:
+    import albumentations as A
 
 PUBLISHED = Augmentation()
 
@@ -24,9 +28,9 @@ class SegmentationData(lightning.LightningDataModule):
 
     A batch holds `image`, (N, 3, H, W) float32, and `name`, N strings; training, validation and
     test batches hold `label`, (N, H, W) int64 of train ids and 255, prediction batches `size`, the
-    (H, W) of each file. Test batches hold no `label` where the benchmark keeps all of them back and
-    scores on its server. The same seed gives the same batches, epoch by epoch, with any number of
-    workers.
+    (H, W) of each file. Until it is on its device, as the loaders give it, image and label are of
+    uint8. Test batches hold no `label` where the benchmark keeps all of them back and scores on its
+    server. The same seed gives the same batches, epoch by epoch, with any number of workers.
 
     Args:
         source: the data set.
@@ -41,6 +45,8 @@ class SegmentationData(lightning.LightningDataModule):
         seed: of order and augmentation, 0 or more.
         pictures: a picture or a folder of pictures to predict on; without it prediction runs over
             the source's test split.
+        cache: a folder that keeps images and labels as they are decoded, 4 bytes a pixel, see
+            `pspnet.data.cache.Cache`; None decodes each file whenever it is needed.
 
     Raises:
         ValueError: if a value is outside of its range.
@@ -58,6 +64,7 @@ class SegmentationData(lightning.LightningDataModule):
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
         seed: int = 0,
         pictures: str | Path | None = None,
+        cache: str | Path | None = None,
     ) -> None:
         super().__init__()
         self.source = source
@@ -70,6 +77,7 @@ class SegmentationData(lightning.LightningDataModule):
         self.std = std
         self.seed = seed
         self.pictures = None if pictures is None else Path(pictures)
+        self.cache = None if cache is None else Path(cache)
         self._check()
 
     def _check(self) -> None:
@@ -99,6 +107,7 @@ class SegmentationData(lightning.LightningDataModule):
 
         Raises:
             FileNotFoundError: naming the first path that is missing.
+            OSError: if the cache's folder cannot be made.
             ValueError: if a split to learn or score lacks labels (of a test split all may be
                 absent where the benchmark has a server), or has fewer images than one training
                 batch or the processes of an evaluation need.
@@ -135,6 +144,14 @@ class SegmentationData(lightning.LightningDataModule):
         """Whole pictures one by one, each once over all processes."""
         return self._eval_loader(self.predict_set, batch_size=1)
 
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Normalises the images of a batch, and widens its labels, on their device."""
+        image = normalise(batch["image"], mean=self.mean, std=self.std)
+        if self.trainer is not None:  # whose precision converts a batch before it is transferred
+            image = self.trainer.precision_plugin.convert_input(image)
+        widened = {"label": batch["label"].long()} if "label" in batch else {}
+        return {**batch, "image": image, **widened}
+
     def _train_set(self) -> SegmentationDataset:
         samples = _labelled(self.source.samples("train"), split="train")
         _, world = self._process()
@@ -143,36 +160,37 @@ class SegmentationData(lightning.LightningDataModule):
                 f"batch_size={self.batch_size}: {world} x {self.batch_size} images make a step, and"
                 f" the train split has {len(samples)}; lower data.batch_size"
             )
-        transform = train_transform(
-            self.augmentation, crop_size=self.crop_size, mean=self.mean, std=self.std
-        )
-        train_ids = self.source.train_ids()
-        return SegmentationDataset(samples, train_ids=train_ids, transform=transform)
+        transform = train_transform(self.augmentation, crop_size=self.crop_size, mean=self.mean)
+        return self._set(samples, transform=transform)
 
     def _scored_set(self, split: Split) -> SegmentationDataset:
-        return self._whole_set(_labelled(self.source.samples(split), split=split))
+        return self._set(self._enough(_labelled(self.source.samples(split), split=split)))
 
     def _test_set(self) -> SegmentationDataset:
         samples = self.source.samples("test")
         kept_back = self.source.server is not None and all(s.label is None for s in samples)
-        return self._whole_set(samples if kept_back else _labelled(samples, split="test"))
+        return self._set(self._enough(samples if kept_back else _labelled(samples, split="test")))
 
-    def _whole_set(self, samples: list[Sample]) -> SegmentationDataset:
-        transform = eval_transform(mean=self.mean, std=self.std)
-        train_ids = self.source.train_ids()
-        return SegmentationDataset(self._enough(samples), train_ids=train_ids, transform=transform)
+    def _set(
+        self, samples: list[Sample], *, transform: A.Compose | None = None
+    ) -> SegmentationDataset:
+        return SegmentationDataset(
+            samples,
+            train_ids=self.source.train_ids(),
+            transform=transform,
+            cache=None if self.cache is None else Cache(self.cache),
+        )
 
     def _predict_set(self) -> PictureDataset:
-        transform = eval_transform(mean=self.mean, std=self.std)
         if self.pictures is not None:
-            return PictureDataset(self._enough(find_pictures(self.pictures)), transform=transform)
+            return PictureDataset(self._enough(find_pictures(self.pictures)))
         try:
             samples = self.source.samples("test")
         except (FileNotFoundError, ValueError) as error:
             kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
             hint = "without data.pictures prediction runs over the test split"
             raise kind(f"{hint}: {error}") from error
-        return PictureDataset(self._enough(samples), transform=transform)
+        return PictureDataset(self._enough(samples))
 
     def _enough(self, samples: list[Sample]) -> list[Sample]:
         # Lightning stops at a process without a batch too, but does not say what to change

@@ -1,7 +1,7 @@
-"""Steps of mmsegmentation's augmentation that albumentations has in another meaning or not at all.
+"""What becomes of a crop: mmsegmentation's changes of colour, and padding.
 
-They draw from the generators that `seed_transform` shares among all steps of a pipeline. Importing
-this imports albumentations; `pspnet.data.transforms` does so when it builds a pipeline.
+The steps draw from the generators that `seed_transform` shares among all steps of a pipeline.
+Importing this imports albumentations; `pspnet.data.transforms` does so when it builds a pipeline.
 """
 
 from __future__ import annotations
@@ -12,89 +12,13 @@ import numpy as np
 
 from pspnet.data.classes import IGNORE
 
-RETRIES = 10
 BRIGHTNESS, CONTRAST, SATURATION = (-32.0, 32.0), (0.5, 1.5), (0.5, 1.5)
 HUE = (-18, 17)  # of OpenCV's 180 steps; the published upper bound, 18, is not drawn
 HUES = 180
 LEVELS = np.arange(256, dtype=np.float32)
 
 
-class FitResize(A.DualTransform):  # type: ignore[misc]  # albumentations has no types
-    """One resize to a random factor of the size at which an image just fits into a frame.
-
-    Args:
-        frame: long and short side in pixels that an image, upright or not, fits into at factor 1.
-        scale: least and greatest factor, drawn uniformly.
-
-    Source: mmsegmentation's `Resize(img_scale, ratio_range)`; mmcv's rounding.
-    """
-
-    def __init__(self, frame: tuple[int, int], *, scale: tuple[float, float]) -> None:
-        super().__init__(p=1)
-        self.frame, self.scale = frame, scale
-
-    def get_params_dependent_on_data(
-        self, params: dict[str, tuple[int, ...]], data: dict[str, np.ndarray]
-    ) -> dict[str, tuple[int, int]]:
-        height, width = params["shape"][:2]
-        scale = self.py_random.uniform(*self.scale)
-        long, short = (int(side * scale) for side in self.frame)
-        factor = min(long / max(height, width), short / min(height, width))
-        return {"size": (max(1, int(width * factor + 0.5)), max(1, int(height * factor + 0.5)))}
-
-    def apply(self, img: np.ndarray, size: tuple[int, int], **_: object) -> np.ndarray:
-        resized: np.ndarray = cv2.resize(img, size, interpolation=cv2.INTER_LINEAR)
-        return resized
-
-    def apply_to_mask(self, mask: np.ndarray, size: tuple[int, int], **_: object) -> np.ndarray:
-        resized: np.ndarray = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST)
-        return resized
-
-
-class MixedCrop(A.DualTransform):  # type: ignore[misc]
-    """A random crop in which no class takes too much, as far as some further draws can find one.
-
-    An axis on which the image is smaller than the crop is left as it is, unpadded. Ignored pixels
-    do not count; a crop without any other is drawn again too.
-
-    Args:
-        size: height and width of the crop in pixels.
-        max_class_share: the share of the labelled pixels that the most frequent class must stay
-            below, above 0; at 1 the first crop is taken, as is the last one after ten retries.
-
-    Source: mmsegmentation's `RandomCrop(cat_max_ratio)`.
-    """
-
-    def __init__(self, size: tuple[int, int], *, max_class_share: float) -> None:
-        super().__init__(p=1)
-        self.size, self.max_class_share = size, max_class_share
-
-    @property
-    def targets_as_params(self) -> list[str]:
-        return ["mask"]
-
-    def get_params_dependent_on_data(
-        self, params: dict[str, tuple[int, ...]], data: dict[str, np.ndarray]
-    ) -> dict[str, tuple[slice, slice]]:
-        height, width = params["shape"][:2]
-        window = self._draw(height, width)
-        if self.max_class_share < 1 and (height, width) != _sides(window):
-            for _ in range(RETRIES):
-                if _mixed(data["mask"][window], limit=self.max_class_share):
-                    break
-                window = self._draw(height, width)
-        return {"window": window}
-
-    def _draw(self, height: int, width: int) -> tuple[slice, slice]:
-        tops, lefts = (max(a - b, 0) for a, b in zip((height, width), self.size, strict=True))
-        top, left = self.py_random.randint(0, tops), self.py_random.randint(0, lefts)
-        bottom, right = min(top + self.size[0], height), min(left + self.size[1], width)
-        return slice(top, bottom), slice(left, right)
-
-    def apply(self, img: np.ndarray, window: tuple[slice, slice], **_: object) -> np.ndarray:
-        return img[window]
-
-
+# albumentations has no types
 class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
     """Random brightness, contrast, saturation and hue of RGB uint8 images, each on half of them.
 
@@ -144,16 +68,35 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
         return img
 
 
-def _sides(window: tuple[slice, slice]) -> tuple[int, int]:
-    rows, columns = window
-    return rows.stop - rows.start, columns.stop - columns.start
+class CentralPadding(A.DualTransform):  # type: ignore[misc]
+    """Fills up what a crop lacks of its size, equally on both sides, the odd pixel at the end.
 
+    It is `A.PadIfNeeded` with `position="center"`, which would also copy what lacks nothing.
 
-def _mixed(labels: np.ndarray, *, limit: float) -> bool:
-    """Whether every class has less than `limit` of the labelled pixels of labels (H, W) uint8."""
-    counts = cv2.calcHist([labels], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-    counts[IGNORE] = 0
-    return bool(counts.max() < limit * counts.sum())
+    Args:
+        size: height and width to reach.
+        fill: RGB, 0 to 255; labels are filled with 255.
+    """
+
+    def __init__(self, size: tuple[int, int], *, fill: tuple[int, int, int]) -> None:
+        super().__init__(p=1)
+        self.size, self.fill = size, fill
+
+    def apply(self, img: np.ndarray, **_: object) -> np.ndarray:
+        return self._padded(img, value=self.fill)
+
+    def apply_to_mask(self, mask: np.ndarray, **_: object) -> np.ndarray:
+        return self._padded(mask, value=(IGNORE,))
+
+    def _padded(self, pixels: np.ndarray, *, value: tuple[int, ...]) -> np.ndarray:
+        height, width = (a - b for a, b in zip(self.size, pixels.shape[:2], strict=True))
+        if height == width == 0:
+            return pixels
+        top, left = height // 2, width // 2
+        padded: np.ndarray = cv2.copyMakeBorder(
+            pixels, top, height - top, left, width - left, cv2.BORDER_CONSTANT, value=value
+        )
+        return padded
 
 
 def _whole_values(values: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Augmentation as published, and the normalisation that training and evaluation share."""
+"""Augmentation as published, and the normalisation that all images share."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import os
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
-
-from pspnet.data.classes import IGNORE
+import torch
+from torch import Tensor
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -37,7 +38,9 @@ class Augmentation:
         photometric: share of the images of which brightness, contrast, saturation and hue vary, see
             `pspnet.data.steps.PhotometricDistortion`; 0 is off, 1 is mmsegmentation's.
         max_class_share: the share of a crop's labelled pixels that one class may not reach; another
-            crop is drawn up to ten times, see `pspnet.data.steps.MixedCrop`; 1 takes every crop.
+            crop is drawn up to ten times, see `pspnet.data.warp.Warp`; 1 takes every crop.
+        more: a file of further steps for the crops, see `pspnet.data.more.load_steps`; None adds
+            none.
 
     Raises:
         ValueError: if a value is outside of its range.
@@ -51,6 +54,7 @@ class Augmentation:
     mirror: float = 0.5
     photometric: float = 0.0
     max_class_share: float = 1.0
+    more: str | Path | None = None
 
     def __post_init__(self) -> None:
         least, greatest = self.scale
@@ -74,44 +78,43 @@ def train_transform(
     *,
     crop_size: tuple[int, int],
     mean: Sequence[float],
-    std: Sequence[float],
+    more: Sequence[A.BasicTransform | A.BaseCompose] = (),
 ) -> A.Compose:
-    """Random resize, rotation, blur, mirror and crop, then normalisation, in the published order.
+    """Random resize, rotation, blur, mirror and crop, in the published order.
 
-    Photometric distortion comes between the crop and its padding. The pipeline is called with
-    `image`, (H, W, 3) uint8, and `mask`, (H, W) uint8, and gives tensors: `image`, (3, *crop_size)
-    float32, and `mask`, (*crop_size) uint8. What rotation uncovers, and what an image lacks of the
-    crop (equally on both sides), is the mean colour, 255 in the mask.
+    Called with `image`, (H, W, 3) uint8, and `mask`, (H, W) uint8, it gives both in the size of the
+    crop. What rotation uncovers, and what an image lacks of the crop (equally on both sides), is
+    the mean colour, 255 in the mask.
+
+    Args:
+        augmentation: how images vary.
+        crop_size: height and width in pixels.
+        mean: of R, G and B, 0 to 1.
+        more: further steps, after those that `augmentation.more` names. Both see the crop, before
+            its colours are distorted, and without padding.
+
+    Raises:
+        FileNotFoundError: if there is no such file as `augmentation.more`.
+        ValueError: if it has no steps, or a step cannot follow the crop.
     """
     import albumentations as A
 
-    angle = augmentation.rotation
-    fill = tuple(round(255 * value) for value in mean)
+    from pspnet.data.more import check_steps, load_steps
+    from pspnet.data.steps import CentralPadding, PhotometricDistortion
+    from pspnet.data.warp import Warp
+
+    fill = (round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2]))
+    loaded = [] if augmentation.more is None else [load_steps(Path(augmentation.more))]
+    further = [*loaded, *more]
+    check_steps(further, size=crop_size)
     return A.Compose(
         [
-            _resize(augmentation),
-            A.Rotate(
-                limit=(-angle, angle),
-                interpolation=cv2.INTER_LINEAR,
-                border_mode=cv2.BORDER_CONSTANT,
-                fill=fill,
-                fill_mask=IGNORE,
-                p=augmentation.rotation_probability if angle else 0,
-            ),
-            # A.GaussianBlur has no sigma that gives the kernel 1 4 6 4 1 of OpenCV
-            A.Lambda(image=_gaussian_blur, name="gaussian_blur", p=augmentation.blur),
-            A.HorizontalFlip(p=augmentation.mirror),
-            *_crop(augmentation, crop_size=crop_size, fill=fill),
-            *_to_network(mean, std=std),
+            Warp(augmentation, crop_size=crop_size, fill=fill),
+            *further,
+            PhotometricDistortion(p=augmentation.photometric),
+            CentralPadding(crop_size, fill=fill),  # last, as padding is not to be changed
         ]
     )
-
-
-def eval_transform(*, mean: Sequence[float], std: Sequence[float]) -> A.Compose:
-    """Normalisation alone: `image`, (H, W, 3) uint8, becomes a tensor, (3, H, W) float32."""
-    import albumentations as A
-
-    return A.Compose(_to_network(mean, std=std))
 
 
 def seed_transform(transform: A.Compose, *, seed: int) -> None:
@@ -124,61 +127,18 @@ def seed_transform(transform: A.Compose, *, seed: int) -> None:
     transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
-def _resize(augmentation: Augmentation) -> A.BasicTransform:
-    import albumentations as A
+def normalise(image: Tensor, *, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """What the network takes of images (…, 3, H, W) uint8: float32, by mean and std of 0 to 1.
 
-    from pspnet.data.steps import FitResize
-
-    low, high = augmentation.scale
-    if augmentation.fit is not None:
-        return FitResize(augmentation.fit, scale=(low, high))
-    # scale_limit is counted from 1
-    return A.RandomScale(scale_limit=(low - 1, high - 1), interpolation=cv2.INTER_LINEAR, p=1)
+    It stays on its device and in its memory format.
+    """
+    middle, unit = _levels(tuple(mean), tuple(std), image.device)
+    return (image - middle).div_(unit)
 
 
-def _crop(
-    augmentation: Augmentation, *, crop_size: tuple[int, int], fill: tuple[int, ...]
-) -> list[A.BasicTransform]:
-    import albumentations as A
-
-    from pspnet.data.steps import MixedCrop, PhotometricDistortion
-
-    height, width = crop_size
-    if augmentation.photometric == 0 and augmentation.max_class_share == 1:
-        crop = A.RandomCrop(
-            height=height,
-            width=width,
-            pad_if_needed=True,
-            pad_position="center",
-            border_mode=cv2.BORDER_CONSTANT,
-            fill=fill,
-            fill_mask=IGNORE,
-            p=1,
-        )
-        return [crop]
-    padding = A.PadIfNeeded(
-        min_height=height,
-        min_width=width,
-        position="center",
-        border_mode=cv2.BORDER_CONSTANT,
-        fill=fill,
-        fill_mask=IGNORE,
-        p=1,
-    )
-    return [
-        MixedCrop(crop_size, max_class_share=augmentation.max_class_share),
-        PhotometricDistortion(p=augmentation.photometric),  # before there is padding to distort
-        padding,
-    ]
-
-
-def _to_network(mean: Sequence[float], *, std: Sequence[float]) -> list[A.BasicTransform]:
-    import albumentations as A
-
-    return [A.Normalize(mean=tuple(mean), std=tuple(std)), A.ToTensorV2()]
-
-
-def _gaussian_blur(image: np.ndarray, **_: object) -> np.ndarray:
-    # albumentations hands every function the shape of the image as well
-    blurred: np.ndarray = cv2.GaussianBlur(image, (5, 5), 0)
-    return blurred
+@lru_cache(maxsize=16)  # else each batch would wait for two copies to its device
+def _levels(
+    mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    levels = 255 * torch.tensor([mean, std], dtype=torch.float32, device=device)
+    return levels[0, :, None, None], levels[1, :, None, None]

@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.files import read_image
 from pspnet.data.module import SegmentationData
-from pspnet.data.transforms import eval_transform
+from pspnet.data.transforms import normalise
 from pspnet.explain.effective import centered
 from pspnet.explain.silencing import Pair
 
@@ -46,11 +47,12 @@ class Samples:
         """Every image with its label."""
         for index in self.chosen:
             item = self.set[index]
-            yield item["image"], item["label"]
+            yield _taken(item["image"], self.data), item["label"].long()
 
     def crops(self, size: tuple[int, int], *, count: int) -> list[Tensor]:
         """The middles of some images, (3, *size) each."""
-        return [centered(self.set[i]["image"], size) for i in _spread(self.chosen, count)]
+        images = (self.set[index]["image"] for index in _spread(self.chosen, count))
+        return [centered(_taken(image, self.data), size) for image in images]
 
     def pictures(self, count: int) -> list[Shown]:
         """Some images, to be shown."""
@@ -66,8 +68,13 @@ def picture(data: SegmentationData, path: Path) -> Shown:
         ValueError: if it is no picture.
     """
     pixels = read_image(path)
-    tensor: Tensor = eval_transform(mean=data.mean, std=data.std)(image=pixels)["image"]
-    return path.name, pixels, tensor
+    image = torch.from_numpy(pixels).permute(2, 0, 1)
+    return path.name, pixels, _taken(image, data)
+
+
+def _taken(image: Tensor, data: SegmentationData) -> Tensor:
+    """An image (3, H, W) uint8 as the network takes it."""
+    return normalise(image, mean=data.mean, std=data.std).contiguous()
 
 
 def _spread(indices: list[int], count: int) -> list[int]:
