@@ -10,7 +10,7 @@ STAMP := $(VENV)/.made-from-requirements
 FILES := -c configs/base.yaml -c configs/experiment/$(EXPERIMENT).yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train eval predict ablation test lint format clean
+.PHONY: help setup train eval predict ablation bench test lint format clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ predict: $(STAMP) ## predict on IMAGES=FILE_OR_FOLDER with CKPT=FILE.ckpt [OUT=F
 
 ablation: $(STAMP) ## run NAME=SWEEP of configs/sweeps [DATA=scenes], what is not yet finished
 	@$(RUN) pspnet.ablation run "$(or $(NAME),$(error give NAME=SWEEP of configs/sweeps))" --data "$(DATA)" $(ARGS)
+
+bench: $(STAMP) ## time ours and the published formulation side by side, quickly (ARGS=--full: for a GPU)
+	@$(RUN) pspnet.bench $(ARGS)
 
 test: $(STAMP) ## run the whole test suite
 	@$(RUN) pytest -n 2 --dist loadfile $(ARGS)

@@ -1,0 +1,1 @@
+"""Benchmarks: this package beside the published formulation, measured in turns in one run."""
