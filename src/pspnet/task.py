@@ -211,8 +211,9 @@ class Segmentation(lightning.LightningModule):
             lr=self.lr,
             momentum=self.momentum,
             weight_decay=self.weight_decay,
-            # one kernel for all parameters; with a loss scale Lightning could not clip gradients
-            fused=self.trainer.scaler is None and self.device.type in ("cpu", "cuda"),
+            # one kernel for all parameters; with a loss scale Lightning could not clip gradients,
+            # and torch's kernel for CPUs copies every channels-last gradient first
+            fused=self.trainer.scaler is None and self.device.type == "cuda",
         )
         schedule = poly_schedule(
             optimizer,

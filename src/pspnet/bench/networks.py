@@ -171,8 +171,8 @@ def step_ours(case: Case) -> Step:
         )
         return cast(Tensor, main + AUXILIARY_WEIGHT * extra)
 
-    groups = _groups(network)
-    return _training(network, loss, groups=groups, precision=case.autocast, fused=True)
+    groups, fused = _groups(network), torch.device(case.device).type == "cuda"
+    return _training(network, loss, groups=groups, precision=case.autocast, fused=fused)
 
 
 def step_published(case: Case, *, alike: bool) -> Step:
