@@ -15,7 +15,8 @@ from pspnet.bench.plan import FULL, QUICK, SECTIONS
 
 SMALL = ("--encoder", "tu-regnetx_002", "--size", "33", "--batch", "2", "--rounds", "2")
 ALIKE = "published, float32, channels last"
-NETWORKS = ["ours", "published", ALIKE, "smp.PSPNet"]
+STEPS = ["ours", "ours, recompute", "published", ALIKE, "smp.PSPNet"]
+PASSES = ["ours", "published", ALIKE, "smp.PSPNet"]
 
 
 @pytest.fixture(autouse=True)
@@ -57,20 +58,20 @@ def run(*more: str) -> None:
 
 def test_networks_beside_each_other(capsys, tmp_path):
     run("--only", "inference", "step", "--classes", "3", "5", "--out", "runs")
-    tasks = [
-        f"{task}: tu-regnetx_002, 33×33, {classes} classes, batch 2"
-        for task in ("training step", "inference")
+    tasks = {
+        f"{task}: tu-regnetx_002, 33×33, {classes} classes, batch 2": sides
+        for task, sides in (("training step", STEPS), ("inference", PASSES))
         for classes in (3, 5)
-    ]
-    assert results(tmp_path / "runs") == dict.fromkeys(tasks, NETWORKS)
+    }
+    assert results(tmp_path / "runs") == tasks
     content = json.loads((tmp_path / "runs/results.json").read_text())
     for row in content["rows"]:
         assert row["seconds"]["rounds"] == 2
         assert row["memory"] == 3 * 2**20
         assert (row["flops"] > 0, row["share"] > 0, row["images"]) == (True, True, 2)
         assert (row["remark"] == "") == (row["side"] != "smp.PSPNet")
-    first, second = (row["flops"] for row in content["rows"][:2])
-    assert first < second  # as the concatenation is spared
+    ours, again, published = (row["flops"] for row in content["rows"][:3])
+    assert ours == again < published  # as the concatenation is spared
     out = capsys.readouterr().out
     assert "runs/report.md" in out.splitlines()[-1]
     assert len(out.splitlines()) == len(content["rows"]) + 2
@@ -106,7 +107,7 @@ def test_evaluation_and_growth(tmp_path):
     assert sections == ["multi-scale evaluation", *growth]
     *others, last = [name for name in found if "by" in name]
     assert last.endswith("tu-regnetx_002, 33×33, 3 classes, batch 2, bins []")
-    assert all(found[name] == NETWORKS[:3] for name in (*others, last))
+    assert all(found[name] == STEPS[:4] for name in (*others, last))
     rows = json.loads((tmp_path / "grown/results.json").read_text())["rows"][:3]
     assert rows[0]["remark"] == ""
     for row in rows[1:]:
@@ -118,8 +119,8 @@ def test_evaluation_and_growth(tmp_path):
 def test_the_quick_form_measures_memory_of_many_classes_alone(tmp_path):
     run("--only", "step", "--out", "a")
     rows = json.loads((tmp_path / "a/results.json").read_text())["rows"]
-    assert [bool(row["seconds"]) for row in rows] == [True] * 4 + [False] * 3
-    assert "150 classes" in rows[4]["case"]
+    assert [bool(row["seconds"]) for row in rows] == [True] * 5 + [False] * 4
+    assert "150 classes" in rows[5]["case"]
     assert {row["memory"] for row in rows} == {3 * 2**20}
 
 

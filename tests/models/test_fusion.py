@@ -60,6 +60,22 @@ def test_outputs_and_gradients_are_those_of_the_concatenation(
         assert error(one, other) < 1e-10
 
 
+@pytest.mark.parametrize("trained", [True, False])
+def test_with_a_bias_and_an_encoder_that_may_be_frozen(trained):
+    pyramid, convolution = head((1, 3), "average", True, True)
+    convolution = nn.Conv2d(convolution.in_channels, 5, 3, padding=1).double()
+    convolution.to(memory_format=torch.channels_last)
+    features = torch.randn(2, 24, 17, 22, dtype=torch.float64, requires_grad=trained)
+    upstream = torch.randn(2, 5, 17, 22, dtype=torch.float64)
+    wanted = [convolution.weight, convolution.bias, *pyramid.parameters()]
+    wanted += [features] if trained else []
+    found = torch.autograd.grad(pyramid.convolved(features, convolution), wanted, upstream)
+    expected = torch.autograd.grad(convolution(pyramid(features)), wanted, upstream)
+    for one, other in zip(found, expected, strict=True):
+        assert error(one, other) < 1e-10
+    assert found[0].stride() == convolution.weight.stride()  # else autograd copies it
+
+
 @pytest.mark.parametrize("size", [(60, 60), (13, 90), (33, 7)])
 def test_in_float32(size):
     pyramid, convolution = head((1, 2, 3, 6), "average", True, True, torch.float32, channels=128)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
 
 from pspnet.bench.timing import Call
 
+THRESHOLD = "MALLOC_MMAP_THRESHOLD_"
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
@@ -22,7 +24,8 @@ def peak(build: Callable[[], Call], *, device: torch.device, threads: int) -> in
 
     On a GPU, of a second call, all that torch holds there, the weights included. On a CPU the
     resident set's peak during the first call above what it was before, in a process of its own:
-    without weights, with gradients and the optimiser's state.
+    without weights, with gradients and the optimiser's state, and without what glibc would hold
+    back of freed memory.
 
     Args:
         build: gives the call; can be pickled.
@@ -38,7 +41,7 @@ def peak(build: Callable[[], Call], *, device: torch.device, threads: int) -> in
         return None
     # a process that was forked would share what this one holds
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context) as pool:
+    with _returned_at_once(), ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
             return pool.submit(_in_process, build, threads=threads).result()
         except BrokenProcessPool:
@@ -49,6 +52,23 @@ def resident(key: str) -> int:
     """Bytes of this process: VmRSS now, or VmHWM, its highest since the process began (Linux)."""
     lines = STATUS.read_text("ascii").splitlines()
     return 1024 * int(next(line for line in lines if line.startswith(f"{key}:")).split()[1])
+
+
+@contextmanager
+def _returned_at_once() -> Iterator[None]:
+    """Processes begun meanwhile give memory back once it is freed, as far as glibc is asked.
+
+    Else it keeps more or less of it, by chance, and peaks of one call differ by 40 MiB.
+    """
+    before = os.environ.get(THRESHOLD)
+    os.environ[THRESHOLD] = str(2**20)  # bytes of a block; fixed, so that it does not grow
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[THRESHOLD]
+        else:
+            os.environ[THRESHOLD] = before
 
 
 def _in_process(build: Callable[[], Call], *, threads: int) -> int:

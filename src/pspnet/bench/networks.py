@@ -20,6 +20,7 @@ from pspnet.inference import predict
 from pspnet.losses import CrossEntropy
 from pspnet.models.folding import fold
 from pspnet.models.network import PSPNet
+from pspnet.models.recomputation import Recomputation
 from pspnet.precision import Precision
 from pspnet.protocols import Protocol
 
@@ -102,16 +103,21 @@ class Case:
 def sides(case: Case, *, other: bool = True) -> list[Side]:
     """Ours, the published formulation, that in our precision and layout, and smp's network.
 
+    Of a training step ours is measured with `model.recompute` too.
+
     Args:
         case: what they do.
         other: whether smp's, which is another network, takes part.
     """
-    ours = f"{PUBLISHED}, {NAMES[case.dtype]}, channels last"
+    alike = f"{PUBLISHED}, {NAMES[case.dtype]}, channels last"
     found = [
         Side(OURS, partial(build_ours, case), dtype=case.dtype),
         Side(PUBLISHED, partial(build_published, case, alike=False), dtype=torch.float32),
-        Side(ours, partial(build_published, case, alike=True), dtype=case.dtype),
+        Side(alike, partial(build_published, case, alike=True), dtype=case.dtype),
     ]
+    if case.task == "training step":
+        forgetful = partial(build_ours, case, recompute=True)
+        found.insert(1, Side(f"{OURS}, recompute", forgetful, dtype=case.dtype))
     if other:
         side = divisible(case.size)
         remark = f"a smaller, different network, on {side}×{side}"
@@ -119,13 +125,14 @@ def sides(case: Case, *, other: bool = True) -> list[Side]:
     return found
 
 
-def build_ours(case: Case) -> Call:
+def build_ours(case: Case, *, recompute: bool = False) -> Call:
     """This package's network as `pspnet.task.Segmentation` trains it and predicts with it."""
     if case.task == "inference":
         network = fold(case.network()).to(memory_format=torch.channels_last)
         image, whole = channels_last(case.images()), Protocol("whole", average="scores")
         return _inference(lambda: predict(network, image, whole)[0], precision=case.autocast)
-    return partial(step_ours(case), channels_last(case.images()), case.labels())
+    step = step_ours(case, recompute=recompute)
+    return partial(step, channels_last(case.images()), case.labels())
 
 
 def build_published(case: Case, *, alike: bool) -> Call:
@@ -159,13 +166,15 @@ def build_other(case: Case) -> Call:
     return partial(step, case.images(side=side), case.labels(side=side))
 
 
-def step_ours(case: Case) -> Step:
+def step_ours(case: Case, *, recompute: bool = False) -> Step:
     """A training step of this package's network."""
     network = case.network().to(memory_format=torch.channels_last)
     criterion = CrossEntropy()
+    forgetting = Recomputation(network) if recompute else nullcontext
 
     def loss(image: Tensor, label: Tensor) -> Tensor:
-        outputs = network(image, upsample=False)
+        with forgetting():
+            outputs = network(image, upsample=False)
         main, extra = (
             criterion(logits, label, align_corners=network.align_corners) for logits in outputs
         )

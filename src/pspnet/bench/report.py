@@ -24,7 +24,7 @@ the same type on the same machine. Memory is the peak {memory}."""
 MEMORY = {
     "cuda": "of all that torch holds on the GPU, of one side alone, weights included",
     "cpu": "of the resident set above that before the call, in a process of its own: without "
-    "weights, with gradients and the optimiser's state",
+    "weights, with gradients and the optimiser's state, freed memory given back at once",
 }
 
 

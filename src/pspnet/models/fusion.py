@@ -83,14 +83,15 @@ def _convolve(
     align_corners: bool,
 ) -> Tensor:
     (n, _, height, width), out = features.shape, weight.shape[0]
-    kernel, *kernels = _cast(_kernels(weight, features, levels), features.dtype)
-    bias = None if bias is None else bias.to(features.dtype)
-    own = F.conv2d(features, kernel, bias, padding=1)  # (N, D, H, W)
+    dtype = features.dtype
+    kernel, *kernels = _kernels(weight, features, levels)
+    bias = None if bias is None else bias.to(dtype)
+    own = F.conv2d(features, kernel.to(dtype), bias, padding=1)  # (N, D, H, W)
     rows, columns = _spreads(levels, features, align_corners)
     strips = []
     for level, taps, column in zip(levels, kernels, columns, strict=True):
         side = level.shape[2]
-        cells = _places_first(level) @ _places_first(taps).t()  # (N·b·b, D·9)
+        cells = _places_first(level) @ _places_first(taps.to(dtype)).t()  # (N·b·b, D·9)
         tapped = cells.view(n, side, side, out, TAPS, TAPS).permute(0, 4, 1, 5, 2, 3)
         tapped = tapped.reshape(n, TAPS * side, TAPS * side, out)  # (N, 3·b, 3·b, D)
         strips.append((column @ tapped).view(n, TAPS * side, width * out))  # (N, 3·b, W·D)
@@ -126,20 +127,20 @@ class _Convolution(torch.autograd.Function):
         features, weight, *levels = ctx.saved_tensors
         upstream = upstream.contiguous(memory_format=torch.channels_last)
         wanted_features, _, wanted_bias, *_ = ctx.needs_input_grad
-        kernel, *kernels = _cast(_kernels(weight, features, levels), features.dtype)
-        by_features = by_bias = None
-        if wanted_features:
-            by_features = conv2d_input(features.shape, kernel, upstream, padding=1)
-        by_kernel = conv2d_weight(features, kernel.shape, upstream, padding=1)
-        total = torch.empty_like(weight)  # after what the convolutions needed beside their results
+        kernel, *kernels = _kernels(weight, features, levels)
+        total = torch.empty_like(weight)
         own, *parts = _kernels(total, features, levels)
-        own.copy_(by_kernel)
-        del by_kernel
+        dtype, by_features, by_bias = features.dtype, None, None
+        if wanted_features:
+            by_features = conv2d_input(features.shape, kernel.to(dtype), upstream, padding=1)  # type: ignore[no-untyped-call]
+        own.copy_(conv2d_weight(features, kernel.shape, upstream, padding=1))  # type: ignore[no-untyped-call]
         by_level = []
         spread = _gathered(upstream, features, levels, ctx.align_corners)
         for level, taps, cells, part in zip(levels, kernels, spread, parts, strict=True):
             places = (len(level), level.shape[2], level.shape[3], level.shape[1])
-            by_level.append((cells @ _places_first(taps)).view(places).permute(0, 3, 1, 2))
+            by_level.append(
+                (cells @ _places_first(taps.to(dtype))).view(places).permute(0, 3, 1, 2)
+            )
             by_taps = cells.t() @ _places_first(level)  # (D·9, C')
             part.copy_(by_taps.view(len(taps), TAPS, TAPS, -1).permute(0, 3, 1, 2))
         if wanted_bias:
@@ -177,10 +178,6 @@ def _kernels(weight: Tensor, features: Tensor, levels: Sequence[Tensor]) -> Sequ
     """The parts of the weight for the features and for each level, (D, C, 3, 3), as views."""
     channels = [features.shape[1], *(level.shape[1] for level in levels)]
     return weight.split_with_sizes(channels, 1)
-
-
-def _cast(kernels: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-    return [kernel.to(dtype) for kernel in kernels]  # one by one, so that each gets its own memory
 
 
 def _places_first(maps: Tensor) -> Tensor:

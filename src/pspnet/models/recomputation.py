@@ -1,8 +1,10 @@
-"""Activations that a backward pass makes anew: those between a normalisation and a convolution.
+"""Activations that a backward pass makes anew from others that it has.
 
 A convolution, its normalisation and the ReLU behind it keep two maps for the backward pass, the
 convolution's output and the ReLU's. The second follows from the first by a few operations a value,
-so it need not be kept: in a ResNet that is a sixth of what a training holds.
+so it need not be kept. Nor need what a residual block gives, if what it added to is kept: of each
+stage every second block's output is made of the one before. In a ResNet-50 both are more than a
+fifth of what a training holds. The places of a max pooling's maxima are kept in half their bytes.
 """
 
 from __future__ import annotations
@@ -10,16 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import ref
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from pspnet.models.pyramid import BatchNorm2d
 
+ADDITIONS = (Tensor.add_, Tensor.__iadd__)
+
 
 class Recomputation:
-    """Forgets what in-place ReLUs make of a normalisation's output, and makes it anew.
+    """Forgets what in-place ReLUs make of normalisations and residual sums, and makes it anew.
 
     Gradients are the same to the last bit: the same operations run on the same values. Batch
     statistics that processes share (`SyncBatchNorm`) are not made anew, and what they feed is kept.
@@ -30,8 +36,7 @@ class Recomputation:
 
     def __init__(self, network: nn.Module) -> None:
         self._active = False
-        self._normed: _Normed | None = None  # the last normalisation's
-        self._made: _Normed | None = None  # the last that a ReLU was applied to
+        self._forget()
         for module in network.modules():
             if type(module) in (nn.BatchNorm2d, BatchNorm2d):
                 module.register_forward_hook(self._after_norm)
@@ -43,62 +48,104 @@ class Recomputation:
         """While it lasts, forward passes forget; their backward passes may come later."""
         self._active = True
         try:
-            with torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack):
+            with (
+                torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack),
+                _Additions(self._after_addition),
+            ):
                 yield
         finally:
-            self._active, self._normed, self._made = False, None, None
+            self._active = False
+            self._forget()
+
+    def _forget(self) -> None:
+        self._normed: _Normed | None = None  # the last normalisation's
+        self._kept: _State | None = None  # the last residual sum after its ReLU, if it is kept
+        self._made: dict[int, tuple[_State, _Recipe]] = {}  # by address, what need not be kept
 
     def _after_norm(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
         if self._active and module.training:
             assert isinstance(module, nn.BatchNorm2d)
             self._normed = _Normed(module, inputs[0], output)
 
-    def _before_relu(self, _: nn.Module, inputs: tuple[Tensor]) -> None:
-        normed, self._normed = self._normed, None
-        # not what a residual was added to
-        if normed is not None and inputs[0] is normed.output and not normed.changed():
-            self._made = normed
+    def _after_addition(self, total: Tensor, other: Any) -> None:
+        """Notes what a normalisation's output was added to in place."""
+        normed = self._normed
+        if normed is not None and total is normed.output and normed.added is None:
+            normed.added = other
 
-    def _pack(self, tensor: Tensor) -> Any:
-        return self._made.recipe() if self._made is not None and self._made.is_(tensor) else tensor
+    def _before_relu(self, _: nn.Module, inputs: tuple[Tensor]) -> None:
+        x, normed, self._normed = inputs[0], self._normed, None
+        if normed is None or x is not normed.output:
+            return
+        after = _State(x, version=x._version + 1)
+        changes = x._version - normed.version
+        if changes == 0:
+            self._made[x.data_ptr()] = after, _Recipe(normed.norm, normed.source)
+        elif changes == 1 and normed.added is not None:
+            if self._kept is not None and self._kept.is_(normed.added):
+                recipe = _Recipe(normed.norm, normed.source, normed.added.detach())
+                self._made[x.data_ptr()] = after, recipe
+                self._kept = None  # what is made of this one would have to be made twice
+            else:
+                self._kept = after
+
+    def _pack(self, tensor: Tensor) -> Tensor | _Recipe:
+        if tensor.dtype == torch.int64:  # where a pooling found its maxima, within a map
+            return tensor.int()
+        state, recipe = self._made.get(tensor.data_ptr(), (None, None))
+        if state is None or recipe is None or not state.is_(tensor):
+            return tensor
+        recipe.uses += 1
+        return recipe
+
+
+class _Additions(TorchFunctionMode):
+    """Tells of each tensor that another was added to in place."""
+
+    def __init__(self, after: Any) -> None:
+        super().__init__()
+        self._after = after
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in ADDITIONS and not kwargs and isinstance(args[1], Tensor):
+            self._after(*args)
+        return result
 
 
 class _Normed:
-    """A normalisation's output, which keeps its memory from others until the next one replaces it.
-
-    Args:
-        norm: in training mode.
-        source: what it was applied to.
-        output: what it gave.
-    """
+    """A normalisation's output, until the next one replaces it."""
 
     def __init__(self, norm: nn.BatchNorm2d, source: Tensor, output: Tensor) -> None:
-        self.output, self._version = output, output._version
-        self._recipe = _Recipe(norm, source)
+        self.norm, self.source, self.output = norm, source, output
+        self.version = output._version
+        self.added: Tensor | None = None
 
-    def changed(self) -> bool:
-        """Whether something wrote over it."""
-        return self.output._version != self._version
+
+class _State:
+    """A tensor as it is after so many changes; it is not kept by this."""
+
+    def __init__(self, tensor: Tensor, *, version: int) -> None:
+        self._tensor, self._address, self._shape = ref(tensor), tensor.data_ptr(), tensor.shape
+        self._version = version
 
     def is_(self, tensor: Tensor) -> bool:
-        """Whether a tensor is this output after the ReLU, and nothing else since."""
+        """Whether a tensor, or another view of the same memory, is this one in this state."""
         return (
-            tensor.data_ptr() == self.output.data_ptr()
-            and tensor.shape == self.output.shape
-            and tensor._version == self._version + 1
+            self._tensor() is not None  # else its memory may be another's by now
+            and tensor.data_ptr() == self._address
+            and tensor.shape == self._shape
+            and tensor._version == self._version
         )
-
-    def recipe(self) -> _Recipe:
-        """Of one of those that would keep it."""
-        self._recipe.uses += 1
-        return self._recipe
 
 
 class _Recipe:
     """How to make a ReLU's output anew, for as many uses as it was packed for."""
 
-    def __init__(self, norm: nn.BatchNorm2d, source: Tensor) -> None:
-        self.source = source.detach()
+    def __init__(self, norm: nn.BatchNorm2d, source: Tensor, added: Tensor | None = None) -> None:
+        self.source, self.added = source.detach(), added
         self.weight = None if norm.weight is None else norm.weight.detach()
         self.bias = None if norm.bias is None else norm.bias.detach()
         self.eps = norm.eps
@@ -111,11 +158,16 @@ class _Recipe:
             with torch.no_grad():
                 value = F.batch_norm(
                     self.source, None, None, self.weight, self.bias, training=True, eps=self.eps
-                ).relu_()
+                )
+                if self.added is not None:
+                    value += self.added
+                value.relu_()
         self.uses -= 1
         self.value = value if self.uses > 0 else None
         return value
 
 
-def _unpack(kept: Any) -> Tensor:
-    return kept.make() if isinstance(kept, _Recipe) else kept
+def _unpack(kept: Tensor | _Recipe) -> Tensor:
+    if isinstance(kept, _Recipe):
+        return kept.make()
+    return kept.long() if kept.dtype == torch.int32 else kept
