@@ -1,6 +1,7 @@
 """A data set small enough to train on within seconds, in the form of a user's own folder."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -15,6 +16,14 @@ torch.set_num_threads(1)  # on busy machines two threads wait for each other lon
 
 NAMES = ("ground", "disc", "bar")
 COLORS = ((90, 90, 60), (220, 40, 40), (40, 60, 220))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def float32() -> Iterator[None]:
+    """Runs of the command line compute alike on all machines, unless a precision is given."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pspnet.cli.default_precision", lambda device: "32-true")
+        yield
 
 
 def paint(path: Path, *, count: int, size: tuple[int, int] = (48, 64), seed: int = 0) -> Path:

@@ -332,7 +332,7 @@ def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
 def test_two_processes_score_as_one_to_the_last_digit(trained, tmp_path):
     """Five images over two processes: none is counted twice."""
     command = [sys.executable, "-m", "pspnet", "validate", f"--ckpt_path={best(trained)}", *QUIET]
-    command += [f"--logs={tmp_path}", *PAIR]
+    command += [f"--logs={tmp_path}", "--trainer.precision=32-true", *PAIR]  # as `trained`
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, capture_output=True, timeout=240, env=environment)
     two = json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())

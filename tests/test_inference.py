@@ -179,6 +179,26 @@ def test_neither_batch_nor_company_changes_the_scores(network):
     torch.testing.assert_close(one.sum(1), torch.ones(2, 90, 100), rtol=0, atol=1e-5)
 
 
+def test_windows_of_all_scales_and_their_mirrored_copies_fill_the_batches(network):
+    images = []
+    hook = network.register_forward_pre_hook(lambda _, inputs: images.append(len(inputs[0])))
+    protocol = resolve("paper-ms", Changes(batch=3), crop_size=CROP, base_size=130)
+    with torch.no_grad():
+        evaluate(network, tensor(picture(90, 100)), protocol)
+    hook.remove()
+    counts = []
+    for size in protocol.sizes(90, 100):
+        sides = zip(size, CROP, strict=True)
+        rows, columns = (
+            window_starts(max(side, crop), crop=crop, stride=protocol.stride)
+            for side, crop in sides
+        )
+        counts.append(len(rows) * len(columns))
+    assert min(counts) == 1  # a scale alone fills no batch
+    full, rest = divmod(2 * sum(counts), 6)
+    assert images == [6] * full + [rest] * (rest > 0)
+
+
 def resize(scores: torch.Tensor, size: tuple[int, int], *, align_corners: bool) -> torch.Tensor:
     return torch.nn.functional.interpolate(
         scores, size=size, mode="bilinear", align_corners=align_corners

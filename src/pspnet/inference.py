@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -20,8 +22,9 @@ CLASSES_AT_ONCE = 16  # bounds what the spreading of windows needs beside them
 def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
     """Class scores of images under a protocol; their argmax over the classes is the prediction.
 
-    Memory is that of the scores, one image at its largest scale and one batch of windows: each
-    window is spread over the scores at the image's own size as it comes.
+    Memory is that of the scores, images at one scale or two and one batch of windows, of any scales
+    and with their mirrored copies: each window is spread over the scores at the image's own size as
+    it comes.
 
     Args:
         network: in evaluation mode.
@@ -40,14 +43,22 @@ def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
         return scores.softmax(1) if protocol.average == "softmax" else scores
     scales = protocol.sizes(*size)
     total = image.new_zeros((len(image), network.num_classes, *size), dtype=torch.float32)
-    for scaled in scales:
-        resized = image
-        if scaled != size:
-            resized = F.interpolate(image, size=scaled, mode="bilinear", align_corners=False)
-        if protocol.crop_size is None:
-            total += _whole(network, resized, size=size, protocol=protocol)
-        else:
-            _add_windows(total, network, resized, crop=protocol.crop_size, protocol=protocol)
+    if protocol.crop_size is None:
+        for scaled in scales:
+            total += _whole(network, _resized(image, scaled), size=size, protocol=protocol)
+    else:
+        # semseg resizes scores as it does images, mmsegmentation as its network does features
+        align_corners = network.align_corners and protocol.fit is not None
+        windows = (
+            window
+            for scaled in scales
+            for window in _windows(
+                _resized(image, scaled), protocol, size=size, align_corners=align_corners
+            )
+        )
+        at_once = max(1, protocol.batch // len(image))
+        while batch := [*islice(windows, at_once)]:  # full, whatever the scales
+            _add(total, network, batch, protocol=protocol)
     return total.div_(len(scales))
 
 
@@ -88,18 +99,19 @@ def _whole(network: PSPNet, image: Tensor, *, size: tuple[int, int], protocol: P
     return plain.add_(scores(image.flip(3)).flip(3)).div_(2) if protocol.mirror else plain
 
 
-def _add_windows(
-    total: Tensor,
-    network: PSPNet,
-    image: Tensor,
-    *,
-    crop: tuple[int, int],
-    protocol: Protocol,
-) -> None:
-    """Adds the scores of an image of any scale, cut into windows, at the size of `total`."""
+def _resized(image: Tensor, size: tuple[int, int]) -> Tensor:
+    if image.shape[2:] == size:
+        return image
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
+
+
+def _windows(
+    image: Tensor, protocol: Protocol, *, size: tuple[int, int], align_corners: bool
+) -> Iterator[_Window]:
+    """The windows of images at one scale, whose scores go to images of `size`."""
+    crop = protocol.crop_size
+    assert crop is not None
     padded, first_pixel = pad_centrally(image, multiple=1, smallest=crop)
-    # semseg resizes scores as it does images, mmsegmentation as its network does features
-    align_corners = network.align_corners and protocol.fit is not None
     rows, columns = (
         _spreads(
             taps(output, scaled, align_corners=align_corners),
@@ -109,35 +121,31 @@ def _add_windows(
             device=image.device,
         )
         for output, scaled, before, side in zip(
-            total.shape[2:], image.shape[2:], first_pixel, crop, strict=True
+            size, image.shape[2:], first_pixel, crop, strict=True
         )
     )
-    places = [(row, column) for row in rows for column in columns]
-    step = max(1, protocol.batch // len(image))
-    for first in range(0, len(places), step):
-        _add_batch(total, network, padded, places=places[first : first + step], protocol=protocol)
+    for row in rows:
+        for column in columns:
+            yield _Window(padded[:, :, row.window, column.window], row, column)
 
 
-def _add_batch(
-    total: Tensor,
-    network: PSPNet,
-    padded: Tensor,
-    *,
-    places: list[tuple[_Spread, _Spread]],
-    protocol: Protocol,
-) -> None:
-    windows = torch.cat([padded[:, :, row.window, column.window] for row, column in places])
-    plain = _scores(network, windows, protocol)  # (windows · N, C, *crop)
-    mirrored = _scores(network, windows.flip(3), protocol) if protocol.mirror else None
+def _add(total: Tensor, network: PSPNet, windows: list[_Window], *, protocol: Protocol) -> None:
+    """Adds the scores of windows, which go through the network at once, to those of the images."""
+    pixels = torch.cat([window.pixels for window in windows])
+    if protocol.mirror:
+        pixels = torch.cat([pixels, pixels.flip(3)])
+    scores = _scores(network, pixels, protocol)  # (windows · N, or twice as many, C, *crop)
+    plain = scores[: len(windows) * len(total)]
+    mirrored = scores[len(plain) :] if protocol.mirror else None
     for low in range(0, total.shape[1], CLASSES_AT_ONCE):
         classes = slice(low, low + CLASSES_AT_ONCE)
-        scores = plain[:, classes]
+        part = plain[:, classes]
         if mirrored is not None:
-            scores = (scores + mirrored[:, classes].flip(3)) / 2
-        for index, (row, column) in enumerate(places):
-            part = scores[index * len(total) : (index + 1) * len(total)]
-            part = column.spread(row.spread(part, axis=2), axis=3)
-            total[:, classes, row.target, column.target] += part
+            part = (part + mirrored[:, classes].flip(3)) / 2
+        for window, found in zip(windows, part.chunk(len(windows)), strict=True):
+            row, column = window.row, window.column
+            spread = column.spread(row.spread(found, axis=2), axis=3)
+            total[:, classes, row.target, column.target] += spread
 
 
 def _scores(network: PSPNet, windows: Tensor, protocol: Protocol) -> Tensor:
@@ -149,6 +157,15 @@ def _scores(network: PSPNet, windows: Tensor, protocol: Protocol) -> Tensor:
     logits.exp_()
     logits /= logits.sum(1, keepdim=True)
     return logits
+
+
+@dataclass(frozen=True)
+class _Window:
+    """A part of the images (N, 3, *crop), at any scale, and how its scores reach them."""
+
+    pixels: Tensor
+    row: _Spread
+    column: _Spread
 
 
 @dataclass(frozen=True)

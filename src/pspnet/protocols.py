@@ -24,7 +24,8 @@ class Protocol:
         mirror: whether the mirrored image is evaluated too.
         average: what is averaged over windows, mirror images and scales: class probabilities, or
             the scores before the softmax.
-        batch: windows that go through the network at once; without effect on the scores.
+        batch: windows that go through the network at once, with their mirrored copies; without
+            effect on the scores.
     """
 
     name: str
@@ -62,7 +63,8 @@ class Changes:
         base_size: long side in pixels of an image at scale 1; 0 is its own size.
         mirror: whether the mirrored image is evaluated too.
         average: class probabilities or scores before the softmax.
-        batch: windows that go through the network at once; without effect on the scores.
+        batch: windows that go through the network at once, with their mirrored copies; without
+            effect on the scores.
 
     Raises:
         ValueError: if a value is outside of its range.
