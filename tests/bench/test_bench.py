@@ -104,7 +104,8 @@ def test_evaluation_and_growth(tmp_path):
     growth = [
         f"training step by {what}" for what in ("batch", "size", "classes", "bins") for _ in "ab"
     ]
-    assert sections == ["multi-scale evaluation", *growth]
+    assert sections == ["multi-scale evaluation", "metric", *growth]
+    assert found["metric: tu-regnetx_002, 60×40, 3 classes, float32"] == ["ours", "its metric"]
     *others, last = [name for name in found if "by" in name]
     assert last.endswith("tu-regnetx_002, 33×33, 3 classes, batch 2, bins []")
     assert all(found[name] == STEPS[:4] for name in (*others, last))

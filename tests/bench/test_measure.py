@@ -74,6 +74,16 @@ def test_long_comparisons_have_three_rounds(times):
         assert row.seconds.rounds == 3
 
 
+def test_the_first_call_counts_where_all_take_a_minute(times):
+    bench = Bench(CPU, threads=1, rounds=2)
+    sides = [side("a", times, 70.0, 80.0), side("b", times, 140.0, 240.0)]
+    ours, other = compare(bench, sides, section="s", case="c", sized=False)
+    assert ours.seconds is not None
+    assert (ours.seconds.median, ours.seconds.rounds) == (75, 2)
+    assert other.ratio is not None
+    assert (other.ratio.median, other.ratio.rounds) == (2.5, 2)
+
+
 def test_what_lacks_memory_is_said_and_not_timed(times, monkeypatch):
     def peak(build, **_):
         if build.args[0] == "b":

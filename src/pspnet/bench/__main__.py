@@ -57,6 +57,7 @@ def _parser() -> Parser:
     add("--size", nargs="+", type=_count, help="sides of images and crops, 8n + 1 pixels")
     add("--classes", nargs="+", type=_count, help="numbers of classes")
     add("--batch", nargs="+", type=_count, help="images of a step or pass")
+    add("--picture", nargs=2, type=_count, help="height and width of what is evaluated")
     add("--rounds", type=_count, help="of every time; fewer where they take minutes")
     add("--precision", choices=("bf16-mixed", "32-true"), help="ours; the device's default")
     add("--device", type=_device, help="cpu or cuda; a GPU where there is one")
@@ -70,6 +71,7 @@ def _plan(given: argparse.Namespace) -> Plan:
     changes: dict[str, Any] = {
         "sections": given.only and tuple(name for name in SECTIONS if name in given.only),
         "encoders": given.encoder and tuple(given.encoder),
+        "evaluated": given.picture and tuple(given.picture),
         "rounds": given.rounds,
     }
     batches, sizes, classes, bins = plan.growing
@@ -106,7 +108,9 @@ def _run(plan: Plan, bench: Bench, *, precision: Precision) -> Iterator[list[Row
         elif section == "augmentation":
             yield augmentation.measure(bench, size=plan.picture, crop=plan.crop)
         elif section == "evaluation":
-            yield evaluation.measure(bench, plan.evaluation(**where), size=plan.evaluated)
+            case = plan.evaluation(**where)
+            yield evaluation.measure(bench, case, size=plan.evaluated)
+            yield evaluation.measure_metric(bench, case, size=plan.evaluated)
         elif section == "epoch":
             case = plan.epoch(**where)
             yield from epoch.measure(

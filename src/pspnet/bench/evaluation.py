@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from pspnet.bench.measure import Bench, Row, Side, compare
 from pspnet.bench.networks import NAMES, OURS, PUBLISHED, Case
-from pspnet.bench.pictures import MEAN, STD, picture
+from pspnet.bench.pictures import MEAN, STD, label, picture
 from pspnet.bench.published import Published
 from pspnet.bench.sliding import Network, class_map
 from pspnet.bench.timing import Call
 from pspnet.inference import predict
+from pspnet.metrics import SegmentationMetrics
 from pspnet.models.folding import fold
 from pspnet.models.network import PSPNet
-from pspnet.protocols import SIX_SCALES, Changes, resolve
+from pspnet.protocols import SIX_SCALES, Changes, Protocol, resolve
 
 SECTION = "multi-scale evaluation"
 SHARPNESS = 10.0  # times what a classifier starts with, so that probabilities differ
@@ -43,6 +44,16 @@ def measure(bench: Bench, case: Case, *, size: Size) -> list[Row]:
     return compare(bench, sides, section=SECTION, case=title, differing=differing)
 
 
+def measure_metric(bench: Bench, case: Case, *, size: Size) -> list[Row]:
+    """Rows of an image's prediction in one pass, and of counting its pixels for the mIoU."""
+    sides = [
+        Side(OURS, partial(build_pass, case, size), dtype=case.dtype),
+        Side("its metric", partial(build_metric, case, size)),
+    ]
+    title = f"{case.encoder}, {size[1]}×{size[0]}, {case.classes} classes, {NAMES[case.dtype]}"
+    return compare(bench, sides, section="metric", case=title, sized=False)
+
+
 def differing(ours: object, other: object) -> str:
     """In how many pixels two class maps differ, in words."""
     one, two = np.asarray(ours), np.asarray(other)
@@ -61,6 +72,27 @@ def build_ours(case: Case, size: Size) -> Call:
         return found
 
     return classes
+
+
+def build_pass(case: Case, size: Size) -> Call:
+    """`pspnet.inference.predict` of the whole image, with the folded network."""
+    network = fold(case.network()).to(memory_format=torch.channels_last)
+    image, whole = _normalised(picture(size, seed=0)).to(case.device), Protocol("whole")
+
+    def classes() -> Tensor:
+        with torch.no_grad(), case.autocast():
+            return predict(network, image, whole)[0]
+
+    return classes
+
+
+def build_metric(case: Case, size: Size) -> Call:
+    """`pspnet.metrics.SegmentationMetrics` over ids of such an image."""
+    metric = SegmentationMetrics(case.classes).to(case.device)
+    ids = torch.from_numpy(label(size, classes=case.classes, seed=0)).to(case.device)
+    prediction = torch.from_numpy(label(size, classes=case.classes, seed=1)).to(case.device)
+    prediction = prediction.clamp(max=case.classes - 1)
+    return partial(metric.update, prediction[None], ids[None].long())
 
 
 def build_published(case: Case, size: Size) -> Call:

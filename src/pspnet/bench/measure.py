@@ -14,7 +14,7 @@ from pspnet.bench import memory
 from pspnet.bench.timing import Call, Clock, Spread, alternate, clock_of, repeated, spread
 
 LEAST = 0.2  # seconds of a measured stretch; quicker calls are repeated
-MOST = 60.0  # seconds of a comparison, beyond which there are no more than
+MOST = 60.0  # seconds of a comparison, beyond which there are no more than so many
 FEWEST = 3  # rounds
 
 
@@ -166,8 +166,12 @@ def _time(bench: Bench, sides: Sequence[Side]) -> dict[str, _Run]:
     calls = {name: repeated(run.call, times=run.times) for name, run in runs.items()}
     affordable = int(MOST / max(sum(run.expected for run in runs.values()), 1e-6))
     rounds = min(bench.rounds, max(affordable, FEWEST))
+    if all(run.expected >= MOST for run in runs.values()):  # to them a warm-up makes no difference
+        rounds -= 1
+        for run in runs.values():
+            run.seconds.append(run.expected)
     for name, seconds in alternate(calls, rounds=rounds, clock=clock).items():
-        runs[name].seconds = [value / runs[name].times for value in seconds]
+        runs[name].seconds += [value / runs[name].times for value in seconds]
     return runs
 
 
