@@ -56,8 +56,8 @@ class Segmentation(lightning.LightningModule):
         base_size: the data set's long side in the paper's tests; from the data.
         compile: whether `torch.compile` makes the training's network, and that of evaluations; the
             first steps take minutes.
-        recompute: whether trainings make the maps between normalisations and convolutions anew in
-            the backward pass, for less memory; see `pspnet.models.recomputation`.
+        recompute: whether trainings make maps behind normalisations and residual sums anew in the
+            backward pass, for less memory; see `pspnet.models.recomputation`.
 
     Raises:
         ValueError: for a class table of another length than the network's logits, or an option out

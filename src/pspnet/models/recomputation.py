@@ -4,12 +4,15 @@ A convolution, its normalisation and the ReLU behind it keep two maps for the ba
 convolution's output and the ReLU's. The second follows from the first by a few operations a value,
 so it need not be kept. Nor need what a residual block gives, if what it added to is kept: of each
 stage every second block's output is made of the one before. In a ResNet-50 both are more than a
-fifth of what a training holds. The places of a max pooling's maxima are kept in half their bytes.
+fifth of what a training holds.
+
+Whether a tensor is still what it was is read off its `_version`, torch's own count of changes in
+place, as autograd does; no public name gives it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from weakref import ref
@@ -59,15 +62,16 @@ class Recomputation:
 
     def _forget(self) -> None:
         self._normed: _Normed | None = None  # the last normalisation's
-        self._kept: _State | None = None  # the last residual sum after its ReLU, if it is kept
+        self._kept: _State | None = None  # what the last ReLU gave that kept it
         self._made: dict[int, tuple[_State, _Recipe]] = {}  # by address, what need not be kept
 
     def _after_norm(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        if self._active and module.training:
+        averaged = output.numel() > output.shape[1]  # see `pspnet.models.pyramid.BatchNorm2d`
+        if self._active and module.training and averaged and output.requires_grad:
             assert isinstance(module, nn.BatchNorm2d)
             self._normed = _Normed(module, inputs[0], output)
 
-    def _after_addition(self, total: Tensor, other: Any) -> None:
+    def _after_addition(self, total: Tensor, other: Tensor) -> None:
         """Notes what a normalisation's output was added to in place."""
         normed = self._normed
         if normed is not None and total is normed.output and normed.added is None:
@@ -75,23 +79,22 @@ class Recomputation:
 
     def _before_relu(self, _: nn.Module, inputs: tuple[Tensor]) -> None:
         x, normed, self._normed = inputs[0], self._normed, None
-        if normed is None or x is not normed.output:
-            return
         after = _State(x, version=x._version + 1)
-        changes = x._version - normed.version
-        if changes == 0:
+        if normed is None or x is not normed.output:
+            self._kept = after  # by the ReLU itself
+        elif x._version == normed.version:
             self._made[x.data_ptr()] = after, _Recipe(normed.norm, normed.source)
-        elif changes == 1 and normed.added is not None:
-            if self._kept is not None and self._kept.is_(normed.added):
-                recipe = _Recipe(normed.norm, normed.source, normed.added.detach())
-                self._made[x.data_ptr()] = after, recipe
-                self._kept = None  # what is made of this one would have to be made twice
-            else:
-                self._kept = after
+        elif x._version == normed.version + 1 and self._is_kept(normed.added):
+            recipe = _Recipe(normed.norm, normed.source, normed.added)
+            self._made[x.data_ptr()] = after, recipe
+            self._kept = None  # what is made of this one would have to be made twice
+        else:
+            self._kept = after
+
+    def _is_kept(self, tensor: Tensor | None) -> bool:
+        return tensor is not None and self._kept is not None and self._kept.is_(tensor)
 
     def _pack(self, tensor: Tensor) -> Tensor | _Recipe:
-        if tensor.dtype == torch.int64:  # where a pooling found its maxima, within a map
-            return tensor.int()
         state, recipe = self._made.get(tensor.data_ptr(), (None, None))
         if state is None or recipe is None or not state.is_(tensor):
             return tensor
@@ -102,7 +105,7 @@ class Recomputation:
 class _Additions(TorchFunctionMode):
     """Tells of each tensor that another was added to in place."""
 
-    def __init__(self, after: Any) -> None:
+    def __init__(self, after: Callable[[Tensor, Tensor], None]) -> None:
         super().__init__()
         self._after = after
 
@@ -128,15 +131,15 @@ class _State:
     """A tensor as it is after so many changes; it is not kept by this."""
 
     def __init__(self, tensor: Tensor, *, version: int) -> None:
-        self._tensor, self._address, self._shape = ref(tensor), tensor.data_ptr(), tensor.shape
-        self._version = version
+        self._tensor, self._address = ref(tensor), tensor.data_ptr()
+        self._layout, self._version = (tensor.shape, tensor.stride()), version
 
     def is_(self, tensor: Tensor) -> bool:
         """Whether a tensor, or another view of the same memory, is this one in this state."""
         return (
             self._tensor() is not None  # else its memory may be another's by now
             and tensor.data_ptr() == self._address
-            and tensor.shape == self._shape
+            and (tensor.shape, tensor.stride()) == self._layout
             and tensor._version == self._version
         )
 
@@ -145,7 +148,7 @@ class _Recipe:
     """How to make a ReLU's output anew, for as many uses as it was packed for."""
 
     def __init__(self, norm: nn.BatchNorm2d, source: Tensor, added: Tensor | None = None) -> None:
-        self.source, self.added = source.detach(), added
+        self.source, self.added = source.detach(), None if added is None else added.detach()
         self.weight = None if norm.weight is None else norm.weight.detach()
         self.bias = None if norm.bias is None else norm.bias.detach()
         self.eps = norm.eps
@@ -168,6 +171,4 @@ class _Recipe:
 
 
 def _unpack(kept: Tensor | _Recipe) -> Tensor:
-    if isinstance(kept, _Recipe):
-        return kept.make()
-    return kept.long() if kept.dtype == torch.int32 else kept
+    return kept.make() if isinstance(kept, _Recipe) else kept
