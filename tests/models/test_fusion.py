@@ -10,6 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pspnet import PSPNet, PyramidPooling
+from pspnet.models.folding import fold
 from pspnet.models.fusion import convolve, pool_average, saves
 
 SMALL = {"encoder": "tu-resnet10t", "decoder_channels": 8}
@@ -74,6 +75,24 @@ def test_with_a_bias_and_an_encoder_that_may_be_frozen(trained):
     for one, other in zip(found, expected, strict=True):
         assert error(one, other) < 1e-10
     assert found[0].stride() == convolution.weight.stride()  # else autograd copies it
+
+
+def test_levels_of_any_channels():
+    torch.manual_seed(0)
+    features = torch.randn(2, 4, 9, 11, dtype=torch.float64, requires_grad=True)
+    levels = [
+        torch.randn(2, c, b, b, dtype=torch.float64, requires_grad=True)
+        for c, b in ((3, 2), (5, 4))
+    ]
+    weight = torch.randn(6, 4 + 3 + 5, 3, 3, dtype=torch.float64, requires_grad=True)
+    up = [F.interpolate(x, size=(9, 11), mode="bilinear", align_corners=False) for x in levels]
+    expected = F.conv2d(torch.cat([features, *up], 1), weight, padding=1)
+    found = convolve(features, levels, weight, align_corners=False)
+    assert error(found, expected) < 1e-10
+    upstream, wanted = torch.randn_like(expected), [features, weight, *levels]
+    pairs = (torch.autograd.grad(out, wanted, upstream) for out in (found, expected))
+    for one, other in zip(*pairs, strict=True):
+        assert error(one, other) < 1e-10
 
 
 @pytest.mark.parametrize("size", [(60, 60), (13, 90), (33, 7)])
@@ -158,18 +177,41 @@ def test_the_network_computes_the_same_in_both_forms_with_one_state_dict():
     assert not any("concatenate" in key for key in (*network.state_dict(), *network.options))
 
 
-def test_under_autocast_the_error_is_that_of_the_concatenation():
+def test_under_autocast_the_errors_are_those_of_the_concatenation():
     torch.manual_seed(0)
     pyramid, convolution = head((1, 2, 3, 6), "average", True, True, torch.float32, channels=256)
-    pyramid.eval()
-    features = torch.randn(1, 256, 33, 33)
-    with torch.no_grad():
-        exact = convolution(pyramid(features))
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            published = convolution(pyramid(features))
-            fused = pyramid.convolved(features, convolution)
-    assert fused.dtype == published.dtype == torch.bfloat16
-    assert error(fused.float(), exact) < 2 * error(published.float(), exact)
+    for module in pyramid.eval().modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.constant_(module.bias, 3.0)  # so that rounding opens and closes no ReLU
+    features = torch.randn(1, 256, 33, 33, requires_grad=True)
+    wanted = [features, convolution.weight, *pyramid.parameters()]
+    upstream = torch.randn(1, 5, 33, 33)
+
+    def results(*, fused, autocast):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            parts = features, convolution
+            out = pyramid.convolved(*parts) if fused else convolution(pyramid(features))
+        assert out.dtype == (torch.bfloat16 if autocast else torch.float32)
+        return [out, *torch.autograd.grad(out, wanted, upstream.to(out.dtype))]
+
+    exact = results(fused=False, autocast=False)
+    published = results(fused=False, autocast=True)
+    found = results(fused=True, autocast=True)
+    for one, other, truth in zip(found, published, exact, strict=True):
+        assert one.dtype == other.dtype
+        assert error(one.float(), truth) < 2 * error(other.float(), truth)
+
+
+def test_a_folded_network_gives_gradients_by_the_image():
+    torch.manual_seed(0)
+    network = PSPNet(3, auxiliary=False, **SMALL).eval()
+    image = torch.randn(1, 3, 65, 97)
+    found = []
+    for one in (network, fold(network)):
+        view = image.clone().requires_grad_()
+        one(view).square().sum().backward()  # folded, a ReLU writes over what `convolve` gives
+        found.append(view.grad)
+    assert error(found[1], found[0]) < 1e-3
 
 
 def test_matrices_made_in_inference_mode_can_train():
@@ -181,10 +223,11 @@ def test_matrices_made_in_inference_mode_can_train():
     assert torch.isfinite(features.grad).all()
 
 
-def test_it_can_be_exported():
+@pytest.mark.parametrize("gradients", [False, True])
+def test_it_can_be_exported(gradients):
     network = PSPNet(3, auxiliary=False, **SMALL).eval()
     image = torch.randn(1, 3, 65, 97)
-    with warnings.catch_warnings(), torch.no_grad():
+    with warnings.catch_warnings(), torch.set_grad_enabled(gradients):
         warnings.simplefilter("ignore")  # of torch's own code
         program = torch.export.export(network, (image,))
         torch.testing.assert_close(program.module()(image), network(image))

@@ -17,7 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 from pspnet.models.grids import TAPS, pooling, spreading
 
@@ -69,10 +68,13 @@ def convolve(
     """
     dtype = _computed_in(features)
     features, levels = features.to(dtype), [level.to(dtype) for level in levels]
-    if not torch.is_grad_enabled():
-        return _convolve(features, levels, weight, bias, align_corners)
-    result: Tensor = _Convolution.apply(features, weight, bias, align_corners, *levels)
-    return result
+    if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        total = _Convolution.apply(features, weight, bias, align_corners, *levels)
+    else:
+        total = _convolve(features, levels, weight, bias, align_corners)
+    n, _, height, width = features.shape
+    image: Tensor = total.view(n, height, width, -1).permute(0, 3, 1, 2)
+    return image
 
 
 def _convolve(
@@ -82,6 +84,7 @@ def _convolve(
     bias: Tensor | None,
     align_corners: bool,
 ) -> Tensor:
+    """Rows of the result, (N, H, W·D), channels last."""
     (n, _, height, width), out = features.shape, weight.shape[0]
     dtype = features.dtype
     kernel, *kernels = _kernels(weight, features, levels)
@@ -97,8 +100,7 @@ def _convolve(
         strips.append((column @ tapped).view(n, TAPS * side, width * out))  # (N, 3·b, W·D)
     flat = own.permute(0, 2, 3, 1).reshape(n, height, width * out)
     spread = rows.expand(n, -1, -1)  # (N, H, 3·Σb)
-    total = torch.baddbmm(flat, spread, torch.cat(strips, 1))  # (N, H, W·D)
-    return total.view(n, height, width, out).permute(0, 3, 1, 2)
+    return torch.baddbmm(flat, spread, torch.cat(strips, 1))
 
 
 class _Convolution(torch.autograd.Function):
@@ -125,27 +127,50 @@ class _Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, *levels = ctx.saved_tensors
-        upstream = upstream.contiguous(memory_format=torch.channels_last)
-        wanted_features, _, wanted_bias, *_ = ctx.needs_input_grad
+        wanted_features, wanted_weight, wanted_bias, _, *wanted_levels = ctx.needs_input_grad
+        (n, _, height, width), dtype = features.shape, features.dtype
+        upstream = upstream.view(n, height, width, -1).permute(0, 3, 1, 2)  # (N, D, H, W)
         kernel, *kernels = _kernels(weight, features, levels)
-        total = torch.empty_like(weight)
-        own, *parts = _kernels(total, features, levels)
-        dtype, by_features, by_bias = features.dtype, None, None
+        by_features = by_weight = by_bias = None
         if wanted_features:
-            by_features = conv2d_input(features.shape, kernel.to(dtype), upstream, padding=1)  # type: ignore[no-untyped-call]
-        own.copy_(conv2d_weight(features, kernel.shape, upstream, padding=1))  # type: ignore[no-untyped-call]
-        by_level = []
-        spread = _gathered(upstream, features, levels, ctx.align_corners)
-        for level, taps, cells, part in zip(levels, kernels, spread, parts, strict=True):
-            places = (len(level), level.shape[2], level.shape[3], level.shape[1])
-            by_level.append(
-                (cells @ _places_first(taps.to(dtype))).view(places).permute(0, 3, 1, 2)
-            )
-            by_taps = cells.t() @ _places_first(level)  # (D·9, C')
-            part.copy_(by_taps.view(len(taps), TAPS, TAPS, -1).permute(0, 3, 1, 2))
+            by_features = _by(0, upstream, features, kernel.to(dtype))
+        if wanted_weight:
+            by_weight = torch.empty_like(weight)
+            own, *parts = _kernels(by_weight, features, levels)
+            own.copy_(_by(1, upstream, features, kernel.to(dtype)))
         if wanted_bias:
             by_bias = upstream.sum((0, 2, 3), dtype=ctx.bias_type)
-        return by_features, total, by_bias, None, *by_level
+        by_levels: list[Tensor | None] = []
+        spread = _gathered(upstream, features, levels, ctx.align_corners)
+        for index, (level, cells) in enumerate(zip(levels, spread, strict=True)):
+            taps, places = kernels[index], level.permute(0, 2, 3, 1).shape
+            if wanted_weight:
+                by_taps = cells.t() @ _places_first(level)  # (D·9, C')
+                parts[index].copy_(by_taps.view(len(taps), TAPS, TAPS, -1).permute(0, 3, 1, 2))
+            by_level = None
+            if wanted_levels[index]:
+                by_level = (cells @ _places_first(taps.to(dtype))).view(places).permute(0, 3, 1, 2)
+            by_levels.append(by_level)
+        return by_features, by_weight, by_bias, None, *by_levels
+
+
+def _by(which: int, upstream: Tensor, features: Tensor, kernel: Tensor) -> Tensor:
+    """The gradient by features (0) or kernel (1) of a convolution that pads with one ring."""
+    gradients = torch.ops.aten.convolution_backward(
+        upstream,
+        features,
+        kernel,
+        None,
+        [1, 1],
+        [1, 1],
+        [1, 1],
+        False,
+        [0, 0],
+        1,
+        [which == 0, which == 1, False],
+    )
+    found: Tensor = gradients[which]
+    return found
 
 
 def _gathered(
