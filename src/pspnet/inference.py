@@ -22,9 +22,9 @@ CLASSES_AT_ONCE = 16  # bounds what the spreading of windows needs beside them
 def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
     """Class scores of images under a protocol; their argmax over the classes is the prediction.
 
-    Memory is that of the scores, images at one scale or two and one batch of windows, of any scales
-    and with their mirrored copies: each window is spread over the scores at the image's own size as
-    it comes.
+    Memory is that of the scores and one batch of windows, with their mirrored copies and the scaled
+    images that they are of: each window is spread over the scores at the image's own size as it
+    comes.
 
     Args:
         network: in evaluation mode.

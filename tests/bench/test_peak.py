@@ -34,6 +34,20 @@ def test_the_peak_is_what_the_call_adds_and_gives_back():
     assert 190 * MIB < found < 280 * MIB
 
 
+def held_back():
+    """A call for which freed blocks would stay in the process, were it not told otherwise."""
+    assert os.environ[memory.THRESHOLD] == str(MIB)
+    return lambda: None
+
+
+def test_processes_are_told_to_give_memory_back(monkeypatch):
+    for before in (None, "5000000"):
+        if before:
+            monkeypatch.setenv(memory.THRESHOLD, before)
+        memory.peak(held_back, device=CPU, threads=1)
+        assert os.environ.get(memory.THRESHOLD) == before
+
+
 def test_a_process_that_is_ended_is_said_to_lack_memory():
     with pytest.raises(MemoryError, match="as when memory runs out"):
         memory.peak(ended, device=CPU, threads=1)

@@ -19,8 +19,8 @@ LEGEND = """\
 Sides run in turns. Times are medians of so many rounds [quartiles]. "× ours" is the value by that
 of the case's first side, of times the median of the rounds' ratios [quartiles]: above 1 where ours
 needs less. Operations are those of convolutions and matrix products, a multiplication and an
-addition being two; "of limit" is operations a second by those of a large square matrix product of
-the same type on the same machine. Memory is the peak {memory}."""
+addition being two; "of limit" is operations a second by those of the fastest of some large square
+matrix products of the same type on the same machine. Memory is the peak {memory}."""
 MEMORY = {
     "cuda": "of all that torch holds on the GPU, of one side alone, weights included",
     "cpu": "of the resident set above that before the call, in a process of its own: without "
