@@ -14,8 +14,9 @@ from pspnet.bench import memory
 from pspnet.bench.timing import Call, Clock, Spread, alternate, clock_of, repeated, spread
 
 LEAST = 0.2  # seconds of a measured stretch; quicker calls are repeated
-MOST = 60.0  # seconds of a comparison, beyond which there are no more than so many
+MOST = 150.0  # seconds of a comparison, beyond which there are no more than so many
 FEWEST = 3  # rounds
+LONG = 60.0  # seconds of a call, to which a warm-up makes no difference
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ class Bench:
     Args:
         device: where networks compute.
         threads: of a CPU.
-        rounds: of the times; fewer, yet three, where they would take more than a minute.
+        rounds: of the times; fewer, yet three, where they would take minutes.
         rates: operations a second of matrix products, by type.
         say: is told of each row.
     """
@@ -166,7 +167,7 @@ def _time(bench: Bench, sides: Sequence[Side]) -> dict[str, _Run]:
     calls = {name: repeated(run.call, times=run.times) for name, run in runs.items()}
     affordable = int(MOST / max(sum(run.expected for run in runs.values()), 1e-6))
     rounds = min(bench.rounds, max(affordable, FEWEST))
-    if all(run.expected >= MOST for run in runs.values()):  # to them a warm-up makes no difference
+    if all(run.expected >= LONG for run in runs.values()):
         rounds -= 1
         for run in runs.values():
             run.seconds.append(run.expected)

@@ -47,7 +47,7 @@ class Plan:
     batches: tuple[int, ...] = (2,)
     inference_batches: tuple[int, ...] = (1,)
     sized_classes: tuple[int, ...] = (150,)
-    rounds: int = 3
+    rounds: int = 5
     picture: Size = (1024, 2048)
     crop: int = 713
     evaluated: Size = (256, 512)
