@@ -15,8 +15,8 @@ from pspnet.bench.plan import FULL, QUICK, SECTIONS
 
 SMALL = ("--encoder", "tu-regnetx_002", "--size", "33", "--batch", "2", "--rounds", "2")
 ALIKE = "published, float32, channels last"
-STEPS = ["ours", "ours, recompute", "published", ALIKE, "smp.PSPNet"]
-PASSES = ["ours", "published", ALIKE, "smp.PSPNet"]
+STEPS = ["ours", "ours, recompute", "published", ALIKE, "smp.PSPNet, another network"]
+PASSES = ["ours", "published", ALIKE, "smp.PSPNet, another network"]
 
 
 @pytest.fixture(autouse=True)
@@ -69,7 +69,7 @@ def test_networks_beside_each_other(capsys, tmp_path):
         assert row["seconds"]["rounds"] == 2
         assert row["memory"] == 3 * 2**20
         assert (row["flops"] > 0, row["share"] > 0, row["images"]) == (True, True, 2)
-        assert (row["remark"] == "") == (row["side"] != "smp.PSPNet")
+        assert (row["remark"] == "") == (row["side"] != "smp.PSPNet, another network")
     ours, again, published = (row["flops"] for row in content["rows"][:3])
     assert ours == again < published  # as the concatenation is spared
     out = capsys.readouterr().out

@@ -29,7 +29,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 Context = Callable[[], AbstractContextManager[object]]
 Task = Literal["training step", "inference"]
 
-OURS, PUBLISHED, OTHER = "ours", "published", "smp.PSPNet"
+OURS, PUBLISHED, OTHER = "ours", "published", "smp.PSPNet, another network"
 NAMES = {torch.bfloat16: "bf16", torch.float32: "float32"}
 LR = 1e-4  # no weight grows in the few steps, whatever the labels
 BLOCK = 32  # pixels; labels are regions of this size
