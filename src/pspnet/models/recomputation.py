@@ -86,8 +86,8 @@ class Recomputation:
             self._made[x.data_ptr()] = after, _Recipe(normed.norm, normed.source)
         elif x._version == normed.version + 1 and self._is_kept(normed.added):
             recipe = _Recipe(normed.norm, normed.source, normed.added)
+            # not `self._kept`: what is made of this one would have to be made twice
             self._made[x.data_ptr()] = after, recipe
-            self._kept = None  # what is made of this one would have to be made twice
         else:
             self._kept = after
 
