@@ -36,10 +36,10 @@ predict: $(STAMP) ## predict on IMAGES=FILE_OR_FOLDER with CKPT=FILE.ckpt [OUT=F
 		$(if $(OUT),--output.folder="$(OUT)") $(ARGS)
 
 ablation: $(STAMP) ## run NAME=SWEEP of configs/sweeps [DATA=scenes], what is not yet finished
-	@$(RUN) pspnet.ablation run "$(or $(NAME),$(error give NAME=SWEEP of configs/sweeps))" --data "$(DATA)" $(ARGS)
+	@$(RUN) pspnet.tools.ablation run "$(or $(NAME),$(error give NAME=SWEEP of configs/sweeps))" --data "$(DATA)" $(ARGS)
 
 bench: $(STAMP) ## time ours and the published formulation side by side, quickly (ARGS=--full: for a GPU)
-	@$(RUN) pspnet.bench $(ARGS)
+	@$(RUN) benchmarks $(ARGS)
 
 test: $(STAMP) ## run the whole test suite
 	@$(RUN) pytest -n 2 --dist loadfile $(ARGS)

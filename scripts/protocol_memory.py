@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from pspnet import PSPNet
-from pspnet.inference import evaluate
-from pspnet.protocols import Changes, resolve
+from pspnet.evaluation.inference import evaluate
+from pspnet.evaluation.protocols import Changes, resolve
 
 ROWS = [  # height, width, classes, protocol, windows at once
     (512, 1024, 19, "paper-ms", 4),

@@ -14,12 +14,12 @@ import yaml
 from PIL import Image
 
 from pspnet.cli import main
-from pspnet.data.folder import Folder
-from pspnet.data.module import SegmentationData
-from pspnet.inference import evaluate
-from pspnet.protocols import Changes, resolve
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.folder import Folder
+from pspnet.evaluation.inference import evaluate
+from pspnet.evaluation.protocols import Changes, resolve
+from pspnet.evaluation.whole import whole
 from pspnet.task import Segmentation
-from pspnet.whole import whole
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -4,7 +4,7 @@ import torch
 from jsonargparse import ArgumentError, ArgumentParser
 from torch.nn import functional as F
 
-from pspnet.data.classes import IGNORE as IGNORE_IN_DATA
+from pspnet.data.datasets.classes import IGNORE as IGNORE_IN_DATA
 from pspnet.losses import IGNORE, CrossEntropy, CrossEntropyDice, Loss, OhemCrossEntropy
 
 ALL = [

@@ -7,13 +7,13 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from pspnet import PSPNet
-from pspnet.callbacks import Randomness
-from pspnet.data.classes import Classes
-from pspnet.data.folder import Folder
-from pspnet.data.module import SegmentationData
-from pspnet.data.transforms import Augmentation
+from pspnet.callbacks.report import Randomness
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.classes import Classes
+from pspnet.data.datasets.folder import Folder
+from pspnet.data.transforms.pipeline import Augmentation
 from pspnet.losses import CrossEntropy
-from pspnet.schedules import poly
+from pspnet.lr_schedules import poly
 from pspnet.task import Segmentation
 
 CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), {"some": ("a", "c")})

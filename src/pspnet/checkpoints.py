@@ -32,6 +32,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         if not isinstance(checkpoint, dict) or key not in checkpoint:
             raise ValueError(
                 f"ckpt_path={path}: lacks {key!r}; not a checkpoint of pspnet's fit. Published "
-                "weights go through python -m pspnet.convert"
+                "weights go through python -m pspnet.tools.convert"
             )
     return checkpoint

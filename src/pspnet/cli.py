@@ -19,17 +19,17 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
-from pspnet.callbacks import Randomness, Report, SaveConfig
+from pspnet.callbacks.costs import AuxiliaryGradient, Costs
+from pspnet.callbacks.loggers import Wandb, default_loggers
+from pspnet.callbacks.report import Randomness, Report, SaveConfig
+from pspnet.callbacks.writers import PredictionWriter, SubmissionWriter
 from pspnet.checkpoints import read_checkpoint
-from pspnet.costs import AuxiliaryGradient, Costs
-from pspnet.data.classes import Classes
-from pspnet.data.module import SegmentationData
-from pspnet.loggers import Wandb, default_loggers
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.classes import Classes
+from pspnet.evaluation.summary import format_table
 from pspnet.parsing import Parser, checkpoint_argument, from_python, one_line
 from pspnet.precision import default_precision
-from pspnet.summary import format_table
 from pspnet.task import Segmentation
-from pspnet.writers import PredictionWriter, SubmissionWriter
 
 
 class PSPNetCLI(LightningCLI):

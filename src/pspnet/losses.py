@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pspnet.pieces import at_least_float32, pixel_losses, weighted_cross_entropy
+from pspnet.ops.chunked_logits import at_least_float32, pixel_losses, weighted_cross_entropy
 
-IGNORE = 255  # the label of pixels that do not train; the same as in `pspnet.data.classes`
+IGNORE = 255  # the label of pixels that do not train; the same as in `pspnet.data.datasets.classes`
 
 
 class Loss(nn.Module, ABC):

@@ -12,7 +12,7 @@ from pathlib import Path
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 
-from pspnet.data.source import Source
+from pspnet.data.datasets.base import Source
 from pspnet.losses import Loss
 
 

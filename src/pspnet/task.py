@@ -15,17 +15,17 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric, Metric
 
-from pspnet.data.classes import IGNORE, Classes
-from pspnet.inference import predict
+from pspnet.data.datasets.classes import IGNORE, Classes
+from pspnet.evaluation.inference import predict
+from pspnet.evaluation.metrics import Absent, SegmentationMetrics
+from pspnet.evaluation.protocols import Changes, ProtocolName, resolve
+from pspnet.evaluation.summary import Summary, summary
+from pspnet.evaluation.whole import Coarse
 from pspnet.losses import CrossEntropy, Loss
-from pspnet.metrics import Absent, SegmentationMetrics
-from pspnet.models.folding import fold
-from pspnet.models.network import PSPNet
-from pspnet.models.recomputation import Recomputation
-from pspnet.protocols import Changes, ProtocolName, resolve
-from pspnet.schedules import poly_schedule
-from pspnet.summary import Summary, summary
-from pspnet.whole import Coarse
+from pspnet.lr_schedules import poly_schedule
+from pspnet.models.pspnet import PSPNet
+from pspnet.ops.activation_recompute import Recomputation
+from pspnet.ops.conv_bn_fusion import fold
 
 
 class Segmentation(lightning.LightningModule):
@@ -50,14 +50,14 @@ class Segmentation(lightning.LightningModule):
             "zero".
         norm_decay: whether the scales and shifts of normalisations decay as well; not in the
             authors' Caffe training.
-        protocol: how images are evaluated and predicted on, see `pspnet.protocols.resolve`.
+        protocol: how images are evaluated and predicted on, see `evaluation.protocols.resolve`.
         inference: what is done in another way than the protocol's name says.
         crop_size: height and width of the windows of protocols that have some; from the data.
         base_size: the data set's long side in the paper's tests; from the data.
         compile: whether `torch.compile` makes the training's network, and that of evaluations; the
             first steps take minutes.
         recompute: whether trainings make maps behind normalisations and residual sums anew in the
-            backward pass, for less memory; see `pspnet.models.recomputation`.
+            backward pass, for less memory; see `pspnet.ops.activation_recompute`.
 
     Raises:
         ValueError: for a class table of another length than the network's logits, or an option out

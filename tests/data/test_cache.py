@@ -18,9 +18,9 @@ from PIL import Image
 from pspnet.data import cache as module
 from pspnet.data.cache import Cache
 from pspnet.data.dataset import SegmentationDataset
-from pspnet.data.files import read_image, read_label
-from pspnet.data.source import Sample
-from pspnet.data.transforms import Augmentation, train_transform
+from pspnet.data.datasets.base import Sample
+from pspnet.data.image_io import read_image, read_label
+from pspnet.data.transforms.pipeline import Augmentation, train_transform
 
 TRAIN_IDS = np.full(256, -1, np.int16)
 TRAIN_IDS[[7, 8, 9, 255]] = [0, 1, 2, 255]

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from pspnet.data.dataset import PictureDataset, SegmentationDataset, collate, find_pictures
-from pspnet.data.source import Sample
-from pspnet.data.transforms import Augmentation, train_transform
+from pspnet.data.datasets.base import Sample
+from pspnet.data.transforms.pipeline import Augmentation, train_transform
 
 TRAIN_IDS = np.full(256, -1, np.int16)
 TRAIN_IDS[[7, 8, 9, 255]] = [0, 1, 2, 255]

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pspnet import PSPNet
-from pspnet.models.folding import fold
+from pspnet.ops.conv_bn_fusion import fold
 
 pytestmark = pytest.mark.slow
 

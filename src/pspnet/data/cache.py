@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pspnet.data.files import read_image, read_label, write_whole
+from pspnet.data.image_io import read_image, read_label, write_whole
 
 MARK = hashlib.sha256().digest_size  # bytes at the end of a copy
 VERSION = 1  # of what files are decoded to

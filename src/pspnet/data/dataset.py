@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from pspnet.data.cache import Cache
-from pspnet.data.files import IMAGE_SUFFIXES, read_image, read_pair
-from pspnet.data.source import Sample
-from pspnet.data.transforms import seed_transform
+from pspnet.data.datasets.base import Sample
+from pspnet.data.image_io import IMAGE_SUFFIXES, read_image, read_pair
+from pspnet.data.transforms.pipeline import seed_transform
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 class SegmentationDataset(Dataset[dict[str, Any]]):
     """A split's images and labels.
 
-    An item holds `image`, (3, H, W) uint8, see `pspnet.data.transforms.normalise`, `label`, (H, W)
-    uint8 of train ids and 255, and `name`; samples without labels give items without `label`. The
-    index is a number, or a number and the seed of the transform; a number alone is its own seed and
-    always gives the same item.
+    An item holds `image`, (3, H, W) uint8, see `pspnet.data.transforms.pipeline.normalise`,
+    `label`, (H, W) uint8 of train ids and 255, and `name`; samples without labels give items
+    without `label`. The index is a number, or a number and the seed of the transform; a number
+    alone is its own seed and always gives the same item.
 
     Args:
         samples: what to read.

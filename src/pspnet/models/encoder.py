@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.models.dilation import Dilation, blank, dilate
-from pspnet.models.layouts import fit, floats, read_weights
+from pspnet.models.published.key_maps import fit, floats, read_weights
 
 CHECK_SIZE = 64
 ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32

@@ -1,0 +1,124 @@
+"""Augmentation as published: one transform after the other, each on the whole image."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from pspnet.data.datasets.classes import IGNORE
+
+if TYPE_CHECKING:
+    import albumentations as A
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network
+SCALE, ANGLE = (0.5, 2.0), 10.0
+Pair = tuple[np.ndarray, np.ndarray]  # image (H, W, 3) float32, label (H, W) uint8
+
+
+@dataclass(frozen=True)
+class Stepwise:
+    """Scale, rotation, blur, mirror, crop and normalisation in OpenCV and torch.
+
+    Args:
+        crop: side of the crop in pixels.
+        mean: of R, G and B, 0 to 1.
+        std: likewise.
+
+    Source: semseg's util/transform.py and the order in tool/train.py.
+    """
+
+    crop: int
+    mean: Sequence[float]
+    std: Sequence[float]
+
+    def __call__(self, image: np.ndarray, label: np.ndarray, draw: Random) -> tuple[Tensor, Tensor]:
+        """Image (3, crop, crop) float32 and label (crop, crop) int64 of uint8 ones of any size."""
+        colour = [255 * value for value in self.mean]
+        pair = image.astype(np.float32), label  # as semseg's data set hands them over
+        pair = _scaled(*pair, draw.uniform(*SCALE))
+        if draw.random() < 0.5:
+            pair = _rotated(*pair, draw.uniform(-ANGLE, ANGLE), colour=colour)
+        if draw.random() < 0.5:
+            pair = cv2.GaussianBlur(pair[0], (5, 5), 0), pair[1]
+        if draw.random() < 0.5:
+            pair = cv2.flip(pair[0], 1), cv2.flip(pair[1], 1)
+        pixels, ids = _cropped(*pair, self.crop, draw=draw, colour=colour)
+        tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+        for channel, centre, spread in zip(tensor, colour, self.std, strict=True):
+            channel.sub_(centre).div_(255 * spread)
+        return tensor, torch.from_numpy(ids.copy()).long()
+
+
+def composition(*, crop: int, mean: Sequence[float], std: Sequence[float]) -> A.Compose:
+    """The same in albumentations, to be called with `image` and `mask`."""
+    import albumentations as A
+
+    fill = tuple(round(255 * value) for value in mean)
+    border = {"border_mode": cv2.BORDER_CONSTANT, "fill": fill, "fill_mask": IGNORE}
+    return A.Compose(
+        [
+            # counted from 1
+            A.RandomScale((SCALE[0] - 1, SCALE[1] - 1), interpolation=cv2.INTER_LINEAR, p=1),
+            A.Rotate((-ANGLE, ANGLE), interpolation=cv2.INTER_LINEAR, p=0.5, **border),
+            A.Lambda(image=_blurred, name="blur", p=0.5),
+            A.HorizontalFlip(p=0.5),
+            A.RandomCrop(crop, crop, pad_if_needed=True, pad_position="center", p=1, **border),
+            A.Normalize(mean=tuple(mean), std=tuple(std)),
+            A.ToTensorV2(),
+        ]
+    )
+
+
+def _scaled(image: np.ndarray, label: np.ndarray, factor: float) -> Pair:
+    return (
+        cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR),
+        cv2.resize(label, None, fx=factor, fy=factor, interpolation=cv2.INTER_NEAREST),
+    )
+
+
+def _rotated(
+    image: np.ndarray, label: np.ndarray, angle: float, *, colour: Sequence[float]
+) -> Pair:
+    height, width = label.shape
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
+    size, constant = (width, height), cv2.BORDER_CONSTANT
+    return (
+        cv2.warpAffine(
+            image,
+            matrix,
+            size,
+            flags=cv2.INTER_LINEAR,
+            borderMode=constant,
+            borderValue=tuple(colour),
+        ),
+        cv2.warpAffine(
+            label, matrix, size, flags=cv2.INTER_NEAREST, borderMode=constant, borderValue=IGNORE
+        ),
+    )
+
+
+def _cropped(
+    image: np.ndarray, label: np.ndarray, crop: int, *, draw: Random, colour: Sequence[float]
+) -> Pair:
+    lack = [max(crop - side, 0) for side in label.shape]
+    if any(lack):
+        top, left = (pixels // 2 for pixels in lack)
+        border = (top, lack[0] - top, left, lack[1] - left, cv2.BORDER_CONSTANT)
+        image = cv2.copyMakeBorder(image, *border, value=tuple(colour))
+        label = cv2.copyMakeBorder(label, *border, value=IGNORE)
+    top, left = (draw.randint(0, side - crop) for side in label.shape)
+    place = np.s_[top : top + crop, left : left + crop]
+    return image[place], label[place]
+
+
+def _blurred(image: np.ndarray, **_: object) -> np.ndarray:
+    smooth: np.ndarray = cv2.GaussianBlur(image, (5, 5), 0)
+    return smooth

@@ -1,1 +1,0 @@
-"""Sweeps over settings and seeds: `python -m pspnet.ablation list | run | report`."""

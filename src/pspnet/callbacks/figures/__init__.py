@@ -1,0 +1,1 @@
+"""Figures of a run: curves, IoU per class, confusion matrix, predictions beside the target."""

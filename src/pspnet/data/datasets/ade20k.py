@@ -1,0 +1,70 @@
+"""ADE20K as of the MIT scene parsing challenge, 150 classes of things and stuff."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from pspnet.data.datasets.base import Sample, Server, Source, Split
+from pspnet.data.datasets.classes import IGNORE, Classes, load_table
+from pspnet.data.image_io import check_samples, require
+
+
+class ADE20K(Source):
+    """ADE20K, 150 classes; stored 1 to 150 are the train ids 0 to 149, stored 0 is ignored.
+
+    `root` is the folder below, or the one that holds it as `ADEChallengeData2016`:
+
+        root/
+            images/{training,validation}/        ADE_train_00000001.jpg
+            annotations/{training,validation}/   ADE_train_00000001.png
+            images/testing/                      or release_test/testing/, without labels
+    """
+
+    base_size = 512
+
+    def __init__(self, root: str | Path = "data/ade20k") -> None:
+        self.root = Path(root)
+
+    @cached_property
+    def classes(self) -> Classes:
+        return load_table("ade20k")
+
+    @property
+    def server(self) -> Server:
+        """Grey PNGs of 1 to 150 in the root of a zip archive."""
+        return Server()
+
+    def samples(self, split: Split) -> list[Sample]:
+        base = self._base()
+        folder = {"train": "training", "val": "validation", "test": "testing"}[split]
+        images = base / "images" / folder
+        if split == "test" and not images.exists():
+            # the test images are an archive of their own, unpacked beside or into the other
+            others = [top / "release_test/testing" for top in (base, self.root)]
+            images = next((other for other in others if other.exists()), images)
+        require(images, f"ADE20K's {folder} images")
+        labels = None if split == "test" else base / "annotations" / folder
+        if labels is not None:
+            require(labels, f"the labels of {images}")
+        samples = [
+            Sample(image.stem, image, None if labels is None else labels / f"{image.stem}.png")
+            for image in sorted(images.glob("*.jpg"))
+        ]
+        return check_samples(samples, images)
+
+    def train_ids(self) -> np.ndarray:
+        return self.predicted_ids()
+
+    def predicted_ids(self) -> np.ndarray:
+        """Train ids of 1 to 150; 0, which a prediction may hold too, is no class."""
+        table = np.full(256, -1, np.int16)
+        table[0] = IGNORE
+        table[1:151] = np.arange(150)
+        return table
+
+    def _base(self) -> Path:
+        unpacked = self.root / "ADEChallengeData2016"
+        return unpacked if unpacked.is_dir() else self.root

@@ -1,0 +1,119 @@
+"""PASCAL VOC 2012 segmentation, 20 classes and background, with the augmented training list."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pspnet.data.datasets.base import Sample, Server, Source, Split
+from pspnet.data.datasets.classes import Classes, load_table
+from pspnet.data.datasets.sbd import build_train_aug
+from pspnet.data.image_io import check_samples, read_stems, require
+
+LISTS = "ImageSets/Segmentation"
+
+
+class VOC(Source):
+    """PASCAL VOC 2012; values 0 to 20 are the train ids, 255 is the border and is ignored.
+
+    `root` is the folder that holds VOCdevkit, VOCdevkit itself, or VOC2012:
+
+        VOCdevkit/VOC2012/
+            ImageSets/Segmentation/   train.txt val.txt trainval.txt test.txt train_aug.txt
+            JPEGImages/               2007_000032.jpg
+            SegmentationClass/        2007_000032.png
+            SegmentationClassAug/     2008_000002.png    what train_aug has beyond train
+
+    The augmented list (also taken from `trainaug.txt`) is made by `prepare` from the SBD release.
+    Images of VOC's own training list keep VOC's own labels. The test split has no labels.
+
+    Args:
+        root: see above.
+        train_split: the list to train on; the paper's VOC results rest on train_aug (section 5.3).
+        val_split: the list to validate on; a list that shares images with the training list
+            measures nothing.
+        sbd_root: the unpacked SBD release; needed only while train_aug is to be made.
+    """
+
+    base_size = 512
+
+    def __init__(
+        self,
+        root: str | Path = "data/voc",
+        *,
+        train_split: Literal["train", "trainval", "train_aug"] = "train_aug",
+        val_split: Literal["val", "train", "trainval"] = "val",
+        sbd_root: str | Path | None = None,
+    ) -> None:
+        self.root = Path(root)
+        self.train_split = train_split
+        self.val_split = val_split
+        self.sbd_root = None if sbd_root is None else Path(sbd_root)
+
+    @cached_property
+    def classes(self) -> Classes:
+        return load_table("voc2012")
+
+    @property
+    def server(self) -> Server:
+        """Competition 6, which allows any training data; the development kit names the folder."""
+        folder = "results/VOC2012/Segmentation/comp6_test_cls"
+        return Server(archive="tar.gz", folder=folder, palette=True)
+
+    def prepare(self) -> None:
+        """Makes the augmented list and its labels if it is trained on, absent, and SBD is given.
+
+        Raises:
+            FileNotFoundError: naming the first path that VOC or SBD lacks.
+            ValueError: if the lists do not come to the 10,582 images of the real data.
+        """
+        if self.train_split == "train_aug" and self.sbd_root is not None:
+            base = self._base()
+            if not self._augmented_list(base).exists():
+                build_train_aug(base, self.sbd_root)
+
+    def samples(self, split: Split) -> list[Sample]:
+        base = self._base()
+        if split == "train" and self.train_split == "train_aug":
+            return self._augmented(base)
+        name = {"train": self.train_split, "val": self.val_split, "test": "test"}[split]
+        listing = base / LISTS / f"{name}.txt"
+        folder = None if split == "test" else "SegmentationClass"
+        samples = [_sample(base, stem, folder) for stem in read_stems(listing)]
+        return check_samples(samples, listing)
+
+    def _base(self) -> Path:
+        candidates = (self.root / "VOCdevkit/VOC2012", self.root / "VOC2012", self.root)
+        for base in candidates:
+            if (base / "JPEGImages").is_dir():
+                return base
+        require(self.root, "the folder with VOCdevkit/VOC2012")
+        return require(candidates[0] / "JPEGImages", "the folder of VOC's images").parent
+
+    def _augmented_list(self, base: Path) -> Path:
+        other = base / LISTS / "trainaug.txt"
+        return other if other.exists() else base / LISTS / "train_aug.txt"
+
+    def _augmented(self, base: Path) -> list[Sample]:
+        listing = self._augmented_list(base)
+        require(
+            listing,
+            "the augmented training list; give sbd_root, the unpacked SBD release, to have it made,"
+            " or set train_split to train",
+        )
+        stems = read_stems(listing)
+        leaked = sorted(set(stems) & set(read_stems(base / LISTS / "val.txt")))
+        if leaked:
+            raise ValueError(
+                f"{listing} names {len(leaked)} images of val.txt, first {leaked[0]!r};"
+                " remove them, or validation measures nothing"
+            )
+        own = set(read_stems(base / LISTS / "train.txt"))
+        folders = ("SegmentationClassAug", "SegmentationClass")
+        return check_samples([_sample(base, stem, folders[stem in own]) for stem in stems], listing)
+
+
+def _sample(base: Path, stem: str, labels: str | None) -> Sample:
+    label = None if labels is None else base / labels / f"{stem}.png"
+    return Sample(stem, base / "JPEGImages" / f"{stem}.jpg", label)

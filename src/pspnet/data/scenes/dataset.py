@@ -1,0 +1,168 @@
+"""The built-in data set: painted panoramas that need the context that pyramid pooling gathers."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from pspnet.data.datasets.base import Sample, Source, Split
+from pspnet.data.datasets.classes import Classes
+from pspnet.data.image_io import check_samples, read_list, require, write_label
+from pspnet.data.scenes.layout import SMALLEST, Dice, Scene, draw_scene
+from pspnet.data.scenes.render import CLASSES, paint
+
+VERSION = 1  # counts up whenever the same options would give other pixels
+MARKER = "scenes.yaml"
+LISTS = "ImageSets/Segmentation"
+SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+class Scenes(Source):
+    """Painted panoramas in VOC's layout, made on first use; see `pspnet.data.scenes.layout`.
+
+        root/
+            scenes.yaml               the options that the files were made with
+            ImageSets/Segmentation/   train.txt val.txt test.txt
+            JPEGImages/               train_0000.png    PNG, in the folder that VOC names so
+            SegmentationClass/        train_0000.png
+
+    The three groups of classes are the three failures of section 3.1 of the paper: the members of
+    a group look alike in every window of 41 pixels, and only the rest of the picture tells.
+    The same options give the same pixels everywhere. All splits have labels.
+
+    Args:
+        root: where they are, or are to be made.
+        seed: another number gives other scenes.
+        train: number of images to train on.
+        val: number of images to validate on.
+        test: number of images to test on.
+        size: height and width in pixels, at least 65 and 193.
+
+    Raises:
+        ValueError: if the seed is negative, a split is empty or the images are too small.
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "data/scenes",
+        *,
+        seed: int = 0,
+        train: int = 800,
+        val: int = 200,
+        test: int = 50,
+        size: tuple[int, int] = SMALLEST,
+    ) -> None:
+        if seed < 0:
+            raise ValueError(f"seed={seed}: give 0 or more")
+        for split, count in zip(SPLITS, (train, val, test), strict=True):
+            if count < 1:
+                raise ValueError(f"{split}={count}: give at least 1 image")
+        if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
+            raise ValueError(f"size={size}: give at least {SMALLEST}, height and width")
+        self.root = Path(root)
+        self.seed = seed
+        self.counts: dict[Split, int] = {"train": train, "val": val, "test": test}
+        self.size = (size[0], size[1])
+
+    @property
+    def classes(self) -> Classes:
+        return CLASSES
+
+    def scene(self, split: Split, index: int) -> Scene:
+        """What stands where in the image of that number."""
+        return draw_scene(Dice(self.seed, SPLITS.index(split), index), size=self.size)
+
+    def prepare(self) -> None:
+        """Makes the images if `root` is absent or empty; they appear all at once or not at all.
+
+        Raises:
+            ValueError: if `root` holds scenes of other options.
+            FileExistsError: if `root` holds anything else; nothing is ever deleted.
+        """
+        if (self.root / MARKER).exists():
+            self._check_options()
+            return
+        if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
+            raise FileExistsError(
+                f"{self.root} exists and holds no {MARKER}; set root to another folder"
+            )
+        self.root.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(mkdtemp(prefix=f".{self.root.name}.", dir=self.root.parent))
+        try:
+            self._write(partial)
+            partial.chmod(0o755)  # mkdtemp makes it readable for its owner alone
+            partial.replace(self.root)
+        except OSError:  # another run may have made them meanwhile
+            if not (self.root / MARKER).exists():
+                raise
+            self._check_options()
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def samples(self, split: Split) -> list[Sample]:
+        listing = self.root / LISTS / f"{split}.txt"
+        images, labels = self.root / "JPEGImages", self.root / "SegmentationClass"
+        stems = read_list(listing)
+        samples = [Sample(stem, images / f"{stem}.png", labels / f"{stem}.png") for stem in stems]
+        return check_samples(samples, listing)
+
+    def _options(self) -> dict[str, Any]:
+        counts = {str(split): count for split, count in self.counts.items()}
+        return {"version": VERSION, "seed": self.seed, **counts, "size": list(self.size)}
+
+    def _check_options(self) -> None:
+        marker = self.root / MARKER
+        found = _read_options(marker)
+        if found != self._options():
+            raise ValueError(
+                f"{marker} says {_in_words(found)}, but asked for are {_in_words(self._options())};"
+                " set root to another folder, or delete this one to have it made anew"
+            )
+
+    def _write(self, root: Path) -> None:
+        for folder in ("JPEGImages", "SegmentationClass", LISTS):
+            (root / folder).mkdir(parents=True)
+        for split in SPLITS:
+            stems = [f"{split}_{index:04}" for index in range(self.counts[split])]
+            for index, stem in enumerate(stems):
+                image, label = paint(self.scene(split, index))
+                Image.fromarray(image).save(root / "JPEGImages" / f"{stem}.png")
+                write_label(root / "SegmentationClass" / f"{stem}.png", label, CLASSES.palette())
+            (root / LISTS / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems))
+        (root / MARKER).write_text(yaml.safe_dump(self._options(), sort_keys=False))
+
+
+def load_scenes(root: Path) -> Scenes:
+    """The source that made the scenes in a folder.
+
+    Raises:
+        FileNotFoundError: if the folder holds no built-in scenes.
+        ValueError: if they are of another version, or the file of their options is broken.
+    """
+    marker = require(root / MARKER, "the options that built-in scenes were made with")
+    found = _read_options(marker)
+    source = Scenes(root)
+    if set(found) != set(source._options()) or found["version"] != VERSION:
+        raise ValueError(
+            f"{marker} says {_in_words(found)}, which is not of version {VERSION};"
+            " delete the folder to have it made anew"
+        )
+    del found["version"]
+    return Scenes(root, **{**found, "size": tuple(found["size"])})
+
+
+def _read_options(marker: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(marker.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        found = None
+    return found if isinstance(found, dict) else {}
+
+
+def _in_words(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items()) or "nothing readable"

@@ -1,0 +1,114 @@
+"""What becomes of a crop: mmsegmentation's changes of colour, and padding.
+
+The steps draw from the generators that `seed_transform` shares among all steps of a pipeline.
+Importing this imports albumentations; `pspnet.data.transforms.pipeline` does so when it builds a
+pipeline.
+"""
+
+from __future__ import annotations
+
+import albumentations as A
+import cv2
+import numpy as np
+
+from pspnet.data.datasets.classes import IGNORE
+
+BRIGHTNESS, CONTRAST, SATURATION = (-32.0, 32.0), (0.5, 1.5), (0.5, 1.5)
+HUE = (-18, 17)  # of OpenCV's 180 steps; the published upper bound, 18, is not drawn
+HUES = 180
+LEVELS = np.arange(256, dtype=np.float32)
+
+
+# albumentations has no types
+class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Random brightness, contrast, saturation and hue of RGB uint8 images, each on half of them.
+
+    Brightness comes first, then saturation and hue; contrast, a factor from black, stands before
+    these two or after them, as often one as the other. Each step gives whole values, 0 to 255, and
+    rounds down but for the conversions to HSV and back, as the published one does.
+
+    Args:
+        p: share of the images that the steps are drawn for.
+
+    Source: mmsegmentation's `PhotoMetricDistortion`, which is applied to every image.
+    """
+
+    def __init__(self, p: float) -> None:
+        super().__init__(p=p)
+
+    def get_params(self) -> dict[str, float | None]:
+        draw = self.py_random
+        return {
+            "brightness": draw.uniform(*BRIGHTNESS) if draw.random() < 0.5 else None,
+            "early": float(draw.random() < 0.5),  # contrast before saturation and hue
+            "contrast": draw.uniform(*CONTRAST) if draw.random() < 0.5 else None,
+            "saturation": draw.uniform(*SATURATION) if draw.random() < 0.5 else None,
+            "hue": draw.randint(*HUE) if draw.random() < 0.5 else None,
+        }
+
+    def apply(
+        self,
+        img: np.ndarray,
+        brightness: float | None,
+        early: float,
+        contrast: float | None,
+        saturation: float | None,
+        hue: float | None,
+        **_: object,
+    ) -> np.ndarray:
+        if brightness is not None:
+            img = cv2.LUT(img, _whole_values(LEVELS + np.float32(brightness)))
+        if contrast is not None and early:
+            img = cv2.LUT(img, _whole_values(LEVELS * np.float32(contrast)))
+        if saturation is not None:
+            img = _in_hsv(img, channel=1, table=_whole_values(LEVELS * np.float32(saturation)))
+        if hue is not None:
+            img = _in_hsv(img, channel=0, table=((LEVELS + hue) % HUES).astype(np.uint8))
+        if contrast is not None and not early:
+            img = cv2.LUT(img, _whole_values(LEVELS * np.float32(contrast)))
+        return img
+
+
+class CentralPadding(A.DualTransform):  # type: ignore[misc]
+    """Fills up what a crop lacks of its size, equally on both sides, the odd pixel at the end.
+
+    It is `A.PadIfNeeded` with `position="center"`, which would also copy what lacks nothing.
+
+    Args:
+        size: height and width to reach.
+        fill: RGB, 0 to 255; labels are filled with 255.
+    """
+
+    def __init__(self, size: tuple[int, int], *, fill: tuple[int, int, int]) -> None:
+        super().__init__(p=1)
+        self.size, self.fill = size, fill
+
+    def apply(self, img: np.ndarray, **_: object) -> np.ndarray:
+        return self._padded(img, value=self.fill)
+
+    def apply_to_mask(self, mask: np.ndarray, **_: object) -> np.ndarray:
+        return self._padded(mask, value=(IGNORE,))
+
+    def _padded(self, pixels: np.ndarray, *, value: tuple[int, ...]) -> np.ndarray:
+        height, width = (a - b for a, b in zip(self.size, pixels.shape[:2], strict=True))
+        if height == width == 0:
+            return pixels
+        top, left = height // 2, width // 2
+        padded: np.ndarray = cv2.copyMakeBorder(
+            pixels, top, height - top, left, width - left, cv2.BORDER_CONSTANT, value=value
+        )
+        return padded
+
+
+def _whole_values(values: np.ndarray) -> np.ndarray:
+    """A table, (256,) uint8, of values of any range: cut off at 0 and 255, rounded down."""
+    table: np.ndarray = np.clip(values, 0, 255).astype(np.uint8)
+    return table
+
+
+def _in_hsv(image: np.ndarray, *, channel: int, table: np.ndarray) -> np.ndarray:
+    """RGB uint8 with one of hue 0 to 179, saturation and value mapped by a table of 256."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    hsv[..., channel] = cv2.LUT(hsv[..., channel], table)
+    changed: np.ndarray = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+    return changed

@@ -1,1 +1,0 @@
-"""What the parts of a network do, measured: `python -m pspnet.explain`."""

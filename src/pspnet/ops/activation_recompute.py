@@ -1,0 +1,174 @@
+"""Activations that a backward pass makes anew from others that it has.
+
+A convolution, its normalisation and the ReLU behind it keep two maps for the backward pass, the
+convolution's output and the ReLU's. The second follows from the first by a few operations a value,
+so it need not be kept. Nor need what a residual block gives, if what it added to is kept: of each
+stage every second block's output is made of the one before. In a ResNet-50 both are more than a
+fifth of what a training holds.
+
+Whether a tensor is still what it was is read off its `_version`, torch's own count of changes in
+place, as autograd does; no public name gives it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import ref
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from pspnet.models.pyramid_pooling import BatchNorm2d
+
+ADDITIONS = (Tensor.add_, Tensor.__iadd__)
+
+
+class Recomputation:
+    """Forgets what in-place ReLUs make of normalisations and residual sums, and makes it anew.
+
+    Gradients are the same to the last bit: the same operations run on the same values. Batch
+    statistics that processes share (`SyncBatchNorm`) are not made anew, and what they feed is kept.
+
+    Args:
+        network: whose `nn.BatchNorm2d` and in-place `nn.ReLU` are watched from now on.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._active = False
+        self._forget()
+        for module in network.modules():
+            if type(module) in (nn.BatchNorm2d, BatchNorm2d):
+                module.register_forward_hook(self._after_norm)
+            elif type(module) is nn.ReLU and module.inplace:
+                module.register_forward_pre_hook(self._before_relu)
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        """While it lasts, forward passes forget; their backward passes may come later."""
+        self._active = True
+        try:
+            with (
+                torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack),
+                _Additions(self._after_addition),
+            ):
+                yield
+        finally:
+            self._active = False
+            self._forget()
+
+    def _forget(self) -> None:
+        self._normed: _Normed | None = None  # the last normalisation's
+        self._kept: _State | None = None  # what the last ReLU gave that kept it
+        self._made: dict[int, tuple[_State, _Recipe]] = {}  # by address, what need not be kept
+
+    def _after_norm(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+        averaged = output.numel() > output.shape[1]  # see `pyramid_pooling.BatchNorm2d`
+        if self._active and module.training and averaged and output.requires_grad:
+            assert isinstance(module, nn.BatchNorm2d)
+            self._normed = _Normed(module, inputs[0], output)
+
+    def _after_addition(self, total: Tensor, other: Tensor) -> None:
+        """Notes what a normalisation's output was added to in place."""
+        normed = self._normed
+        if normed is not None and total is normed.output and normed.added is None:
+            normed.added = other
+
+    def _before_relu(self, _: nn.Module, inputs: tuple[Tensor]) -> None:
+        x, normed, self._normed = inputs[0], self._normed, None
+        after = _State(x, version=x._version + 1)
+        if normed is None or x is not normed.output:
+            self._kept = after  # by the ReLU itself
+        elif x._version == normed.version:
+            self._made[x.data_ptr()] = after, _Recipe(normed.norm, normed.source)
+        elif x._version == normed.version + 1 and self._is_kept(normed.added):
+            recipe = _Recipe(normed.norm, normed.source, normed.added)
+            # not `self._kept`: what is made of this one would have to be made twice
+            self._made[x.data_ptr()] = after, recipe
+        else:
+            self._kept = after
+
+    def _is_kept(self, tensor: Tensor | None) -> bool:
+        return tensor is not None and self._kept is not None and self._kept.is_(tensor)
+
+    def _pack(self, tensor: Tensor) -> Tensor | _Recipe:
+        state, recipe = self._made.get(tensor.data_ptr(), (None, None))
+        if state is None or recipe is None or not state.is_(tensor):
+            return tensor
+        recipe.uses += 1
+        return recipe
+
+
+class _Additions(TorchFunctionMode):
+    """Tells of each tensor that another was added to in place."""
+
+    def __init__(self, after: Callable[[Tensor, Tensor], None]) -> None:
+        super().__init__()
+        self._after = after
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func in ADDITIONS and not kwargs and isinstance(args[1], Tensor):
+            self._after(*args)
+        return result
+
+
+class _Normed:
+    """A normalisation's output, until the next one replaces it."""
+
+    def __init__(self, norm: nn.BatchNorm2d, source: Tensor, output: Tensor) -> None:
+        self.norm, self.source, self.output = norm, source, output
+        self.version = output._version
+        self.added: Tensor | None = None
+
+
+class _State:
+    """A tensor as it is after so many changes; it is not kept by this."""
+
+    def __init__(self, tensor: Tensor, *, version: int) -> None:
+        self._tensor, self._address = ref(tensor), tensor.data_ptr()
+        self._layout, self._version = (tensor.shape, tensor.stride()), version
+
+    def is_(self, tensor: Tensor) -> bool:
+        """Whether a tensor, or another view of the same memory, is this one in this state."""
+        return (
+            self._tensor() is not None  # else its memory may be another's by now
+            and tensor.data_ptr() == self._address
+            and (tensor.shape, tensor.stride()) == self._layout
+            and tensor._version == self._version
+        )
+
+
+class _Recipe:
+    """How to make a ReLU's output anew, for as many uses as it was packed for."""
+
+    def __init__(self, norm: nn.BatchNorm2d, source: Tensor, added: Tensor | None = None) -> None:
+        self.source, self.added = source.detach(), None if added is None else added.detach()
+        self.weight = None if norm.weight is None else norm.weight.detach()
+        self.bias = None if norm.bias is None else norm.bias.detach()
+        self.eps = norm.eps
+        self.uses = 0
+        self.value: Tensor | None = None
+
+    def make(self) -> Tensor:
+        value = self.value
+        if value is None:
+            with torch.no_grad():
+                value = F.batch_norm(
+                    self.source, None, None, self.weight, self.bias, training=True, eps=self.eps
+                )
+                if self.added is not None:
+                    value += self.added
+                value.relu_()
+        self.uses -= 1
+        self.value = value if self.uses > 0 else None
+        return value
+
+
+def _unpack(kept: Tensor | _Recipe) -> Tensor:
+    return kept.make() if isinstance(kept, _Recipe) else kept

@@ -1,0 +1,172 @@
+"""The entry point: a whole small run, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import __main__ as entry
+from benchmarks import augmentation, machine, memory
+from benchmarks.__main__ import main
+from benchmarks.plan import FULL, QUICK, SECTIONS
+
+SMALL = ("--encoder", "tu-regnetx_002", "--size", "33", "--batch", "2", "--rounds", "2")
+ALIKE = "published, float32, channels last"
+STEPS = ["ours", "ours, recompute", "published", ALIKE, "smp.PSPNet, another network"]
+PASSES = ["ours", "published", ALIKE, "smp.PSPNet, another network"]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch, tmp_path):
+    """Pictures of few pixels, and memory that is not measured in processes of its own."""
+    plan = replace(
+        QUICK,
+        picture=(60, 80),
+        evaluated=(40, 60),
+        growing=((4,), (65,), (7,), ((1, 2, 3, 6), ())),
+        stored=(50, 60),
+        pictures=5,
+        workers=(0, 1),
+    )
+    monkeypatch.setattr(entry, "QUICK", plan)
+    monkeypatch.setattr(augmentation, "IMAGES", 2)
+    monkeypatch.setattr(machine, "SIDES", {"cpu": 64})
+    monkeypatch.setattr(memory, "peak", lambda build, **_: 3 * 2**20)
+    monkeypatch.chdir(tmp_path)
+
+
+def results(folder: Path) -> dict[str, list[str]]:
+    """The sides of each section and case, once all else is found to be there."""
+    content = json.loads((folder / "results.json").read_text())
+    report = (folder / "report.md").read_text()
+    assert content["machine"]["threads"] == 1
+    assert (folder / "ratios.png").read_bytes().startswith(b"\x89PNG")
+    found: dict[str, list[str]] = {}
+    for row in content["rows"]:
+        found.setdefault(f"{row['section']}: {row['case']}", []).append(row["side"])
+        assert f"| {row['case']} | {row['side']} |" in report
+        assert row["seconds"] is None or row["seconds"]["median"] > 0
+    return found
+
+
+def run(*more: str) -> None:
+    main([*SMALL, "--threads", "1", "--device", "cpu", "--precision", "32-true", *more])
+
+
+def test_networks_beside_each_other(capsys, tmp_path):
+    run("--only", "inference", "step", "--classes", "3", "5", "--out", "runs")
+    tasks = {
+        f"{task}: tu-regnetx_002, 33×33, {classes} classes, batch 2": sides
+        for task, sides in (("training step", STEPS), ("inference", PASSES))
+        for classes in (3, 5)
+    }
+    assert results(tmp_path / "runs") == tasks
+    content = json.loads((tmp_path / "runs/results.json").read_text())
+    for row in content["rows"]:
+        assert row["seconds"]["rounds"] == 2
+        assert row["memory"] == 3 * 2**20
+        assert (row["flops"] > 0, row["share"] > 0, row["images"]) == (True, True, 2)
+        assert (row["remark"] == "") == (row["side"] != "smp.PSPNet, another network")
+    ours, again, published = (row["flops"] for row in content["rows"][:3])
+    assert ours == again < published  # as the concatenation is spared
+    out = capsys.readouterr().out
+    assert "runs/report.md" in out.splitlines()[-1]
+    assert len(out.splitlines()) == len(content["rows"]) + 2
+
+
+def test_pipelines_beside_each_other(tmp_path):
+    run("--only", "augmentation", "epoch", "--classes", "3")
+    found = results(tmp_path / "logs/bench/0")
+    assert list(found.values()) == [
+        [
+            "ours",
+            "ours, normalised",
+            "published order, OpenCV",
+            "published order, albumentations",
+        ],
+        *2
+        * [
+            ["ours", "ours, cached", "published pipeline"],
+            ["ours", "ours, cached", "published pipeline, our network", "published"],
+        ],
+    ]
+    text = (tmp_path / "logs/bench/0/results.json").read_text()
+    assert {row["images"] for row in json.loads(text)["rows"]} == {1, 4}  # of 5 in batches of 2
+
+
+def test_evaluation_and_growth(tmp_path):
+    run("--only", "growth", "evaluation", "--classes", "3", "--out", "grown")
+    found = results(tmp_path / "grown")
+    sections = [name.partition(":")[0] for name in found]
+    growth = [
+        f"training step by {what}" for what in ("batch", "size", "classes", "bins") for _ in "ab"
+    ]
+    assert sections == ["multi-scale evaluation", "metric", *growth]
+    assert found["metric: tu-regnetx_002, 60×40, 3 classes, float32"] == ["ours", "its metric"]
+    *others, last = [name for name in found if "by" in name]
+    assert last.endswith("tu-regnetx_002, 33×33, 3 classes, batch 2, bins []")
+    assert all(found[name] == STEPS[:4] for name in (*others, last))
+    rows = json.loads((tmp_path / "grown/results.json").read_text())["rows"][:3]
+    assert rows[0]["remark"] == ""
+    for row in rows[1:]:
+        differing, total = (row["remark"].split()[place] for place in (0, 2))
+        assert total == "2,400"
+        assert int(differing) <= 24
+
+
+def test_the_quick_form_measures_memory_of_many_classes_alone(tmp_path):
+    run("--only", "step", "--out", "a")
+    rows = json.loads((tmp_path / "a/results.json").read_text())["rows"]
+    assert [bool(row["seconds"]) for row in rows] == [True] * 5 + [False] * 4
+    assert "150 classes" in rows[5]["case"]
+    assert {row["memory"] for row in rows} == {3 * 2**20}
+
+
+def test_runs_have_folders_of_their_own(tmp_path, capsys):
+    for _ in range(2):
+        run("--only", "augmentation")
+    assert sorted(path.name for path in (tmp_path / "logs/bench").iterdir()) == ["0", "1"]
+    before = (tmp_path / "logs/bench/0/report.md").read_bytes()
+    assert refusal(capsys, "--out", "logs/bench/0") == "logs/bench/0 exists; name another file"
+    assert (tmp_path / "logs/bench/0/report.md").read_bytes() == before
+
+
+def refusal(capsys, *words: str, code: int = 1) -> str:
+    """The one line that a run is refused with."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main([*words])
+    out, err = capsys.readouterr()
+    assert (stopped.value.code, out) == (code, "")
+    assert err.startswith("error: ")
+    assert len(err.splitlines()) == 1
+    return err.removeprefix("error: ").strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--size", "470"], 1, "size=470: the published formulation takes 8n + 1 pixels"),
+        (["--size", "25"], 1, "size=25"),
+        (["--encoder", "resnet5"], 1, "resnet5"),
+        (["--out", "no/such/place"], 1, "no/such: no such folder"),
+        (["--rounds", "0"], 2, "0: give a whole number, 1 or more"),
+        (["--classes", "many"], 2, "many: give a whole number"),
+        (["--only", "walk"], 2, "invalid choice: 'walk'"),
+        (["--precision", "8"], 2, "invalid choice: '8'"),
+        (["--device", "meta"], 2, "meta: give cpu or cuda"),
+        (["--device", "nothing"], 2, "give cpu or cuda"),
+    ],
+)
+def test_wrong_values_are_refused_in_one_line(capsys, tmp_path, words, code, said):
+    assert said in refusal(capsys, *words, code=code)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_full_form_is_all_of_it():
+    assert FULL.sections == SECTIONS
+    assert {33, 713} & {*FULL.sizes} == {713}
+    assert len(FULL.encoders) == 4

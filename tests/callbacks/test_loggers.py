@@ -1,0 +1,74 @@
+"""W&B without a prompt, a key or a network."""
+
+import time
+from pathlib import Path
+
+import pytest
+import wandb
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
+
+from pspnet.callbacks import loggers
+from pspnet.callbacks.loggers import default_loggers, wandb_mode
+
+
+@pytest.fixture(autouse=True)
+def nobody(monkeypatch, tmp_path):
+    """No key and no settings of whoever runs the tests."""
+    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(wandb, "login", lambda **_: False)
+
+
+@pytest.mark.parametrize(
+    ("choice", "setting", "key", "mode"),
+    [
+        ("auto", None, False, "offline"),
+        ("auto", None, True, "online"),
+        ("auto", "offline", True, "offline"),
+        ("auto", "disabled", True, "disabled"),
+        ("offline", "online", True, "offline"),
+        ("online", None, True, "online"),
+    ],
+)
+def test_the_mode_follows_key_and_setting(monkeypatch, choice, setting, key, mode):
+    asked = []
+    monkeypatch.setattr(wandb, "login", lambda **options: asked.append(options) or key)
+    if setting:
+        monkeypatch.setenv("WANDB_MODE", setting)
+    assert wandb_mode(choice) == mode
+    assert all(options == {"prompt": False, "verify": False} for options in asked)
+
+
+def test_online_without_a_key_is_refused(monkeypatch):
+    with pytest.raises(ValueError, match="wandb=online: no key is configured"):
+        wandb_mode("online")
+
+
+def test_an_offline_run_lies_in_the_runs_folder(tmp_path):
+    csv, run = default_loggers(str(tmp_path), name="a", wandb="auto")
+    assert isinstance(csv, CSVLogger)
+    assert isinstance(run, WandbLogger)
+    assert run.experiment.settings.mode == "offline"
+    run.log_metrics({"val/miou": 0.5}, step=1)
+    run.experiment.finish()
+    assert list((tmp_path / "a" / "version_0" / "wandb").glob("offline-run-*/*.wandb"))
+    assert default_loggers(str(tmp_path), name="a", wandb="off")[0].version == 1
+
+
+def test_a_server_out_of_reach_is_not_waited_for(monkeypatch, tmp_path):
+    monkeypatch.setattr(wandb, "login", lambda **_: True)
+    monkeypatch.setattr(loggers, "PATIENCE", 3)
+    monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens
+    start = time.monotonic()
+    with pytest.warns(UserWarning, match="W&B is out of reach, this run is logged offline"):
+        _, run = default_loggers(str(tmp_path), name="a", wandb="auto")
+    assert run.experiment.settings.mode == "offline"
+    run.experiment.finish()
+    assert time.monotonic() - start < 40
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "logs").write_text("")
+    with pytest.raises(NotADirectoryError, match="is a file; name a folder"):
+        default_loggers(str(Path(tmp_path / "logs")), name="a", wandb="off")

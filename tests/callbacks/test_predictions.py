@@ -1,0 +1,137 @@
+"""Prediction files: exact label values, colours, names that stay inside, nothing overwritten."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pspnet.callbacks.predictions import Writer, blend
+from pspnet.data.datasets.classes import load_table
+
+PALETTE = load_table("ade20k").palette()
+LABEL = np.arange(256, dtype=np.uint8).reshape(8, 32)  # every value that a file can hold
+IMAGE = np.full((8, 32, 3), (200, 100, 40), np.uint8)
+FILES = ["color/a.png", "index/a.png", "overlay/a.jpg"]
+
+
+def tree(folder):
+    return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
+
+
+@pytest.mark.parametrize("values", [256, 2])
+def test_index_keeps_every_value_and_shows_its_colour(tmp_path, values):
+    label = np.where(values > LABEL, LABEL, 0).astype(np.uint8)
+    Writer(tmp_path, palette=PALETTE).write("a", label, IMAGE)
+    assert tree(tmp_path) == FILES
+    with (
+        Image.open(tmp_path / "index/a.png") as index,
+        Image.open(tmp_path / "color/a.png") as color,
+    ):
+        assert (index.mode, color.mode) == ("P", "RGB")
+        np.testing.assert_array_equal(np.asarray(index), label)
+        np.testing.assert_array_equal(np.asarray(index.convert("RGB")), PALETTE[label])
+        np.testing.assert_array_equal(np.asarray(color), PALETTE[label])
+
+
+def test_blend_against_loops():
+    random = np.random.default_rng(0)
+    image, colors = random.integers(0, 256, (2, 5, 7, 3)).astype(np.uint8)
+    for alpha in (0.0, 0.3, 1.0):
+        mixed = blend(image, colors, alpha=alpha)
+        for place in np.ndindex(5, 7, 3):
+            exact = alpha * int(colors[place]) + (1 - alpha) * int(image[place])
+            assert abs(int(mixed[place]) - exact) <= 0.5 + 1e-4
+
+
+def test_overlay_is_the_blend(tmp_path):
+    label = np.repeat(np.array([[3, 7]], np.uint8), 32, axis=0).repeat(32, axis=1)  # two halves
+    image = np.full((32, 64, 3), (200, 100, 40), np.uint8)
+    Writer(tmp_path, palette=PALETTE, alpha=0.25).write("a", label, image)
+    overlay = np.asarray(Image.open(tmp_path / "overlay/a.jpg"), float)
+    expected = 0.25 * PALETTE[label] + 0.75 * image
+    assert np.abs(overlay - expected).max() < 6  # JPEG
+
+
+def test_names_keep_their_folders_and_dots(tmp_path):
+    writer = Writer(tmp_path, palette=PALETTE)
+    writer.write("bonn/bonn_01.left", LABEL, IMAGE)
+    writer.write("bonn/bonn_01.right", LABEL, IMAGE)
+    assert len(tree(tmp_path)) == 6
+    assert (tmp_path / "index/bonn/bonn_01.left.png").is_file()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../a", "a/../../b", "/a", "a//b", "./a", "a/", "a\\..\\b", "C:\\a", "C:a"],
+)
+def test_names_that_are_no_plain_relative_path_are_refused(tmp_path, name):
+    writer = Writer(tmp_path / "out", palette=PALETTE)
+    with pytest.raises(ValueError, match="stay below"):
+        writer.check([name])
+    with pytest.raises(ValueError, match="stay below"):
+        writer.write(name, LABEL, IMAGE)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_any_existing_file_is_refused_before_anything_is_written(tmp_path, file):
+    existing = tmp_path / file
+    existing.parent.mkdir()
+    existing.write_bytes(b"mine")
+    writer = Writer(tmp_path, palette=PALETTE)
+    message = f"{existing} exists; use another folder or overwrite=true"
+    for attempt in (lambda: writer.check(["b", "a"]), lambda: writer.write("a", LABEL, IMAGE)):
+        with pytest.raises(FileExistsError) as error:
+            attempt()
+        assert str(error.value) == message
+    assert tree(tmp_path) == [file]
+    assert existing.read_bytes() == b"mine"
+
+
+def test_overwrite_replaces(tmp_path):
+    Writer(tmp_path, palette=PALETTE).write("a", LABEL, IMAGE)
+    writer = Writer(tmp_path, palette=PALETTE, overwrite=True)
+    writer.check(["a"])
+    writer.write("a", LABEL[::-1].copy(), IMAGE)
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "index/a.png")), LABEL[::-1])
+    assert tree(tmp_path) == FILES
+
+
+def test_check_writes_nothing_and_refuses_doubles(tmp_path):
+    writer = Writer(tmp_path / "out", palette=PALETTE, overwrite=True)
+    writer.check(f"folder/{number}" for number in range(5))
+    with pytest.raises(ValueError, match="'a' stands twice"):
+        writer.check(["a", "b", "a"])
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_write_leaves_no_index_file_and_no_half_file(tmp_path, monkeypatch):
+    whole = Image.Image.save
+
+    def interrupted(self, path, format, **options):
+        whole(self, path, format=format, **options)
+        if self.mode == "P":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        Writer(tmp_path, palette=PALETTE).write("a", LABEL, IMAGE)
+    assert tree(tmp_path) == ["color/a.png", "overlay/a.jpg"]
+
+
+def test_wrong_arrays_are_refused(tmp_path):
+    writer = Writer(tmp_path, palette=PALETTE)
+    with pytest.raises(ValueError, match=r"a: label \(8, 32\) int64"):
+        writer.write("a", LABEL.astype(np.int64), IMAGE)
+    with pytest.raises(ValueError, match=r"a: image \(8, 31, 3\) uint8; give \(8, 32, 3\) uint8"):
+        writer.write("a", LABEL, IMAGE[:, 1:])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_wrong_settings_are_refused_at_construction(tmp_path):
+    with pytest.raises(ValueError, match=r"palette \(150, 3\) uint8"):
+        Writer(tmp_path, palette=PALETTE[:150])
+    with pytest.raises(ValueError, match=r"alpha=1\.5"):
+        Writer(tmp_path, palette=PALETTE, alpha=1.5)
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="is a file"):
+        Writer(tmp_path / "file", palette=PALETTE)

@@ -1,0 +1,383 @@
+"""The data module: batches that repeat, splits, pictures, refusals, and its life in a Trainer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.cli import LightningCLI
+from PIL import Image
+
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.base import Sample, Server, Source, Split
+from pspnet.data.datasets.classes import Classes
+from pspnet.data.samplers import EvaluationSampler, TrainingSampler
+from pspnet.data.transforms.pipeline import Augmentation
+
+LENGTHS: dict[Split, int] = {"train": 7, "val": 5, "test": 3}
+
+
+class TinySource(Source):
+    """Random pictures of several sizes under `root/split`, written by `prepare`."""
+
+    def __init__(self, root: str, test_labels: int = 0, one_size: bool = False) -> None:
+        self.root = Path(root)
+        self.test_labels = test_labels  # how many images of the test split have one
+        self.one_size = one_size
+
+    @property
+    def classes(self) -> Classes:
+        return Classes(names=("wall", "sky"), colors=((0, 0, 0), (9, 9, 9)))
+
+    def prepare(self) -> None:
+        random = np.random.default_rng(0)
+        for split, length in LENGTHS.items():
+            (self.root / split).mkdir(parents=True, exist_ok=True)
+            for number in range(length):
+                shape = (20, 30) if self.one_size else (14 + 3 * number, 30 - number)
+                pixels = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(self.root / split / f"{number}.png")
+                label = random.choice(np.array([0, 1, 255], np.uint8), shape)
+                Image.fromarray(label).save(self.root / split / f"{number}.label.png")
+
+    def samples(self, split: Split) -> list[Sample]:
+        if not (self.root / split).is_dir():
+            raise FileNotFoundError(f"{self.root / split} is missing")
+        labelled = self.test_labels if split == "test" else LENGTHS[split]
+        return [
+            Sample(
+                f"{split}{number}",
+                self.root / split / f"{number}.png",
+                self.root / split / f"{number}.label.png" if number < labelled else None,
+            )
+            for number in range(LENGTHS[split])
+        ]
+
+
+class Recorder(lightning.LightningModule):
+    """Keeps names, pixel sums and types of the batches it gets, epoch by epoch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.types: set[tuple[torch.dtype, ...]] = set()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+        self.seen: dict[str, list[Any]] = {"train": [], "val": [], "test": [], "predict": []}
+        self.samplers: list[type] = []
+
+    def keep(self, stage: str, batch: dict[str, Any]) -> None:
+        self.seen[stage].append((self.current_epoch, batch["name"], float(batch["image"].sum())))
+        self.types.add(tuple(batch[key].dtype for key in ("image", "label") if key in batch))
+
+    def on_train_start(self) -> None:
+        self.samplers = [type(self.trainer.train_dataloader.sampler)]
+        if self.trainer.val_dataloaders:
+            self.samplers.append(type(self.trainer.val_dataloaders.sampler))
+
+    def training_step(self, batch: dict[str, Any], index: int) -> torch.Tensor:
+        self.keep("train", batch)
+        return self.weight.sum()
+
+    def validation_step(self, batch: dict[str, Any], index: int) -> None:
+        self.keep("val", batch)
+
+    def predict_step(self, batch: dict[str, Any], index: int) -> None:
+        self.keep("predict", batch)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> TinySource:
+    source = TinySource(str(tmp_path / "data"))
+    source.prepare()
+    return source
+
+
+def build(source: Source, **values: Any) -> SegmentationData:
+    return SegmentationData(source, **{"crop_size": 16, "batch_size": 3, "workers": 0, **values})
+
+
+def two_epochs(data: SegmentationData) -> list[dict[str, Any]]:
+    data.setup("fit")
+    loader = data.train_dataloader()
+    batches = []
+    for epoch in range(2):
+        loader.sampler.set_epoch(epoch)
+        batches += list(loader)
+    return batches
+
+
+def trainer(tmp_path: Path, **values: Any) -> lightning.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    return lightning.Trainer(
+        accelerator="cpu",
+        devices=1,
+        default_root_dir=tmp_path,
+        log_every_n_steps=1,
+        **quiet,
+        **values,
+    )
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
+def test_batches_are_the_same_with_any_number_of_workers(source: TinySource) -> None:
+    expected = two_epochs(build(source))
+    assert len(expected) == 4
+    for workers in (1, 2, 3):
+        torch.manual_seed(workers)
+        batches = two_epochs(build(source, workers=workers))
+        for one, two in zip(expected, batches, strict=True):
+            assert one["name"] == two["name"]
+            assert torch.equal(one["image"], two["image"])
+            assert torch.equal(one["label"], two["label"])
+            assert two["image"].is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_a_cache_changes_no_batch(source: TinySource, tmp_path: Path) -> None:
+    expected = two_epochs(build(source))
+    for workers in (2, 0):
+        data = build(source, cache=tmp_path / "kept", workers=workers)
+        for one, two in zip(expected, two_epochs(data), strict=True):
+            assert one["name"] == two["name"]
+            assert torch.equal(one["image"], two["image"])
+            assert torch.equal(one["label"], two["label"])
+    kept = {path.stem.split(".")[0] for path in (tmp_path / "kept").iterdir()}
+    assert kept == {str(number) for number in range(7)}
+    plain = build(source)
+    for module in (plain, data):
+        module.setup("validate")
+    for one, two in zip(plain.val_dataloader(), data.val_dataloader(), strict=True):
+        assert torch.equal(one["image"], two["image"])
+        assert torch.equal(one["label"], two["label"])
+    assert len(list((tmp_path / "kept").iterdir())) == 24  # 12 images and 12 labels
+
+
+def test_training_batches(source: TinySource) -> None:
+    batches = two_epochs(build(source, crop_size=(16, 24)))
+    for batch in batches:
+        assert batch["image"].shape == (3, 3, 16, 24)
+        assert batch["image"].dtype == torch.uint8
+        assert batch["label"].shape == (3, 16, 24)
+        assert batch["label"].dtype == torch.uint8
+        assert set(batch["label"].unique().tolist()) <= {0, 1, 255}
+    names = [batch["name"] for batch in batches]
+    assert len({*names[0], *names[1]}) == 6
+    assert names[:2] != names[2:]
+
+
+def test_seeds_differ_and_epochs_augment_anew(source: TinySource) -> None:
+    one, two = two_epochs(build(source)), two_epochs(build(source, seed=1))
+    assert [batch["name"] for batch in one] != [batch["name"] for batch in two]
+    crops: dict[str, list[torch.Tensor]] = {}
+    for batch in one:
+        for name, image in zip(batch["name"], batch["image"], strict=True):
+            crops.setdefault(name, []).append(image)
+    again = [images for images in crops.values() if len(images) == 2]
+    assert len(again) >= 5
+    assert not any(torch.equal(*images) for images in again)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_loading_leaves_the_global_generator_alone(source: TinySource, workers: int) -> None:
+    before = torch.get_rng_state()
+    two_epochs(build(source, workers=workers))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_evaluation_takes_images_whole_and_in_order(source: TinySource) -> None:
+    data = build(source)
+    data.setup("validate")
+    batches = list(data.val_dataloader())
+    assert [batch["name"] for batch in batches] == [[f"val{number}"] for number in range(5)]
+    for number, batch in enumerate(batches):
+        assert batch["image"].shape == (1, 3, 14 + 3 * number, 30 - number)
+        assert batch["label"].shape == batch["image"].shape[:1] + batch["image"].shape[2:]
+
+
+def test_evaluation_batches_need_one_size(source: TinySource, tmp_path: Path) -> None:
+    data = build(source, eval_batch_size=2)
+    data.setup("validate")
+    with pytest.raises(ValueError, match=r"set data\.eval_batch_size=1"):
+        next(iter(data.val_dataloader()))
+    equal = TinySource(str(tmp_path / "equal"), one_size=True)
+    equal.prepare()
+    data = build(equal, eval_batch_size=2)
+    data.setup("validate")
+    assert [len(batch["name"]) for batch in data.val_dataloader()] == [2, 2, 1]
+
+
+def test_test_needs_labels(source: TinySource) -> None:
+    with pytest.raises(ValueError, match=r"0\.png has no label.* test split"):
+        build(source).setup("test")
+    source.test_labels = 3
+    data = build(source)
+    data.setup("test")
+    assert not data.submits
+    assert sum(len(batch["name"]) for batch in data.test_dataloader()) == 3
+
+
+class Served(TinySource):
+    server = Server()
+
+
+def test_test_needs_no_labels_where_a_server_keeps_all_of_them(source: TinySource) -> None:
+    served = Served(str(source.root))
+    data = build(served)
+    data.setup("test")
+    assert data.submits
+    batches = list(data.test_dataloader())
+    assert [batch["name"] for batch in batches] == [["test0"], ["test1"], ["test2"]]
+    assert [set(batch) for batch in batches] == [{"image", "name"}] * 3
+    assert batches[1]["image"].shape == (1, 3, 17, 29)
+    served.test_labels = 2
+    with pytest.raises(ValueError, match=r"2\.png has no label, .* run predict, which needs none"):
+        build(served).setup("test")
+    served.test_labels = 3
+    data = build(served)
+    data.setup("test")
+    assert not data.submits
+    assert all("label" in batch for batch in data.test_dataloader())
+
+
+def test_prediction_runs_over_the_test_split(source: TinySource, tmp_path: Path) -> None:
+    data = build(source)
+    data.setup("predict")
+    batches = list(data.predict_dataloader())
+    assert [batch["name"] for batch in batches] == [["test0"], ["test1"], ["test2"]]
+    assert batches[1]["size"] == [(17, 29)]
+    assert "label" not in batches[0]
+    with pytest.raises(FileNotFoundError, match=r"without data\.pictures .*test split: .*missing"):
+        build(TinySource(str(tmp_path / "nowhere"))).setup("predict")
+
+
+def test_too_few_images_are_refused(source: TinySource) -> None:
+    with pytest.raises(ValueError, match=r"batch_size=8: .* has 7; lower data\.batch_size"):
+        build(source, batch_size=8).setup("fit")
+    build(source, batch_size=7).setup("fit")
+
+
+def test_processes_share_the_data(source: TinySource) -> None:
+    class TwoProcesses:
+        world_size, global_rank, predicting = 2, 1, False
+
+    data = build(source)
+    data.trainer = TwoProcesses()
+    data.setup("fit")
+    assert len(data.train_dataloader()) == 1
+    assert [batch["name"] for batch in data.val_dataloader()] == [["val1"], ["val3"]]
+    data.trainer.world_size = 6
+    with pytest.raises(ValueError, match=r"5 images for 6 processes; set trainer\.devices to 5"):
+        data.setup("validate")
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"crop_size": 0}, r"crop_size=\(0, 0\)"),
+        ({"crop_size": (16, -1)}, r"crop_size=\(16, -1\)"),
+        ({"batch_size": 0}, "batch_size=0"),
+        ({"eval_batch_size": 0}, "eval_batch_size=0"),
+        ({"workers": -1}, "workers=-1"),
+        ({"seed": -1}, "seed=-1"),
+        ({"mean": (0.5, 0.5, 127.0)}, "mean="),
+        ({"std": (0.5, 0.5, 0.0)}, "std="),
+    ],
+)
+def test_wrong_values_are_refused_by_name(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(ValueError, match=named):
+        build(TinySource("unread"), **values)
+
+
+def test_fit_keeps_the_samplers_and_tells_them_the_epoch(tmp_path: Path) -> None:
+    model, data = Recorder(), build(TinySource(str(tmp_path / "data")), workers=1)
+    trainer(tmp_path, max_epochs=2, enable_checkpointing=False).fit(model, data)
+    assert model.samplers == [TrainingSampler, EvaluationSampler]
+    expected = two_epochs(build(data.source))
+    assert [names for _, names, _ in model.seen["train"]] == [batch["name"] for batch in expected]
+    sums = [float(data.on_after_batch_transfer(batch, 0)["image"].sum()) for batch in expected]
+    assert [total for _, _, total in model.seen["train"]] == sums
+    whole = [names for epoch, names, _ in model.seen["val"] if epoch == 1]
+    assert whole == [[f"val{number}"] for number in range(5)]
+
+
+def test_batches_are_normalised_once_they_are_on_their_device(source: TinySource) -> None:
+    data = build(source, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+    data.setup("fit")
+    batch = next(iter(data.train_dataloader()))
+    pixels = batch["image"].numpy().copy()
+    taken = data.on_after_batch_transfer(batch, 0)
+    mean, std = (np.reshape(values, (3, 1, 1)) for values in ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6)))
+    np.testing.assert_allclose(taken["image"].numpy(), (pixels / 255 - mean) / std, atol=1e-6)
+    assert taken["image"].is_contiguous(memory_format=torch.channels_last)
+    assert taken["label"].dtype == torch.int64
+    assert torch.equal(taken["label"], batch["label"].long())
+    assert taken["name"] == batch["name"]
+    np.testing.assert_array_equal(batch["image"].numpy(), pixels)
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.parametrize(
+    ("precision", "expected"),
+    [("32-true", torch.float32), ("bf16-true", torch.bfloat16), ("64-true", torch.float64)],
+)
+def test_every_step_sees_images_in_the_precision_of_the_run(
+    tmp_path: Path, precision: str, expected: torch.dtype
+) -> None:
+    model, data = Recorder(), build(TinySource(str(tmp_path / "data")))
+    run = trainer(tmp_path, max_epochs=1, precision=precision, enable_checkpointing=False)
+    run.fit(model, data)
+    assert model.types == {(expected, torch.int64)}
+    run.predict(model, data)
+    assert model.types == {(expected, torch.int64), (expected,)}
+
+
+def test_overfitting_repeats_its_batches(tmp_path: Path) -> None:
+    model, data = Recorder(), build(TinySource(str(tmp_path / "data")))
+    with pytest.warns(UserWarning, match="overfit"):
+        trainer(tmp_path, max_epochs=2, overfit_batches=1, enable_checkpointing=False).fit(
+            model, data
+        )
+    first, second = model.seen["train"]
+    assert first[1:] == second[1:]
+
+
+def test_prediction_on_pictures_does_without_the_source(tmp_path: Path) -> None:
+    pictures = tmp_path / "pictures"
+    (pictures / "sub").mkdir(parents=True)
+    for name, size in (("a.png", (5, 4)), ("sub/a.jpg", (70, 50))):
+        Image.new("RGB", size, (200, 0, 0)).save(pictures / name)
+    source = TinySource(str(tmp_path / "absent"))
+    model = Recorder()
+    trainer(tmp_path).predict(model, build(source, pictures=pictures))
+    assert [names for _, names, _ in model.seen["predict"]] == [["a"], ["sub/a"]]
+    assert not source.root.exists()
+
+
+def test_checkpoints_load_as_plain_weights(tmp_path: Path) -> None:
+    data = build(TinySource(str(tmp_path / "data")), pictures=tmp_path)
+    run = trainer(tmp_path, max_epochs=1, limit_val_batches=0)
+    run.fit(Recorder(), data)
+    run.save_checkpoint(tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_the_constructor_is_the_configuration(tmp_path: Path) -> None:
+    arguments = [f"--data.source={__name__}.TinySource", "--data.source.root=here"]
+    arguments += ["--data.crop_size=[713,473]", "--data.pictures=some"]
+    arguments += ["--data.augmentation.rotation=0", "--data.augmentation.scale=[0.75,1.5]"]
+    arguments += ["--data.augmentation.more=steps.yaml", "--data.cache=kept"]
+    arguments += [f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false"]
+    data = LightningCLI(
+        Recorder, SegmentationData, args=arguments, run=False, save_config_callback=None
+    ).datamodule
+    assert data.augmentation == Augmentation(scale=(0.75, 1.5), rotation=0, more="steps.yaml")
+    assert data.crop_size == (713, 473)
+    assert data.pictures == Path("some")
+    assert data.cache == Path("kept")
+    assert data.classes.names == ("wall", "sky")

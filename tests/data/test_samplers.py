@@ -1,0 +1,95 @@
+"""Shares of processes, order and seeds, against brute force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DistributedSampler
+
+from pspnet.data.dataset import SegmentationDataset
+from pspnet.data.datasets.base import Sample
+from pspnet.data.samplers import EvaluationSampler, TrainingSampler
+
+
+def dataset(length: int) -> SegmentationDataset:
+    samples = [Sample(str(number), Path(), None) for number in range(length)]
+    return SegmentationDataset(samples, train_ids=np.arange(256), transform=None)
+
+
+def epoch_of(sampler: TrainingSampler, epoch: int) -> list[tuple[int, int]]:
+    sampler.set_epoch(epoch)
+    return list(sampler)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+@pytest.mark.parametrize("length", range(8))
+def test_evaluation_shares_are_exact(length: int, world: int) -> None:
+    shares = [EvaluationSampler(dataset(length), rank=rank, world=world) for rank in range(world)]
+    for rank, share in enumerate(shares):
+        expected = [number for number in range(length) if number % world == rank]
+        assert list(share) == expected
+        assert len(share) == len(expected)
+
+
+@pytest.mark.parametrize("world", [1, 2, 3, 4])
+@pytest.mark.parametrize("length", range(8))
+def test_training_shares_are_equal_and_disjoint(length: int, world: int) -> None:
+    seen = []
+    for rank in range(world):
+        sampler = TrainingSampler(dataset(length), seed=3, rank=rank, world=world)
+        share = [number for number, _ in sampler]
+        assert len(sampler) == len(share) == length // world
+        seen += share
+    assert len(set(seen)) == len(seen)
+    assert set(seen) <= set(range(length))
+
+
+def test_every_epoch_is_another_and_comes_again() -> None:
+    first, second = (TrainingSampler(dataset(50), seed=1) for _ in range(2))
+    epochs = [epoch_of(first, number) for number in range(4)]
+    assert epochs == [epoch_of(second, number) for number in range(4)]
+    assert epoch_of(second, 1) == epochs[1]
+    orders = {tuple(number for number, _ in pairs) for pairs in epochs}
+    assert len(orders) == 4
+    assert len({seed for pairs in epochs for _, seed in pairs}) == 200
+
+
+def test_neighbouring_seeds_share_no_epoch() -> None:
+    one, two = (TrainingSampler(dataset(20), seed=seed) for seed in (1, 2))
+    seeds = [{seed for number in range(5) for _, seed in epoch_of(one, number)}]
+    seeds.append({seed for number in range(5) for _, seed in epoch_of(two, number)})
+    assert not seeds[0] & seeds[1]
+
+
+def test_a_sample_has_one_seed_whatever_the_number_of_processes() -> None:
+    alone = dict(TrainingSampler(dataset(21), seed=5))
+    for rank in range(4):
+        for number, seed in TrainingSampler(dataset(21), seed=5, rank=rank, world=4):
+            assert alone[number] == seed
+
+
+def test_order_has_no_bias() -> None:
+    sampler = TrainingSampler(dataset(4), seed=0)
+    counts = np.zeros((4, 4))
+    for epoch in range(400):
+        for place, (number, _) in enumerate(epoch_of(sampler, epoch)):
+            counts[place, number] += 1
+    assert np.abs(counts - 100).max() < 5 * np.sqrt(400 * 0.25 * 0.75)
+
+
+def test_global_generators_neither_matter_nor_move() -> None:
+    sampler = TrainingSampler(dataset(9), seed=0)
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    pairs = list(sampler)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert list(sampler) == pairs
+
+
+def test_lightning_finds_its_kind_of_sampler() -> None:
+    for sampler in (TrainingSampler(dataset(3), seed=0), EvaluationSampler(dataset(3))):
+        assert isinstance(sampler, DistributedSampler)

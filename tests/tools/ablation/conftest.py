@@ -1,0 +1,116 @@
+"""A sweep whose runs are of a script that takes a fit's options and does what it is told to."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from pspnet.tools.ablation.sweep import Sweep, load_sweep
+
+# each run does the steps of its setting's first plan that is left, and takes that plan off; without
+# a plan it writes a checkpoint and its results
+FIT = """
+import argparse, csv, json, os, subprocess, sys, time
+from pathlib import Path
+
+parser = argparse.ArgumentParser(allow_abbrev=False)
+for name in ("--config", "--logs", "--name", "--version", "--ckpt_path", "--seed_everything"):
+    parser.add_argument(name)
+options = parser.parse_args()
+setting = options.name or json.loads(options.config.replace("'", '"'))["name"]
+folder = Path(options.logs) / setting / options.version
+folder.mkdir(parents=True, exist_ok=True)
+if (folder / "config.yaml").exists() and not options.ckpt_path:
+    sys.exit("error: the folder holds a run")
+log, kept = folder / "metrics.csv", len([*folder.glob("metrics.before_*.csv")])
+if log.exists():
+    log.rename(folder / f"metrics.before_{kept + 1}.csv")
+(folder / "config.yaml").write_text("")
+(folder / "checkpoints").mkdir(exist_ok=True)
+checkpoint = folder / "checkpoints" / "last.ckpt"
+step = int(Path(options.ckpt_path).read_text()) if options.ckpt_path else 0
+plans = Path(__file__).parent / "plans" / setting / options.version
+plan = sorted(plans.glob("*"))[0] if any(plans.glob("*")) else None
+words = plan.read_text().split() if plan else ["epoch", "results"]
+if plan:
+    plan.unlink()
+start, rows = time.time(), []
+for word in words:
+    if word == "epoch":
+        rows += [{"step": step, "train/loss": f"{step}", "begun": f"{start}"}]
+        rows += [{"step": step + 9, "train/loss": f"{step + 9}", "begun": f"{start}"}]
+        step += 10
+        checkpoint.write_text(f"{step}")
+    elif word == "more":  # than the checkpoint holds
+        rows += [{"step": step, "train/loss": "lost", "begun": f"{start}"}]
+    elif word == "child":
+        child = subprocess.Popen(["sleep", "60"])
+        (folder / "child").write_text(f"{child.pid}")
+        (folder / "parent").write_text(f"{os.getppid()}")
+    elif word == "hang":
+        (folder / "hangs").write_text(f"{os.getpid()}")
+        time.sleep(60)
+    elif word == "results":
+        scores = {"miou": step / 100, "pixel_accuracy": 0.5, "iou": {"road": step / 100}}
+        about = {"split": "val", "protocol": "whole", "groups": {}, "inference": {}}
+        (folder / "results.json").write_text(json.dumps({**about, **scores}))
+        about = {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")}
+        times = {"seconds": 90.0, "start": start, "end": time.time()}
+        (folder / "costs.json").write_text(json.dumps({**times, **about, "resumed": step - 10}))
+    elif word == "half":
+        (folder / "results.json").write_text('{"miou"')
+    elif word == "well":
+        pass
+    elif word == "wait":
+        time.sleep(1)
+    else:
+        print(word.replace("_", " "))
+    with (folder / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["begun", "step", "train/loss"])
+        writer.writeheader()
+        writer.writerows(rows)
+sys.exit(not {"results", "well"} & {*words})
+"""
+
+
+class Fits:
+    """What the runs are to do, and the sweep they are of."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "fit.py").write_text(FIT)
+        self.file = self.write(["a", "b"], seeds=[0])
+
+    def write(self, settings: list[str], *, seeds: list[int]) -> Path:
+        path = self.folder / "small.yaml"
+        words = ["${interpreter}", "-S", str(self.folder / "fit.py")]
+        words += [f"--logs={self.folder}/logs/ablation/small/${{envvar:DATA}}", "${args}"]
+        parameters = {
+            "config": {"values": [{"name": setting} for setting in settings]},
+            "seed_everything": {"values": seeds},
+        }
+        sweep = {"name": "small", "method": "grid", "command": words, "parameters": parameters}
+        path.write_text(json.dumps(sweep))  # which is YAML
+        return path
+
+    def plan(self, setting: str, *plans: str, seed: int = 0) -> None:
+        folder = self.folder / "plans" / setting / f"seed_{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, plan in enumerate(plans):
+            (folder / f"{number}").write_text(plan)
+
+    @property
+    def sweep(self) -> Sweep:
+        return load_sweep(str(self.file), data="toys")
+
+    def run(self, setting: str, *, seed: int = 0) -> Path:
+        """The folder of a run."""
+        return self.folder / "logs" / "ablation" / "small" / "toys" / setting / f"seed_{seed}"
+
+
+@pytest.fixture
+def fits(tmp_path: Path) -> Fits:
+    """Two settings, a and b, of one seed."""
+    assert sys.executable
+    return Fits(tmp_path)

@@ -1,0 +1,221 @@
+"""Published checkpoints, converted and run by the command line on files."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from foreign import filled, mmsegmentation, saved, semseg
+from PIL import Image
+
+import pspnet.cli
+from pspnet import PSPNet, load_published
+from pspnet.data import CamVid
+from pspnet.data.datasets.classes import load_table
+from pspnet.evaluation.whole import whole
+from pspnet.task import Segmentation
+from pspnet.tools.convert import main
+
+QUIET = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--wandb=off")
+CAMVID = list(load_table("camvid").names)
+
+
+def camvid(root: Path, count: int = 2) -> Path:
+    """A data set of noise in CamVid's layout, some of it void."""
+    generator = np.random.default_rng(0)
+    for split in ("val", "test"):
+        for folder in (root / split, root / f"{split}annot"):
+            folder.mkdir(parents=True)
+        names = [f"{split}{index}" for index in range(count)]
+        for name in names:
+            image = generator.integers(0, 256, (65, 97, 3), dtype=np.uint8)
+            Image.fromarray(image).save(root / split / f"{name}.png")
+            label = generator.integers(0, 12, (65, 97), dtype=np.uint8)
+            Image.fromarray(label).save(root / f"{split}annot" / f"{name}.png")
+        (root / f"{split}.txt").write_text("\n".join(names) + "\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory) -> tuple[Path, Path]:
+    """A checkpoint of mmsegmentation with CamVid's classes, and what it is converted to."""
+    folder = tmp_path_factory.mktemp("converted")
+    state = filled(mmsegmentation(18, 11))
+    text = "crop_size = (129, 161)\nimg_norm_cfg = dict(mean=[51, 102, 127.5], std=[51, 51, 25.5])"
+    path = saved(folder / "a.pth", state, meta={"CLASSES": CAMVID, "config": text})
+    main([str(path), str(folder / "camvid_r18.ckpt")])
+    return path, folder / "camvid_r18.ckpt"
+
+
+def test_what_was_recognised_is_said(tmp_path, capsys):
+    path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 11), hollow=True))
+    main([str(path), str(tmp_path / "out.ckpt"), "--align_corners=true"])
+    said = capsys.readouterr().out.splitlines()
+    assert said[:2] == ["layout: mmsegmentation", "encoder: tu-resnet18c"]
+    assert "stage4=(2,), stage5=(4,), first_block=half, convolutions=first" in said[2]
+    assert said[3:6] == [
+        "bins: [1, 2, 3, 6]",
+        "align_corners: True",
+        "auxiliary head: of 64 channels",
+    ]
+    assert said[6] == "classes: 11, as camvid's"
+    assert said[7] == "input: RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"
+    assert said[8] == "crop: 512×512"
+    assert f"--ckpt_path={tmp_path / 'out.ckpt'}" in said[9]
+    assert load_published(tmp_path / "out.ckpt").network.align_corners is True
+
+
+def test_the_network_is_the_published_one(converted):
+    path, out = converted
+    published, again = load_published(path), load_published(out)
+    task = Segmentation.load_from_checkpoint(out, map_location="cpu").eval()
+    image = torch.randn(1, 3, 65, 97)
+    with torch.no_grad():
+        expected = published.network(image)
+        assert torch.equal(again.network(image), expected)
+        found = task.network(image.contiguous(memory_format=torch.channels_last))
+        assert torch.allclose(found, expected, rtol=0, atol=1e-5 * expected.abs().max())
+    assert again.layout == "pspnet"
+    assert (
+        (again.mean, again.std)
+        == (published.mean, published.std)
+        == ((0.2, 0.4, 0.5), (0.2, 0.2, 0.1))
+    )
+    assert again.class_names == task.classes.names == tuple(CAMVID)
+    assert again.crop_size == published.crop_size == task.crop_size == (129, 161)
+
+
+def normalised(picture: Path) -> torch.Tensor:
+    """An image as the converted network takes it, by torch alone."""
+    pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None] / 255
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.2, 0.4, 0.5), (0.2, 0.2, 0.1)))
+    return (pixels - mean) / std
+
+
+@pytest.mark.parametrize("command", ["validate", "test"])
+def test_it_is_scored_like_any_other(converted, tmp_path, command):
+    path, out = converted
+    root = camvid(tmp_path / "camvid")
+    main_options = [f"--ckpt_path={out}", f"--data.source.root={root}", f"--logs={tmp_path}"]
+    pspnet.cli.main([command, *main_options, "--data.workers=0", *QUIET])
+    results = json.loads((tmp_path / "camvid_r18" / "version_0" / "results.json").read_text())
+    network, matrix = load_published(path).network, np.zeros((11, 12), int)
+    split = {"validate": "val", "test": "test"}[command]
+    for picture in sorted((root / split).glob("*.png")):
+        with torch.no_grad():
+            found = whole(network, normalised(picture)).argmax(1)[0].numpy()
+        label = np.array(Image.open(root / f"{split}annot" / picture.name))
+        np.add.at(matrix, (found, label), 1)
+    matrix = matrix[:, :11]
+    hits = matrix.diagonal()
+    expected = hits / (matrix.sum(0) + matrix.sum(1) - hits)
+    assert set(results["iou"]) == set(CAMVID)
+    assert [results["iou"][name] for name in CAMVID] == pytest.approx(expected, abs=1e-3)
+    assert (matrix.sum(1) > 20).sum() >= 3  # predicted classes
+
+
+def test_it_predicts_like_any_other(converted, tmp_path):
+    path, out = converted
+    root = camvid(tmp_path / "camvid", count=1)
+    options = [f"--ckpt_path={out}", f"--data.pictures={root / 'val' / 'val0.png'}", *QUIET]
+    options += ["--data.workers=0", f"--output.folder={tmp_path / 'out'}", f"--logs={tmp_path}"]
+    pspnet.cli.main(["predict", *options])
+    index = np.array(Image.open(tmp_path / "out" / "index" / "val0.png"))
+    with torch.no_grad():
+        scores = whole(load_published(path).network, normalised(root / "val" / "val0.png"))
+    assert (index == scores.argmax(1)[0].numpy()).mean() > 0.999
+    assert len(np.unique(index)) >= 3
+
+
+@pytest.mark.parametrize(
+    ("classes", "dataset", "crop"),
+    [
+        (21, "VOC", [512, 512]),
+        (19, "Cityscapes", [512, 1024]),
+        (150, "ADE20K", [512, 512]),
+        (11, "CamVid", [512, 512]),
+    ],
+)
+def test_the_data_set_follows_from_the_classes(tmp_path, classes, dataset, crop):
+    path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, classes), hollow=True))
+    main([str(path), str(tmp_path / "out.ckpt")])
+    checkpoint = torch.load(tmp_path / "out.ckpt", weights_only=True)
+    data = checkpoint["config"]["data"]
+    assert data["source"] == {"class_path": dataset}
+    assert data["crop_size"] == crop
+    assert checkpoint["hyper_parameters"]["crop_size"] == crop
+    assert len(checkpoint["hyper_parameters"]["classes"]["names"]) == classes
+    assert not [key for key in checkpoint["state_dict"] if not key.startswith("network.")]
+
+
+def test_semseg_is_converted(tmp_path):
+    path = saved(tmp_path / "a.pth", filled(semseg(50, 19, levels=2), hollow=True))
+    out = tmp_path / "out.ckpt"
+    main([str(path), str(out), "--bins=1,6", "--num_classes=19"])
+    published = load_published(out)
+    out.unlink()  # some hundred MB, which pytest would keep
+    assert (published.network.pyramid.bins, published.crop_size) == ((1, 6), (713, 713))
+    assert published.class_names == load_table("cityscapes").names
+
+
+def test_a_run_loses_its_optimiser_alone(tmp_path, capsys):
+    task = Segmentation(PSPNet(11, "tu-resnet10t", decoder_channels=8), CamVid().classes)
+    checkpoint = {"state_dict": task.state_dict(), "optimizer_states": [{"a": torch.ones(9)}]}
+    task.on_save_checkpoint(checkpoint)
+    data = {"crop_size": [65, 97], "mean": [0.5] * 3, "std": [0.2] * 3}
+    checkpoint["config"] = {"name": "x", "data": data, "model": {"lr": 0.5}}
+    path, out = tmp_path / "a.ckpt", tmp_path / "out.ckpt"
+    torch.save(checkpoint, path)
+    main([str(path), str(out)])
+    found = torch.load(out, weights_only=True)
+    assert found["config"] == checkpoint["config"]
+    assert found["hyper_parameters"] == checkpoint["hyper_parameters"]
+    assert "optimizer_states" not in found
+    assert all(torch.equal(found["state_dict"][k], v) for k, v in task.state_dict().items())
+    assert "says its data set" in refusal(
+        [str(path), str(tmp_path / "b.ckpt"), "--dataset=voc"], capsys
+    )
+
+
+def refusal(words: list[str], capsys: pytest.CaptureFixture[str], code: int = 1) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == code
+    line = capsys.readouterr().err
+    assert line.startswith("error: ")
+    assert line.count("\n") == 1
+    return line
+
+
+def test_refusals(tmp_path, capsys):
+    path, out = tmp_path / "a.pth", tmp_path / "out.ckpt"
+    words = [str(path), str(out)]
+    assert "no such file" in refusal(words, capsys)
+    saved(path, filled(mmsegmentation(18, 59), hollow=True))
+    line = refusal(words, capsys)
+    assert "has 59 classes, as no known data set (voc 21, " in line
+    assert line.endswith("; use pspnet.load_published from Python\n")
+    line = refusal([*words, "--dataset=voc"], capsys)
+    remedy = "give the --dataset of its classes, or use pspnet.load_published from Python"
+    assert f"its classifier has 59 classes, and voc has 21; {remedy}" in line
+    assert "has 59 classes, not num_classes=21" in refusal([*words, "--num_classes=21"], capsys)
+    names = [*CAMVID[:3], "Street", *CAMVID[4:]]
+    saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names})
+    line = refusal(words, capsys)
+    assert "its class 3 is 'Street', and camvid's is 'Road'; give --dataset=camvid to" in line
+    line = refusal([*words, "--bins=1,2"], capsys)
+    assert "has 4 pyramid levels, not bins=[1, 2]" in line
+    line = refusal([*words, "--bins=1,2,x"], capsys, code=2)
+    assert line == "error: argument --bins: '1,2,x': give sides as 1,2,3,6\n"
+    assert "unrecognized arguments" in refusal([*words, "--bin=1"], capsys, code=2)
+    assert "no such folder" in refusal([str(path), str(tmp_path / "x" / "out.ckpt")], capsys)
+    assert list(tmp_path.iterdir()) == [path]
+    main([*words, "--dataset=camvid"])
+    before = out.read_bytes()
+    assert f"{out} exists" in refusal(words, capsys)
+    assert out.read_bytes() == before
+    saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names[:9]})
+    line = refusal([str(path), str(tmp_path / "b.ckpt"), "--dataset=camvid"], capsys)
+    assert "its CLASSES has 9 classes, and camvid has 11" in line
