@@ -24,7 +24,7 @@ from benchmarks.measure import Bench, Row, compare
 from benchmarks.networks import NAMES, Case, sides
 from benchmarks.plan import FULL, QUICK, SECTIONS, Plan
 from benchmarks.report import facts, line, write_report
-from pspnet.errors import Parser, check_new, refusals
+from pspnet.errors import Parser, check_new, one_line_errors
 from pspnet.precision import Precision, default_precision
 
 FOLDER = Path("logs/bench")
@@ -155,7 +155,7 @@ def main(args: list[str] | None = None) -> None:
     device = given.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = given.threads or torch.get_num_threads()
     rows: list[Row] = []
-    with refusals(), pinned(threads):
+    with one_line_errors(), pinned(threads):
         plan = _plan(given)
         folder = _folder(given.out)
         precision = given.precision or default_precision(device)

@@ -15,7 +15,7 @@ from benchmarks.networks import OURS, PUBLISHED
 from benchmarks.pictures import MEAN, STD, label, picture
 from benchmarks.stepwise import Stepwise, composition
 from benchmarks.timing import Call
-from pspnet.data.transforms.pipeline import Augmentation, normalise, seed_transform, train_transform
+from pspnet.data.transforms.pipeline import Augmentation, normalize, seed_transform, train_transform
 
 SECTION = "augmentation"
 CLASSES = 19
@@ -26,8 +26,8 @@ Size = tuple[int, int]  # height and width
 def measure(bench: Bench, *, size: Size, crop: int) -> list[Row]:
     """Rows of an image of this size, cut to crop × crop."""
     sides = [
-        Side(OURS, partial(build_ours, size, crop, normalised=False), remark="uint8"),
-        Side(f"{OURS}, normalised", partial(build_ours, size, crop, normalised=True)),
+        Side(OURS, partial(build_ours, size, crop, normalized=False), remark="uint8"),
+        Side(f"{OURS}, normalized", partial(build_ours, size, crop, normalized=True)),
         Side(f"{PUBLISHED} order, OpenCV", partial(build_published, size, crop)),
         Side(f"{PUBLISHED} order, albumentations", partial(build_composition, size, crop)),
     ]
@@ -36,8 +36,8 @@ def measure(bench: Bench, *, size: Size, crop: int) -> list[Row]:
         return compare(bench, sides, section=SECTION, case=title, units=IMAGES, sized=False)
 
 
-def build_ours(size: Size, crop: int, *, normalised: bool) -> Call:
-    """This package's transform; `normalised` does here what else the network's device does."""
+def build_ours(size: Size, crop: int, *, normalized: bool) -> Call:
+    """This package's transform; `normalized` does here what else the network's device does."""
     transform = train_transform(Augmentation(), crop_size=(crop, crop), mean=MEAN)
     image, ids = _pair(size)
     seeds = count()
@@ -46,9 +46,9 @@ def build_ours(size: Size, crop: int, *, normalised: bool) -> Call:
         for _ in range(IMAGES):
             seed_transform(transform, seed=next(seeds))
             pair = transform(image=image, mask=ids)
-            if normalised:
+            if normalized:
                 pixels = torch.from_numpy(pair["image"]).permute(2, 0, 1)
-                normalise(pixels, mean=MEAN, std=STD)
+                normalize(pixels, mean=MEAN, std=STD)
 
     return images
 

@@ -135,7 +135,7 @@ def build(run: Run, *, pipeline: Pipeline, step: Callable[[], Step] | None) -> C
 
 
 def load_ours(run: Run, *, cache: Path | None) -> Batches:
-    """This package's loader, normalisation on the device."""
+    """This package's loader, normalization on the device."""
     data = SegmentationData(
         VOC(run.root, train_split="train"),
         crop_size=run.case.size,

@@ -64,7 +64,7 @@ def build_ours(case: Case, size: Size) -> Call:
     """`pspnet.evaluation.inference.predict` under "paper-ms", with the folded network."""
     network = fold(network_of(case, size)).to(memory_format=torch.channels_last)
     protocol = resolve("paper-ms", Changes(), crop_size=(case.size, case.size), base_size=max(size))
-    image = _normalised(picture(size, seed=0)).to(case.device)
+    image = _normalized(picture(size, seed=0)).to(case.device)
 
     def classes() -> np.ndarray:
         with torch.no_grad(), case.autocast():
@@ -77,7 +77,7 @@ def build_ours(case: Case, size: Size) -> Call:
 def build_pass(case: Case, size: Size) -> Call:
     """`pspnet.evaluation.inference.predict` of the whole image, with the folded network."""
     network = fold(case.network()).to(memory_format=torch.channels_last)
-    image, whole = _normalised(picture(size, seed=0)).to(case.device), Protocol("whole")
+    image, whole = _normalized(picture(size, seed=0)).to(case.device), Protocol("whole")
 
     def classes() -> Tensor:
         with torch.no_grad(), case.autocast():
@@ -119,7 +119,7 @@ def network_of(case: Case, size: Size) -> PSPNet:
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0  # takes those of the last batch
     classifier = cast(nn.Conv2d, network.decoder[-1])
-    view = _normalised(picture(size, seed=0))[:, :, : case.size, : case.size]
+    view = _normalized(picture(size, seed=0))[:, :, : case.size, : case.size]
     with torch.no_grad():
         classifier.weight.mul_(SHARPNESS)
         network.train()(torch.cat([view, view.flip(3)]).to(case.device))
@@ -142,7 +142,7 @@ def _loop(network: Network, case: Case, size: Size) -> Call:
     )
 
 
-def _normalised(image: np.ndarray) -> Tensor:
+def _normalized(image: np.ndarray) -> Tensor:
     """(1, 3, H, W) float32."""
     pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))

@@ -24,7 +24,7 @@ def peak(build: Callable[[], Call], *, device: torch.device, threads: int) -> in
 
     On a GPU, of a second call, all that torch holds there, the weights included. On a CPU the
     resident set's peak during the first call above what it was before, in a process of its own:
-    without weights, with gradients and the optimiser's state, and without what glibc would hold
+    without weights, with gradients and the optimizer's state, and without what glibc would hold
     back of freed memory.
 
     Args:

@@ -83,7 +83,7 @@ class Case:
         return torch.autocast(kind, torch.bfloat16, enabled=self.precision == "bf16-mixed")
 
     def images(self, *, side: int | None = None) -> Tensor:
-        """As if normalised, (N, 3, side, side) float32; None is the case's size."""
+        """As if normalized, (N, 3, side, side) float32; None is the case's size."""
         side = side or self.size
         generator = torch.Generator().manual_seed(1)
         return torch.randn(self.batch, 3, side, side, generator=generator).to(self.device)
@@ -215,14 +215,14 @@ def _training(
     fused: bool | None = None,  # as torch chooses
 ) -> Step:
     network.train()
-    optimiser = torch.optim.SGD(groups, lr=LR, momentum=0.9, weight_decay=1e-4, fused=fused)
+    optimizer = torch.optim.SGD(groups, lr=LR, momentum=0.9, weight_decay=1e-4, fused=fused)
 
     def step(image: Tensor, label: Tensor) -> None:
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         with precision():
             value = loss(image, label)
         value.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimizer.step()
 
     return step
 

@@ -1,4 +1,4 @@
-"""Pictures and labels to measure on: patches of all colours and classes, always the same."""
+"""Pictures and labels to measure on: patches of all colors and classes, always the same."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pspnet.plotting import (
-    GREY,
+    GRAY,
     INK,
     LARGE,
     RULE,
@@ -106,7 +106,7 @@ def _scale(axes: Axes, limits: tuple[float, float], *, high: float, name: str) -
     axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
     axes.set_xticks([], minor=True)
     axes.set_yticks([])
-    axes.tick_params(axis="both", length=0, labelcolor=GREY)
+    axes.tick_params(axis="both", length=0, labelcolor=GRAY)
     axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
     axes.grid(axis="x", color=RULE, lw=0.6)
     axes.set_axisbelow(True)
@@ -143,7 +143,7 @@ def _bar(axes: Axes, ratio: Ratio | None, *, place: float) -> None:
         textcoords="offset points",
         va="center_baseline",
         size=SMALL,
-        color=GREY if ratio is None else INK,
+        color=GRAY if ratio is None else INK,
         bbox={"fc": "white", "ec": "none", "pad": 0.5},
         zorder=3,
     )

@@ -11,7 +11,7 @@ from typing import Any
 from benchmarks.measure import Row
 from benchmarks.ratios_figure import Bar, Group, Ratio, ratio_bars
 from benchmarks.timing import Spread
-from pspnet.data.image_io import write_whole
+from pspnet.errors import write_atomic
 
 NONE = "–"
 WORDS = ("case", "side", "remark")  # columns that stand left
@@ -24,7 +24,7 @@ matrix products of the same type on the same machine. Memory is the peak {memory
 MEMORY = {
     "cuda": "of all that torch holds on the GPU, of one side alone, weights included",
     "cpu": "of the resident set above that before the call, in a process of its own: without "
-    "weights, with gradients and the optimiser's state, freed memory given back at once",
+    "weights, with gradients and the optimizer's state, freed memory given back at once",
 }
 
 
@@ -37,8 +37,8 @@ def write_report(folder: Path, rows: Sequence[Row], *, machine: Mapping[str, Any
         machine: what was measured on, see `benchmarks.machine.describe`, and how.
     """
     content = {"machine": dict(machine), "rows": [asdict(row) for row in rows]}
-    write_whole(folder / "results.json", f"{json.dumps(content, indent=2)}\n".encode())
-    write_whole(folder / "report.md", markdown(rows, machine=machine).encode())
+    write_atomic(folder / "results.json", f"{json.dumps(content, indent=2)}\n".encode())
+    write_atomic(folder / "report.md", markdown(rows, machine=machine).encode())
     if groups := _groups(rows):
         ratio_bars(
             groups,

@@ -41,7 +41,7 @@ def class_map(
     Source: semseg's tool/test.py.
     """
     height, width, _ = image.shape
-    colour = [255 * value for value in mean]
+    color = [255 * value for value in mean]
     spread = [255 * value for value in std]
     total = np.zeros((height, width, classes))
     for scale in scales:
@@ -49,11 +49,11 @@ def class_map(
         other = round(long / max(height, width) * min(height, width))
         size = (other, long) if height > width else (long, other)  # width, height
         scaled = cv2.resize(image, size, interpolation=cv2.INTER_LINEAR)
-        padded, rows, columns = _padded(scaled, crop=crop, colour=colour)
+        padded, rows, columns = _padded(scaled, crop=crop, color=color)
         scores = np.zeros((*padded.shape[:2], classes))
         count = np.zeros(padded.shape[:2])
         for place in _windows(padded.shape[:2], crop=crop):
-            window = _to_tensor(padded[place], mean=colour, std=spread)
+            window = _to_tensor(padded[place], mean=color, std=spread)
             scores[place] += _probabilities(network, window.to(device))
             count[place] += 1
         scores = (scores / count[..., None])[rows, columns]
@@ -63,7 +63,7 @@ def class_map(
 
 
 def _padded(
-    image: np.ndarray, *, crop: int, colour: Sequence[float]
+    image: np.ndarray, *, crop: int, color: Sequence[float]
 ) -> tuple[np.ndarray, slice, slice]:
     """The image at least as large as a window, and where it is in that."""
     height, width = image.shape[:2]
@@ -71,7 +71,7 @@ def _padded(
     top, left = (pixels // 2 for pixels in lack)
     border = (top, lack[0] - top, left, lack[1] - left)
     if any(lack):
-        image = cv2.copyMakeBorder(image, *border, cv2.BORDER_CONSTANT, value=colour)
+        image = cv2.copyMakeBorder(image, *border, cv2.BORDER_CONSTANT, value=color)
     return image, slice(top, top + height), slice(left, left + width)
 
 
@@ -89,8 +89,8 @@ def _windows(size: tuple[int, ...], *, crop: int) -> list[tuple[slice, slice]]:
 
 def _to_tensor(window: np.ndarray, *, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     image = torch.from_numpy(window.transpose(2, 0, 1).copy())
-    for channel, centre, scale in zip(image, mean, std, strict=True):
-        channel.sub_(centre).div_(scale)
+    for channel, center, scale in zip(image, mean, std, strict=True):
+        channel.sub_(center).div_(scale)
     return image[None]  # (1, 3, crop, crop)
 
 

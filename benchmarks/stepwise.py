@@ -25,7 +25,7 @@ Pair = tuple[np.ndarray, np.ndarray]  # image (H, W, 3) float32, label (H, W) ui
 
 @dataclass(frozen=True)
 class Stepwise:
-    """Scale, rotation, blur, mirror, crop and normalisation in OpenCV and torch.
+    """Scale, rotation, blur, mirror, crop and normalization in OpenCV and torch.
 
     Args:
         crop: side of the crop in pixels.
@@ -41,19 +41,19 @@ class Stepwise:
 
     def __call__(self, image: np.ndarray, label: np.ndarray, draw: Random) -> tuple[Tensor, Tensor]:
         """Image (3, crop, crop) float32 and label (crop, crop) int64 of uint8 ones of any size."""
-        colour = [255 * value for value in self.mean]
+        color = [255 * value for value in self.mean]
         pair = image.astype(np.float32), label  # as semseg's data set hands them over
         pair = _scaled(*pair, draw.uniform(*SCALE))
         if draw.random() < 0.5:
-            pair = _rotated(*pair, draw.uniform(-ANGLE, ANGLE), colour=colour)
+            pair = _rotated(*pair, draw.uniform(-ANGLE, ANGLE), color=color)
         if draw.random() < 0.5:
             pair = cv2.GaussianBlur(pair[0], (5, 5), 0), pair[1]
         if draw.random() < 0.5:
             pair = cv2.flip(pair[0], 1), cv2.flip(pair[1], 1)
-        pixels, ids = _cropped(*pair, self.crop, draw=draw, colour=colour)
+        pixels, ids = _cropped(*pair, self.crop, draw=draw, color=color)
         tensor = torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-        for channel, centre, spread in zip(tensor, colour, self.std, strict=True):
-            channel.sub_(centre).div_(255 * spread)
+        for channel, center, spread in zip(tensor, color, self.std, strict=True):
+            channel.sub_(center).div_(255 * spread)
         return tensor, torch.from_numpy(ids.copy()).long()
 
 
@@ -84,9 +84,7 @@ def _scaled(image: np.ndarray, label: np.ndarray, factor: float) -> Pair:
     )
 
 
-def _rotated(
-    image: np.ndarray, label: np.ndarray, angle: float, *, colour: Sequence[float]
-) -> Pair:
+def _rotated(image: np.ndarray, label: np.ndarray, angle: float, *, color: Sequence[float]) -> Pair:
     height, width = label.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
     size, constant = (width, height), cv2.BORDER_CONSTANT
@@ -97,7 +95,7 @@ def _rotated(
             size,
             flags=cv2.INTER_LINEAR,
             borderMode=constant,
-            borderValue=tuple(colour),
+            borderValue=tuple(color),
         ),
         cv2.warpAffine(
             label, matrix, size, flags=cv2.INTER_NEAREST, borderMode=constant, borderValue=IGNORE
@@ -106,13 +104,13 @@ def _rotated(
 
 
 def _cropped(
-    image: np.ndarray, label: np.ndarray, crop: int, *, draw: Random, colour: Sequence[float]
+    image: np.ndarray, label: np.ndarray, crop: int, *, draw: Random, color: Sequence[float]
 ) -> Pair:
     lack = [max(crop - side, 0) for side in label.shape]
     if any(lack):
         top, left = (pixels // 2 for pixels in lack)
         border = (top, lack[0] - top, left, lack[1] - left, cv2.BORDER_CONSTANT)
-        image = cv2.copyMakeBorder(image, *border, value=tuple(colour))
+        image = cv2.copyMakeBorder(image, *border, value=tuple(color))
         label = cv2.copyMakeBorder(label, *border, value=IGNORE)
     top, left = (draw.randint(0, side - crop) for side in label.shape)
     place = np.s_[top : top + crop, left : left + crop]

@@ -18,7 +18,7 @@ def texts(figure):
 
 
 def assert_labels_fit(figure):
-    """Every text lies inside the sheet, and no two neighbouring labels of an axis overlap."""
+    """Every text lies inside the sheet, and no two neighboring labels of an axis overlap."""
     figure.draw_without_rendering()
     boxes = {text: text.get_window_extent() for text in texts(figure)}
     sheet = figure.bbox.padded(0.5)

@@ -12,14 +12,14 @@ from pspnet.data.image_io import read_pair
 
 
 def put_image(path: Path, *, size: tuple[int, int] = (4, 6)) -> Path:
-    """A grey-blue picture of (height, width)."""
+    """A gray-blue picture of (height, width)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((*size, 3), (90, 100, 120), np.uint8)).save(path)
     return path
 
 
 def put_label(path: Path, values: object = 0, *, size: tuple[int, int] = (4, 6)) -> Path:
-    """A grey PNG that holds `values`, repeated over (height, width)."""
+    """A gray PNG that holds `values`, repeated over (height, width)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.resize(np.asarray(values, np.uint8), size)).save(path)
     return path

@@ -209,7 +209,7 @@ def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys)
 def test_a_run_resumes_alone_and_its_configuration_can_be_run_again(trained, tmp_path, capsys):
     last = trained / "checkpoints" / "last.ckpt"
     command = ["fit", f"--ckpt_path={last}", f"--logs={tmp_path}", *QUIET]
-    assert "goes on with its optimiser" in refusal([*command, "--model.lr=0.5"], capsys)
+    assert "goes on with its optimizer" in refusal([*command, "--model.lr=0.5"], capsys)
     main([*command, "--trainer.max_epochs=17"])
     resumed = tmp_path / "run" / "version_0"
     checkpoint = torch.load(resumed / "checkpoints" / "last.ckpt")
@@ -350,7 +350,7 @@ def test_help_names_every_part(capsys):
 
 
 def test_two_processes_train_with_the_base_configuration(shapes, tmp_path):
-    """Synchronised batch normalisation is asked for there, which only GPUs have."""
+    """Synchronized batch normalization is asked for there, which only GPUs have."""
     command = [sys.executable, "-m", "pspnet", "fit", f"-c={ROOT / 'configs' / 'base.yaml'}"]
     command += [*options(shapes, tmp_path), "--trainer.max_epochs=1", *PAIR]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

@@ -5,6 +5,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch.nn import functional as F
 
 from pspnet.data.datasets.classes import IGNORE as IGNORE_IN_DATA
+from pspnet.errors import UserError
 from pspnet.losses import IGNORE, CrossEntropy, CrossEntropyDice, Loss, OhemCrossEntropy
 
 ALL = [
@@ -200,7 +201,7 @@ def test_large_logits_stay_finite(loss):
 
 @pytest.mark.parametrize("kind", [CrossEntropy, OhemCrossEntropy, CrossEntropyDice])
 def test_class_weights_need_one_for_each_class(kind):
-    with pytest.raises(ValueError, match=r"class_weights has 3 weights, .* 5 classes"):
+    with pytest.raises(UserError, match=r"class_weights has 3 weights, .* 5 classes"):
         kind(class_weights=[1.0, 1.0, 1.0])(*batch())
 
 
@@ -216,7 +217,7 @@ def test_class_weights_need_one_for_each_class(kind):
     ],
 )
 def test_wrong_numbers_are_refused_at_construction(build, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         build()
 
 

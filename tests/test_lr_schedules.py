@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from pspnet.errors import UserError
 from pspnet.lr_schedules import poly, poly_schedule
 
 
@@ -69,16 +70,16 @@ def test_poly_falls_from_one_to_the_floor(floor):
     ],
 )
 def test_wrong_numbers_are_refused(numbers, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         poly(0, **numbers)
     total_steps = numbers.pop("total")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         poly_schedule(two_groups(), total_steps=total_steps, **numbers)
 
 
 @pytest.mark.parametrize("warmup_steps", [-1, 10, 11])
 def test_wrong_warmup_is_refused(warmup_steps):
-    with pytest.raises(ValueError, match=rf"warmup_steps={warmup_steps}.*0 to 9"):
+    with pytest.raises(UserError, match=rf"warmup_steps={warmup_steps}.*0 to 9"):
         poly_schedule(two_groups(), total_steps=10, warmup_steps=warmup_steps)
 
 

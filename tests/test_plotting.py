@@ -10,6 +10,7 @@ from PIL import Image
 
 from pspnet import plotting as canvas
 from pspnet.callbacks.figures.confusion_matrix import confusion
+from pspnet.errors import UserError
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
@@ -33,11 +34,11 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
         raise OSError("disk full")
 
     monkeypatch.setattr(figure, "savefig", fail)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(UserError, match="disk full"):
         canvas.save(figure, out)
     assert out.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [out]
-    with pytest.raises(ValueError, match=r"a\.txt: .*\.png, \.pdf, \.svg"):
+    with pytest.raises(UserError, match=r"a\.txt: .*\.png, \.pdf, \.svg"):
         canvas.save(figure, tmp_path / "a.txt")
 
 

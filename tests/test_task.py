@@ -12,6 +12,7 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.folder import Folder
 from pspnet.data.transforms.pipeline import Augmentation
+from pspnet.errors import UserError
 from pspnet.losses import CrossEntropy
 from pspnet.lr_schedules import poly
 from pspnet.task import Segmentation
@@ -33,7 +34,7 @@ def data(root, **options) -> SegmentationData:
 
 
 class Rates(lightning.Callback):
-    """The learning rates that each optimiser step was made with."""
+    """The learning rates that each optimizer step was made with."""
 
     def __init__(self) -> None:
         self.seen: list[list[float]] = []
@@ -100,19 +101,19 @@ def test_a_run_resumed_with_another_end_is_on_its_curve_from_the_first_step(shap
 
 
 def test_a_training_that_makes_activations_anew_learns_the_same(shapes, tmp_path):
-    learnt = []
+    learned = []
     for recompute in (False, True):
         torch.manual_seed(0)
         network = PSPNet(3, encoder="resnet18", decoder_channels=16, dropout=0.0)
         task = Segmentation(network, CLASSES, recompute=recompute)
         trainer(tmp_path, max_epochs=1, limit_val_batches=0).fit(task, data(shapes))
-        learnt.append(task.network.state_dict())
-    kept, made = learnt
+        learned.append(task.network.state_dict())
+    kept, made = learned
     assert all(torch.equal(kept[name], made[name]) for name in kept)
 
 
 def test_recompute_and_compile_are_refused_together():
-    with pytest.raises(ValueError, match=r"model\.recompute=true with model\.compile=true"):
+    with pytest.raises(UserError, match=r"model\.recompute=true with model\.compile=true"):
         small(recompute=True, compile=True)
 
 
@@ -179,12 +180,12 @@ def test_a_resumed_run_draws_the_dropout_that_it_would_have(shapes, tmp_path):
 
 
 def test_an_infinite_loss_stops_with_its_step(shapes, tmp_path):
-    with pytest.raises(FloatingPointError, match=r"the loss is (nan|inf) at step \d+; lower"):
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+; lower"):
         trainer(tmp_path, max_epochs=30).fit(small(lr=1e6), data(shapes))
 
 
 def test_a_schedule_without_an_end_is_refused(shapes, tmp_path):
-    with pytest.raises(ValueError, match="max_steps or max_epochs"):
+    with pytest.raises(UserError, match="max_steps or max_epochs"):
         trainer(tmp_path, max_epochs=-1).fit(small(), data(shapes))
 
 
@@ -200,10 +201,10 @@ def test_a_schedule_without_an_end_is_refused(shapes, tmp_path):
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         small(**options)
 
 
 def test_a_class_table_of_another_length_is_refused():
-    with pytest.raises(ValueError, match="3 classes for a network of 2; set num_classes=3"):
+    with pytest.raises(UserError, match="3 classes for a network of 2; set num_classes=3"):
         Segmentation(PSPNet(2, encoder="tu-regnetx_002"), CLASSES, loss=CrossEntropy())

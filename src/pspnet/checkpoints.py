@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 
+from pspnet.errors import UserError
+
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """A checkpoint of `python -m pspnet fit`; read with `weights_only=True`, it can run no code.
@@ -17,20 +19,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
         ValueError: if the file is no checkpoint, or not one of this project's runs.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(f"ckpt_path={path}: no such file; give a .ckpt of a run")
+        raise UserError(f"ckpt_path={path}: no such file; give a .ckpt of a run")
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except UnpicklingError as error:
-        raise ValueError(
+        raise UserError(
             f"ckpt_path={path}: no torch file, or one that holds more than tensors and plain data, "
             "which could run code; give a .ckpt of a run"
         ) from error
     except (RuntimeError, EOFError, OSError) as error:
         reason = str(error).strip().partition(". ")[0] or type(error).__name__
-        raise ValueError(f"ckpt_path={path}: not a readable checkpoint: {reason}") from error
+        raise UserError(f"ckpt_path={path}: not a readable checkpoint: {reason}") from error
     for key in ("hyper_parameters", "config", "state_dict"):
         if not isinstance(checkpoint, dict) or key not in checkpoint:
-            raise ValueError(
+            raise UserError(
                 f"ckpt_path={path}: lacks {key!r}; not a checkpoint of pspnet's fit. Published "
                 "weights go through python -m pspnet.tools.convert"
             )

@@ -26,6 +26,7 @@ from pspnet.callbacks.writers import PredictionWriter, SubmissionWriter
 from pspnet.checkpoints import read_checkpoint
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
+from pspnet.errors import UserError
 from pspnet.evaluation.summary import format_table
 from pspnet.parsing import Parser, checkpoint_argument, from_python, one_line
 from pspnet.precision import default_precision
@@ -72,8 +73,8 @@ class PSPNetCLI(LightningCLI):
         self.checkpoint = read_checkpoint(self.ckpt_path)
         fit = words[0] == "fit"
         if fit and "optimizer_states" not in self.checkpoint:
-            raise ValueError(
-                f"ckpt_path={self.ckpt_path}: converted weights have no optimiser to go on with; "
+            raise UserError(
+                f"ckpt_path={self.ckpt_path}: converted weights have no optimizer to go on with; "
                 "evaluate them, or start a run with model.network.encoder_weights"
             )
         kept = ("name", "data", "model", *(("seed_everything", "trainer") if fit else ()))
@@ -92,8 +93,8 @@ class PSPNetCLI(LightningCLI):
         for key in ("lr", "new_layer_factor", "momentum", "weight_decay"):
             now = self.config.fit.model[key]
             if now != saved[key]:
-                raise ValueError(
-                    f"model.{key}={now}: a resumed run goes on with its optimiser, {saved[key]}; "
+                raise UserError(
+                    f"model.{key}={now}: a resumed run goes on with its optimizer, {saved[key]}; "
                     "leave the option out, or start a new run without ckpt_path"
                 )
 
@@ -106,7 +107,7 @@ class PSPNetCLI(LightningCLI):
         elif self.config.subcommand in ("validate", "test"):
             config.verbose = False  # the table of the last lines says more
         if self.config.subcommand != "fit" and config.ckpt_path is None:
-            raise ValueError(
+            raise UserError(
                 f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
             )
 
@@ -114,7 +115,7 @@ class PSPNetCLI(LightningCLI):
         config = self.config_init[self.config.subcommand]
         more = config.trainer.logger
         if more is False:
-            raise ValueError(
+            raise UserError(
                 "trainer.logger=false: a run's folder is its logger's; to log less use --wandb=off"
             )
         own = more if isinstance(more, list) else [] if more in (None, True) else [more]
@@ -184,7 +185,7 @@ class PSPNetCLI(LightningCLI):
         if data.pictures is not None and self.config.subcommand == "predict":
             return table
         if data.classes.names != table.names:
-            raise ValueError(
+            raise UserError(
                 f"{self.ckpt_path} was trained on {_count(table)}, and the data has "
                 f"{_count(data.classes)}; give the data it was trained on, or another checkpoint"
             )
@@ -207,7 +208,7 @@ def _make_room(folder: Path, *, resumed: str | None) -> None:
     if not (folder / "config.yaml").is_file():  # each run's first file
         return
     if resumed is None or folder.resolve() not in Path(resumed).resolve().parents:
-        raise FileExistsError(
+        raise UserError(
             f"version={folder.name}: {folder} holds a run; give another version, or go on with it "
             f"by fit --ckpt_path={folder}/checkpoints/last.ckpt"
         )

@@ -1,45 +1,93 @@
-"""What entry points with argparse share: errors of one line, and nothing written over."""
+"""Errors that a user can mend, their one line on the terminal, and files that are whole or absent.
+
+This file imports neither torch nor Lightning, so that wrong options are refused at once.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 
+class UserError(ValueError):
+    """An error that the user can mend; its one line names the value and the remedy.
+
+    Every other exception is a bug, of this package or of the user's own code, and keeps its
+    traceback.
+    """
+
+
 class Parser(argparse.ArgumentParser):
-    """argparse with errors of one line."""
+    """argparse with errors of one line and no abbreviated options."""
+
+    def __init__(self, *args: object, **options: object) -> None:
+        super().__init__(*args, **{"allow_abbrev": False, **options})  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"error: {message}\n")
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
-    """Says in one line on stderr what the package refuses within.
+def one_line_errors() -> Iterator[None]:
+    """Print a UserError in one line on stderr; let every other exception pass.
 
     Raises:
-        SystemExit: with code 1, for a ValueError or OSError.
+        SystemExit: with code 1, in place of a UserError.
     """
     try:
         yield
-    except (ValueError, OSError) as error:
-        sys.stderr.write(f"error: {' '.join(str(error).split())}\n")
+    except Exception as error:
+        line = user_message(error)
+        if line is None:
+            raise
+        sys.stderr.write(f"error: {line}\n")
         raise SystemExit(1) from error
 
 
+def user_message(error: BaseException) -> str | None:
+    """The line of the UserError that `error` is or was raised from; None if there is none.
+
+    A loading process sends its UserError's whole traceback as the message, which ends with it.
+    """
+    if isinstance(error, UserError):
+        name = f"{UserError.__module__}.{UserError.__qualname__}: "
+        return " ".join(str(error).rpartition(name)[2].split())
+    if error.__cause__ is None:  # jsonargparse wraps the errors of linked functions
+        return None
+    return user_message(error.__cause__)
+
+
 def check_new(path: Path) -> None:
-    """Refuses a file to write that is there, or has no folder.
+    """Refuse a file to write that exists, or has no folder.
 
     Raises:
-        FileExistsError: if there is something at `path`.
-        FileNotFoundError: if there is no folder for it.
+        UserError: if there is something at `path`, or no folder for it.
     """
     if os.path.lexists(path):
-        raise FileExistsError(f"{path} exists; name another file")
+        raise UserError(f"{path} exists; name another file")
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such folder; make it, or name another file")
+        raise UserError(f"{path.parent}: no such folder; make it, or name another file")
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a draft beside `path` that takes its name at the end, or is removed after an error."""
+    # several machines may share the folder, so a process id would not be unique
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield draft
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, over what is there."""
+    with atomic(path) as draft:
+        draft.write_bytes(content)

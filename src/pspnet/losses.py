@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pspnet.errors import UserError
 from pspnet.ops.chunked_logits import at_least_float32, pixel_losses, weighted_cross_entropy
 
 IGNORE = 255  # the label of pixels that do not train; the same as in `pspnet.data.datasets.classes`
@@ -34,7 +35,7 @@ class Loss(nn.Module, ABC):
         super().__init__()
         for index, weight in enumerate(class_weights or []):
             if not 0 <= weight < math.inf:
-                raise ValueError(
+                raise UserError(
                     f"class_weights[{index}]={weight}: give finite weights of 0 or more"
                 )
         weights = (
@@ -58,7 +59,7 @@ class Loss(nn.Module, ABC):
         if self.class_weights is None:
             return valid.float()
         if len(self.class_weights) != num_classes:
-            raise ValueError(
+            raise UserError(
                 f"class_weights has {len(self.class_weights)} weights, but the logits have "
                 f"{num_classes} classes; give one weight a class"
             )
@@ -99,9 +100,9 @@ class OhemCrossEntropy(Loss):
     ) -> None:
         super().__init__(class_weights)
         if not 0 < threshold <= 1:
-            raise ValueError(f"threshold={threshold}: give a probability above 0 and up to 1")
+            raise UserError(f"threshold={threshold}: give a probability above 0 and up to 1")
         if min_kept < 1:
-            raise ValueError(f"min_kept={min_kept}: keep at least 1 pixel of a batch")
+            raise UserError(f"min_kept={min_kept}: keep at least 1 pixel of a batch")
         self.threshold = threshold
         self.min_kept = min_kept
 
@@ -134,7 +135,7 @@ class CrossEntropyDice(Loss):
     def __init__(self, dice_weight: float = 1.0, class_weights: list[float] | None = None) -> None:
         super().__init__(class_weights)
         if not 0 <= dice_weight < math.inf:
-            raise ValueError(f"dice_weight={dice_weight}: give a finite factor of 0 or more")
+            raise UserError(f"dice_weight={dice_weight}: give a finite factor of 0 or more")
         self.dice_weight = dice_weight
 
     def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:

@@ -8,6 +8,8 @@ from functools import partial
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from pspnet.errors import UserError
+
 
 def poly(step: int, *, total: int, power: float = 0.9, floor: float = 0.0) -> float:
     """Factor of the base learning rate at an iteration: floor + (1 - floor)·(1 - step/total)^power.
@@ -26,11 +28,11 @@ def poly(step: int, *, total: int, power: float = 0.9, floor: float = 0.0) -> fl
         ValueError: if total or power is not above 0, or floor is outside [0, 1).
     """
     if not 0 < total < math.inf:
-        raise ValueError(f"total={total}: the schedule needs the number of iterations, 1 or more")
+        raise UserError(f"total={total}: the schedule needs the number of iterations, 1 or more")
     if power <= 0:
-        raise ValueError(f"power={power}: give a power above 0; the paper has 0.9")
+        raise UserError(f"power={power}: give a power above 0; the paper has 0.9")
     if not 0 <= floor < 1:
-        raise ValueError(f"floor={floor}: give a part of the base learning rate in [0, 1)")
+        raise UserError(f"floor={floor}: give a part of the base learning rate in [0, 1)")
     return floor + (1 - floor) * math.pow(max(0.0, 1 - step / total), power)
 
 
@@ -60,7 +62,7 @@ def poly_schedule(
     """
     poly(0, total=total_steps, power=power, floor=floor)  # refuses wrong numbers
     if not 0 <= warmup_steps < total_steps:
-        raise ValueError(
+        raise UserError(
             f"warmup_steps={warmup_steps}: give 0 to {total_steps - 1} (total_steps - 1)"
         )
     # partial, not a lambda: it can be pickled; not an object with attributes: LambdaLR would

@@ -6,13 +6,12 @@ import argparse
 import ast
 import json
 import sys
-import traceback
-from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pspnet.data.datasets.base import Source
+from pspnet.errors import user_message
 from pspnet.losses import Loss
 
 
@@ -47,15 +46,7 @@ def checkpoint_argument(words: list[str]) -> str | None:
 
 
 def one_line(error: BaseException) -> str | None:
-    """What this package or Lightning's Trainer refused; None for an error that is neither's."""
-    message = str(error)
-    own = traceback.extract_tb(error.__traceback__)[-1].filename
-    if message.startswith("Caught ") and "in DataLoader worker" in message:
-        files = [line for line in message.splitlines() if line.strip().startswith("File ")]
-        own, message = files[-1].split('"')[1], message.strip().splitlines()[-1].partition(": ")[2]
-    here = Path(own).is_relative_to(Path(__file__).parent)
-    refusal = isinstance(error, ValueError | OSError | FloatingPointError) and here
-    if refusal or isinstance(error, MisconfigurationException | ModuleNotFoundError):
-        return " ".join(message.split())
-    # jsonargparse puts its own error around those of the functions that link options
-    return one_line(error.__cause__) if error.__cause__ else None
+    """The line of a UserError, or of what Lightning's Trainer refuses; None for any other error."""
+    if isinstance(error, MisconfigurationException):
+        return " ".join(str(error).split())
+    return user_message(error)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
+
+from pspnet.errors import UserError, atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK = "#202124"
-GREY = "#80868b"
+GRAY = "#80868b"
 RULE = "#dadce0"
 SMALL, NORMAL, LARGE = 7.0, 8.0, 10.0  # text sizes in points
 FORMATS = (".png", ".pdf", ".svg")
@@ -50,7 +51,7 @@ def write(figure: Figure, text: str, *, left: float, top: float, size: float = N
         1 - top / down,
         plain(text),
         size=size,
-        color=INK if size == LARGE else GREY,
+        color=INK if size == LARGE else GRAY,
         weight="bold" if size == LARGE else "normal",
         va="top",
     )
@@ -75,7 +76,7 @@ def text_width(text: str, *, size: float) -> float:
 
 
 class Entry(NamedTuple):
-    """What a colour (RGB, 0 to 255) stands for; striped boxes are for what has no colour."""
+    """What a color (RGB, 0 to 255) stands for; striped boxes are for what has no color."""
 
     name: str
     color: tuple[int, int, int]
@@ -107,7 +108,7 @@ def _entry(figure: Figure, entry: Entry, *, left: float, middle: float) -> None:
         BOX[0] / across,
         BOX[1] / down,
         facecolor=tuple(channel / 255 for channel in entry.color),
-        edgecolor=GREY if entry.striped else RULE,
+        edgecolor=GRAY if entry.striped else RULE,
         hatch="//////" if entry.striped else None,
         lw=0.4,
     )
@@ -124,11 +125,7 @@ def save(figure: Figure, out: Path) -> None:
     """
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
-        raise ValueError(f"{out}: a picture is written as one of {', '.join(FORMATS)}")
+        raise UserError(f"{out}: a picture is written as one of {', '.join(FORMATS)}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    draft = out.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
+    with atomic(out) as draft:
         figure.savefig(draft, format=out.suffix[1:].lower())
-        draft.replace(out)
-    finally:
-        draft.unlink(missing_ok=True)

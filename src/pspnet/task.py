@@ -1,4 +1,4 @@
-"""The LightningModule: steps, optimiser, logging."""
+"""The LightningModule: steps, optimizer, logging."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torchmetrics import MeanMetric, Metric
 
 from pspnet.data.datasets.classes import IGNORE, Classes
+from pspnet.errors import UserError
 from pspnet.evaluation.inference import predict
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
 from pspnet.evaluation.protocols import Changes, ProtocolName, resolve
@@ -36,7 +37,7 @@ class Segmentation(lightning.LightningModule):
 
     Args:
         network: the network.
-        classes: names, colours and groups of its classes; from the data, not from the options.
+        classes: names, colors and groups of its classes; from the data, not from the options.
         loss: loss of the main and of the auxiliary logits; None is plain cross-entropy.
         auxiliary_weight: weight of the auxiliary loss (table 2: 0.4 is best).
         lr: learning rate of the encoder before the poly decay.
@@ -48,7 +49,7 @@ class Segmentation(lightning.LightningModule):
         warmup_steps: steps over which the learning rate also grows linearly.
         absent: what a class absent from truth and prediction does to a mean: "skip" or count as
             "zero".
-        norm_decay: whether the scales and shifts of normalisations decay as well; not in the
+        norm_decay: whether the scales and shifts of normalizations decay as well; not in the
             authors' Caffe training.
         protocol: how images are evaluated and predicted on, see `evaluation.protocols.resolve`.
         inference: what is done in another way than the protocol's name says.
@@ -56,7 +57,7 @@ class Segmentation(lightning.LightningModule):
         base_size: the data set's long side in the paper's tests; from the data.
         compile: whether `torch.compile` makes the training's network, and that of evaluations; the
             first steps take minutes.
-        recompute: whether trainings make maps behind normalisations and residual sums anew in the
+        recompute: whether trainings make maps behind normalizations and residual sums anew in the
             backward pass, for less memory; see `pspnet.ops.activation_recompute`.
 
     Raises:
@@ -88,24 +89,24 @@ class Segmentation(lightning.LightningModule):
     ) -> None:
         super().__init__()
         if len(classes) != network.num_classes:
-            raise ValueError(
+            raise UserError(
                 f"{len(classes)} classes for a network of {network.num_classes}; "
                 f"set num_classes={len(classes)}"
             )
         for name, value in (("lr", lr), ("new_layer_factor", new_layer_factor)):
             if not 0 < value < math.inf:
-                raise ValueError(f"model.{name}={value}: give a number above 0")
+                raise UserError(f"model.{name}={value}: give a number above 0")
         for name, value in (
             ("auxiliary_weight", auxiliary_weight),
             ("momentum", momentum),
             ("weight_decay", weight_decay),
         ):
             if not 0 <= value < math.inf:
-                raise ValueError(f"model.{name}={value}: give 0 or more")
+                raise UserError(f"model.{name}={value}: give 0 or more")
         if loss is not None and loss.class_weights is not None:
             loss.pixel_weights(torch.zeros(1, 1, 1, dtype=torch.long), len(classes))
         if compile and recompute:
-            raise ValueError(
+            raise UserError(
                 "model.recompute=true with model.compile=true: torch.compile decides itself what to"
                 " keep; leave one of them out"
             )
@@ -142,7 +143,7 @@ class Segmentation(lightning.LightningModule):
             self.log_dict({"train/loss_main": main, "train/loss_auxiliary": extra})
         finite = bool(torch.isfinite(loss))
         if not self.trainer.strategy.reduce_boolean_decision(finite):  # all stop, or none
-            raise FloatingPointError(
+            raise UserError(
                 f"the loss is {loss.item()} at step {self.global_step}; lower model.lr="
                 f"{self.lr:g}, warm up with model.warmup_steps, or clip the gradients"
             )
@@ -202,7 +203,7 @@ class Segmentation(lightning.LightningModule):
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         steps = self.trainer.estimated_stepping_batches
         if not math.isfinite(steps):
-            raise ValueError("the poly decay needs an end: set trainer.max_steps or max_epochs")
+            raise UserError("the poly decay needs an end: set trainer.max_steps or max_epochs")
         groups = self.network.parameter_groups(
             lr=self.lr, new_layer_factor=self.new_layer_factor, norm_decay=self.norm_decay
         )
@@ -276,7 +277,7 @@ class Segmentation(lightning.LightningModule):
             **{f"{split}/iou/{name}": iou for name, iou in scores["iou"].items()},
             **{f"{split}/miou/{group}": iou for group, iou in scores["groups"].items()},
         }
-        # the scores are the same on every process: there is nothing to synchronise
+        # the scores are the same on every process: there is nothing to synchronize
         present = {name: value for name, value in named.items() if value is not None}
         self.log_dict(present, sync_dist=False, logger=self._logged)
 

@@ -83,7 +83,7 @@ def test_pipelines_beside_each_other(tmp_path):
     assert list(found.values()) == [
         [
             "ours",
-            "ours, normalised",
+            "ours, normalized",
             "published order, OpenCV",
             "published order, albumentations",
         ],

@@ -5,6 +5,7 @@ from labels import assert_labels_fit
 
 from benchmarks import ratios_figure as ratios
 from benchmarks.ratios_figure import Bar, Group, Ratio, ratio_bars
+from pspnet.errors import UserError
 
 GROUPS = [
     Group(
@@ -68,5 +69,5 @@ def test_a_file_is_written(tmp_path):
     "groups", [[], [Group("g", [Bar("b", [None, None])])], [Group("g", [Bar("b", [Ratio(0.0)])])]]
 )
 def test_nothing_to_draw_is_refused(monkeypatch, tmp_path, groups):
-    with pytest.raises(ValueError, match="no ratios above 0"):
+    with pytest.raises(UserError, match="no ratios above 0"):
         draw(monkeypatch, tmp_path, groups)

@@ -34,7 +34,7 @@ def pair() -> tuple[np.ndarray, np.ndarray]:
     return picture(SIZE, seed=0), label(SIZE, classes=5, seed=0)
 
 
-def normalised(image: np.ndarray) -> torch.Tensor:
+def normalized(image: np.ndarray) -> torch.Tensor:
     pixels = (image / 255 - np.array(MEAN)) / np.array(STD)
     return torch.from_numpy(pixels.transpose(2, 0, 1)).float()
 
@@ -49,7 +49,7 @@ OFF = 0.9
 def test_a_crop_of_the_image_itself():
     image, ids = pair()
     pixels, found = run(Draws(OFF, OFF, OFF, factor=1.0))
-    torch.testing.assert_close(pixels, normalised(image[-CROP:, -CROP:]), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(pixels, normalized(image[-CROP:, -CROP:]), atol=1e-5, rtol=1e-5)
     assert torch.equal(found, torch.from_numpy(ids[-CROP:, -CROP:].astype(np.int64)))
 
 
@@ -58,7 +58,7 @@ def test_mirror_and_blur():
     pixels, found = run(Draws(OFF, 0.1, 0.1, factor=1.0))
     kernel = np.array([1, 4, 6, 4, 1]) / 16
     smooth = cv2.sepFilter2D(image.astype(np.float64), -1, kernel, kernel)[:, ::-1]
-    expected = normalised(smooth[-CROP:, -CROP:])
+    expected = normalized(smooth[-CROP:, -CROP:])
     assert (pixels - expected).abs().max() < 0.05  # OpenCV's sigma of 1.1 is nearly that kernel
     assert torch.equal(found, torch.from_numpy(ids[:, ::-1][-CROP:, -CROP:].astype(np.int64)))
 
@@ -102,4 +102,4 @@ def test_a_picture_has_all_classes_and_ignored_pixels():
     assert set(np.unique(ids)) == {*range(5), 255}
     assert picture((31, 45), seed=0).shape == (31, 45, 3)
     assert np.array_equal(picture(SIZE, seed=2), picture(SIZE, seed=2))
-    assert picture((256, 256), seed=1).std() == pytest.approx(74, abs=12)  # of uniform colours
+    assert picture((256, 256), seed=1).std() == pytest.approx(74, abs=12)  # of uniform colors

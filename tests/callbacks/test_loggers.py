@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 from pspnet.callbacks import loggers
 from pspnet.callbacks.loggers import default_loggers, wandb_mode
+from pspnet.errors import UserError
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +41,7 @@ def test_the_mode_follows_key_and_setting(monkeypatch, choice, setting, key, mod
 
 
 def test_online_without_a_key_is_refused(monkeypatch):
-    with pytest.raises(ValueError, match="wandb=online: no key is configured"):
+    with pytest.raises(UserError, match="wandb=online: no key is configured"):
         wandb_mode("online")
 
 
@@ -70,5 +71,5 @@ def test_a_server_out_of_reach_is_not_waited_for(monkeypatch, tmp_path):
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
     (tmp_path / "logs").write_text("")
-    with pytest.raises(NotADirectoryError, match="is a file; name a folder"):
+    with pytest.raises(UserError, match="is a file; name a folder"):
         default_loggers(str(Path(tmp_path / "logs")), name="a", wandb="off")

@@ -1,4 +1,4 @@
-"""Prediction files: exact label values, colours, names that stay inside, nothing overwritten."""
+"""Prediction files: exact label values, colors, names that stay inside, nothing overwritten."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from PIL import Image
 
 from pspnet.callbacks.predictions import Writer, blend
 from pspnet.data.datasets.classes import load_table
+from pspnet.errors import UserError
 
 PALETTE = load_table("ade20k").palette()
 LABEL = np.arange(256, dtype=np.uint8).reshape(8, 32)  # every value that a file can hold
@@ -18,7 +19,7 @@ def tree(folder):
 
 
 @pytest.mark.parametrize("values", [256, 2])
-def test_index_keeps_every_value_and_shows_its_colour(tmp_path, values):
+def test_index_keeps_every_value_and_shows_its_color(tmp_path, values):
     label = np.where(values > LABEL, LABEL, 0).astype(np.uint8)
     Writer(tmp_path, palette=PALETTE).write("a", label, IMAGE)
     assert tree(tmp_path) == FILES
@@ -65,9 +66,9 @@ def test_names_keep_their_folders_and_dots(tmp_path):
 )
 def test_names_that_are_no_plain_relative_path_are_refused(tmp_path, name):
     writer = Writer(tmp_path / "out", palette=PALETTE)
-    with pytest.raises(ValueError, match="stay below"):
+    with pytest.raises(UserError, match="stay below"):
         writer.check([name])
-    with pytest.raises(ValueError, match="stay below"):
+    with pytest.raises(UserError, match="stay below"):
         writer.write(name, LABEL, IMAGE)
     assert list(tmp_path.iterdir()) == []
 
@@ -80,7 +81,7 @@ def test_any_existing_file_is_refused_before_anything_is_written(tmp_path, file)
     writer = Writer(tmp_path, palette=PALETTE)
     message = f"{existing} exists; use another folder or overwrite=true"
     for attempt in (lambda: writer.check(["b", "a"]), lambda: writer.write("a", LABEL, IMAGE)):
-        with pytest.raises(FileExistsError) as error:
+        with pytest.raises(UserError) as error:
             attempt()
         assert str(error.value) == message
     assert tree(tmp_path) == [file]
@@ -99,7 +100,7 @@ def test_overwrite_replaces(tmp_path):
 def test_check_writes_nothing_and_refuses_doubles(tmp_path):
     writer = Writer(tmp_path / "out", palette=PALETTE, overwrite=True)
     writer.check(f"folder/{number}" for number in range(5))
-    with pytest.raises(ValueError, match="'a' stands twice"):
+    with pytest.raises(UserError, match="'a' stands twice"):
         writer.check(["a", "b", "a"])
     assert not (tmp_path / "out").exists()
 
@@ -120,18 +121,18 @@ def test_an_interrupted_write_leaves_no_index_file_and_no_half_file(tmp_path, mo
 
 def test_wrong_arrays_are_refused(tmp_path):
     writer = Writer(tmp_path, palette=PALETTE)
-    with pytest.raises(ValueError, match=r"a: label \(8, 32\) int64"):
+    with pytest.raises(UserError, match=r"a: label \(8, 32\) int64"):
         writer.write("a", LABEL.astype(np.int64), IMAGE)
-    with pytest.raises(ValueError, match=r"a: image \(8, 31, 3\) uint8; give \(8, 32, 3\) uint8"):
+    with pytest.raises(UserError, match=r"a: image \(8, 31, 3\) uint8; give \(8, 32, 3\) uint8"):
         writer.write("a", LABEL, IMAGE[:, 1:])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_wrong_settings_are_refused_at_construction(tmp_path):
-    with pytest.raises(ValueError, match=r"palette \(150, 3\) uint8"):
+    with pytest.raises(UserError, match=r"palette \(150, 3\) uint8"):
         Writer(tmp_path, palette=PALETTE[:150])
-    with pytest.raises(ValueError, match=r"alpha=1\.5"):
+    with pytest.raises(UserError, match=r"alpha=1\.5"):
         Writer(tmp_path, palette=PALETTE, alpha=1.5)
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError, match="is a file"):
+    with pytest.raises(UserError, match="is a file"):
         Writer(tmp_path / "file", palette=PALETTE)

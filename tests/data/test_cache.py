@@ -21,6 +21,7 @@ from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.datasets.base import Sample
 from pspnet.data.image_io import read_image, read_label
 from pspnet.data.transforms.pipeline import Augmentation, train_transform
+from pspnet.errors import UserError
 
 TRAIN_IDS = np.full(256, -1, np.int16)
 TRAIN_IDS[[7, 8, 9, 255]] = [0, 1, 2, 255]
@@ -73,7 +74,7 @@ def test_each_file_is_decoded_once_and_then_mapped(
     for copy in (cache.image(sample.image), Cache(cache.folder).label(sample.label, TRAIN_IDS)):
         assert isinstance(copy, np.memmap)
         assert copy.dtype == np.uint8
-        with pytest.raises(ValueError, match="read-only"):
+        with pytest.raises(UserError, match="read-only"):
             copy[0] = 0
     for path, shape in zip(files(cache), [(33, 50, 3), (33, 50)], strict=True):
         assert np.load(path).shape == shape  # a .npy file for others, too
@@ -131,7 +132,7 @@ def test_another_table_gives_other_labels(cache: Cache, sample: Sample) -> None:
         np.testing.assert_array_equal(label, read_label(sample.label, table))
     strict = TRAIN_IDS.copy()
     strict[9] = -1
-    with pytest.raises(ValueError, match="label values 9"):
+    with pytest.raises(UserError, match="label values 9"):
         cache.label(sample.label, strict)
 
 
@@ -162,10 +163,10 @@ def test_a_foreign_file_is_made_anew(cache: Cache, sample: Sample, tmp_path: Pat
 
 def test_what_cannot_be_decoded_leaves_no_copy(cache: Cache, sample: Sample) -> None:
     sample.image.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match=r"a\.png cannot be read as a picture"):
+    with pytest.raises(UserError, match=r"a\.png cannot be read as a picture"):
         cache.image(sample.image)
     assert files(cache) == []
-    with pytest.raises(FileNotFoundError, match="absent"):
+    with pytest.raises(UserError, match="absent"):
         cache.image(sample.image.with_name("absent.png"))
 
 
@@ -273,7 +274,7 @@ def test_what_a_killed_writer_left_is_not_read_and_swept_later(
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "kept"):
-        with pytest.raises(OSError, match=r"data\.cache=.*file.* cannot be written \(.*\); make"):
+        with pytest.raises(UserError, match=r"data\.cache=.*file.* cannot be written \(.*\); make"):
             Cache(folder)
 
 
@@ -287,7 +288,7 @@ def test_a_full_disk_is_told_in_one_line(
 
     with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", full)
-        with pytest.raises(OSError, match=r"cannot be written") as error:
+        with pytest.raises(UserError, match=r"cannot be written") as error:
             cache.image(sample.image)
     assert str(error.value) == (
         f"data.cache={cache.folder} cannot be written ({os.strerror(number)}); make room there,"
@@ -317,8 +318,8 @@ def test_items_of_a_cache_are_those_without(
     transform = train_transform(
         augmentation, crop_size=(33, 50), mean=(0.5, 0.4, 0.3), more=[A.Lambda(image=spoil, p=1)]
     )
-    unlabelled = Sample("b", sample.image, None)
-    for samples, steps in (([sample], transform), ([sample], None), ([unlabelled], None)):
+    unlabeled = Sample("b", sample.image, None)
+    for samples, steps in (([sample], transform), ([sample], None), ([unlabeled], None)):
         plain = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=steps)
         kept = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=steps, cache=cache)
         for seed in range(6):
@@ -337,5 +338,5 @@ def test_labels_of_another_size_are_refused_from_a_cache_as_well(
     mixed = Sample("a", sample.image, other.label)
     dataset = SegmentationDataset([mixed], train_ids=TRAIN_IDS, cache=cache)
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"is 50×20 pixels, its image .* 50×33"):
+        with pytest.raises(UserError, match=r"is 50×20 pixels, its image .* 50×33"):
             dataset[0]

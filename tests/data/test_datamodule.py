@@ -17,6 +17,7 @@ from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.samplers import EvaluationSampler, TrainingSampler
 from pspnet.data.transforms.pipeline import Augmentation
+from pspnet.errors import UserError
 
 LENGTHS: dict[Split, int] = {"train": 7, "val": 5, "test": 3}
 
@@ -47,12 +48,12 @@ class TinySource(Source):
     def samples(self, split: Split) -> list[Sample]:
         if not (self.root / split).is_dir():
             raise FileNotFoundError(f"{self.root / split} is missing")
-        labelled = self.test_labels if split == "test" else LENGTHS[split]
+        labeled = self.test_labels if split == "test" else LENGTHS[split]
         return [
             Sample(
                 f"{split}{number}",
                 self.root / split / f"{number}.png",
-                self.root / split / f"{number}.label.png" if number < labelled else None,
+                self.root / split / f"{number}.label.png" if number < labeled else None,
             )
             for number in range(LENGTHS[split])
         ]
@@ -203,7 +204,7 @@ def test_evaluation_takes_images_whole_and_in_order(source: TinySource) -> None:
 def test_evaluation_batches_need_one_size(source: TinySource, tmp_path: Path) -> None:
     data = build(source, eval_batch_size=2)
     data.setup("validate")
-    with pytest.raises(ValueError, match=r"set data\.eval_batch_size=1"):
+    with pytest.raises(UserError, match=r"set data\.eval_batch_size=1"):
         next(iter(data.val_dataloader()))
     equal = TinySource(str(tmp_path / "equal"), one_size=True)
     equal.prepare()
@@ -213,7 +214,7 @@ def test_evaluation_batches_need_one_size(source: TinySource, tmp_path: Path) ->
 
 
 def test_test_needs_labels(source: TinySource) -> None:
-    with pytest.raises(ValueError, match=r"0\.png has no label.* test split"):
+    with pytest.raises(UserError, match=r"0\.png has no label.* test split"):
         build(source).setup("test")
     source.test_labels = 3
     data = build(source)
@@ -236,7 +237,7 @@ def test_test_needs_no_labels_where_a_server_keeps_all_of_them(source: TinySourc
     assert [set(batch) for batch in batches] == [{"image", "name"}] * 3
     assert batches[1]["image"].shape == (1, 3, 17, 29)
     served.test_labels = 2
-    with pytest.raises(ValueError, match=r"2\.png has no label, .* run predict, which needs none"):
+    with pytest.raises(UserError, match=r"2\.png has no label, .* run predict, which needs none"):
         build(served).setup("test")
     served.test_labels = 3
     data = build(served)
@@ -252,12 +253,12 @@ def test_prediction_runs_over_the_test_split(source: TinySource, tmp_path: Path)
     assert [batch["name"] for batch in batches] == [["test0"], ["test1"], ["test2"]]
     assert batches[1]["size"] == [(17, 29)]
     assert "label" not in batches[0]
-    with pytest.raises(FileNotFoundError, match=r"without data\.pictures .*test split: .*missing"):
+    with pytest.raises(UserError, match=r"without data\.pictures .*test split: .*missing"):
         build(TinySource(str(tmp_path / "nowhere"))).setup("predict")
 
 
 def test_too_few_images_are_refused(source: TinySource) -> None:
-    with pytest.raises(ValueError, match=r"batch_size=8: .* has 7; lower data\.batch_size"):
+    with pytest.raises(UserError, match=r"batch_size=8: .* has 7; lower data\.batch_size"):
         build(source, batch_size=8).setup("fit")
     build(source, batch_size=7).setup("fit")
 
@@ -272,7 +273,7 @@ def test_processes_share_the_data(source: TinySource) -> None:
     assert len(data.train_dataloader()) == 1
     assert [batch["name"] for batch in data.val_dataloader()] == [["val1"], ["val3"]]
     data.trainer.world_size = 6
-    with pytest.raises(ValueError, match=r"5 images for 6 processes; set trainer\.devices to 5"):
+    with pytest.raises(UserError, match=r"5 images for 6 processes; set trainer\.devices to 5"):
         data.setup("validate")
 
 
@@ -290,7 +291,7 @@ def test_processes_share_the_data(source: TinySource) -> None:
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict[str, Any], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(UserError, match=named):
         build(TinySource("unread"), **values)
 
 
@@ -306,7 +307,7 @@ def test_fit_keeps_the_samplers_and_tells_them_the_epoch(tmp_path: Path) -> None
     assert whole == [[f"val{number}"] for number in range(5)]
 
 
-def test_batches_are_normalised_once_they_are_on_their_device(source: TinySource) -> None:
+def test_batches_are_normalized_once_they_are_on_their_device(source: TinySource) -> None:
     data = build(source, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     data.setup("fit")
     batch = next(iter(data.train_dataloader()))

@@ -12,19 +12,20 @@ from PIL import Image
 from pspnet.data.dataset import PictureDataset, SegmentationDataset, collate, find_pictures
 from pspnet.data.datasets.base import Sample
 from pspnet.data.transforms.pipeline import Augmentation, train_transform
+from pspnet.errors import UserError
 
 TRAIN_IDS = np.full(256, -1, np.int16)
 TRAIN_IDS[[7, 8, 9, 255]] = [0, 1, 2, 255]
 
 
-def write_sample(folder: Path, name: str, *, labelled: bool = True) -> Sample:
+def write_sample(folder: Path, name: str, *, labeled: bool = True) -> Sample:
     """A picture of 12×9 pixels and stored labels 7, 8, 9 and 255."""
     random = np.random.default_rng(len(name))
     image, label = folder / f"{name}.png", folder / f"{name}_label.png"
     Image.fromarray(random.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(image)
-    if labelled:
+    if labeled:
         Image.fromarray(random.choice(np.array([7, 8, 9, 255], np.uint8), (9, 12))).save(label)
-    return Sample(name, image, label if labelled else None)
+    return Sample(name, image, label if labeled else None)
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -54,7 +55,7 @@ def test_items_hold_pixels_and_train_ids(tmp_path: Path) -> None:
 
 
 def test_samples_without_labels_give_no_label(tmp_path: Path) -> None:
-    item = training_set([write_sample(tmp_path, "a", labelled=False)])[0, 1]
+    item = training_set([write_sample(tmp_path, "a", labeled=False)])[0, 1]
     assert set(item) == {"image", "name"}
     assert item["image"].shape == (3, 8, 8)
 
@@ -107,17 +108,17 @@ def test_pictures_of_one_stem_keep_their_suffixes(tmp_path: Path) -> None:
 
 def test_pictures_that_still_share_a_name_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", "a.png", "a_jpg.png")
-    with pytest.raises(ValueError, match=r"a\.jpg, a_jpg\.png .*'a_jpg'"):
+    with pytest.raises(UserError, match=r"a\.jpg, a_jpg\.png .*'a_jpg'"):
         find_pictures(tmp_path)
 
 
 def test_missing_pictures_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "empty/notes.txt")
-    with pytest.raises(FileNotFoundError, match=r"nowhere: .*data\.pictures"):
+    with pytest.raises(UserError, match=r"nowhere: .*data\.pictures"):
         find_pictures(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"empty: no picture"):
+    with pytest.raises(UserError, match=r"empty: no picture"):
         find_pictures(tmp_path / "empty")
-    with pytest.raises(ValueError, match=r"notes\.txt: not a picture"):
+    with pytest.raises(UserError, match=r"notes\.txt: not a picture"):
         find_pictures(tmp_path / "empty" / "notes.txt")
 
 
@@ -133,6 +134,6 @@ def test_batches_stack_tensors_and_list_the_rest(tmp_path: Path) -> None:
 
 def test_batches_of_several_sizes_are_refused() -> None:
     items = [{"image": torch.zeros(3, 4, width), "name": f"n{width}"} for width in (5, 6)]
-    with pytest.raises(ValueError, match=r"n5.*n6.*set data\.eval_batch_size=1") as error:
+    with pytest.raises(UserError, match=r"n5.*n6.*set data\.eval_batch_size=1") as error:
         collate(items)
     assert "\n" not in str(error.value)

@@ -10,6 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from pspnet.data import image_io as files
 from pspnet.data.datasets.base import Sample
+from pspnet.errors import UserError
 
 GENERATOR = np.random.default_rng(0)
 PICTURE = GENERATOR.integers(0, 256, (5, 7, 3)).astype(np.uint8)
@@ -44,10 +45,10 @@ def test_picture_is_rgb_and_writable(tmp_path: Path, suffix: str) -> None:
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "RGBA"])
 def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
-    grey = np.where(PICTURE[:, :, :1] > 127, 255, 0).astype(np.uint8).repeat(3, axis=2)
-    source = Image.fromarray(PICTURE if mode == "RGBA" else grey).convert(mode)
+    gray = np.where(PICTURE[:, :, :1] > 127, 255, 0).astype(np.uint8).repeat(3, axis=2)
+    source = Image.fromarray(PICTURE if mode == "RGBA" else gray).convert(mode)
     source.save(path)
-    np.testing.assert_array_equal(files.read_image(path), PICTURE if mode == "RGBA" else grey)
+    np.testing.assert_array_equal(files.read_image(path), PICTURE if mode == "RGBA" else gray)
 
 
 @pytest.mark.filterwarnings("error")
@@ -90,17 +91,17 @@ def test_size_without_the_pixels(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:60])
     assert files.image_size(path) == (40, 60)
     path.write_bytes(b"no picture")
-    with pytest.raises(ValueError, match="no known picture format") as error:
+    with pytest.raises(UserError, match="no known picture format") as error:
         files.image_size(path)
     one_line(error, path)
-    with pytest.raises(FileNotFoundError, match=r"b\.png"):
+    with pytest.raises(UserError, match=r"b\.png"):
         files.image_size(tmp_path / "b.png")
 
 
 def test_deep_picture_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(np.full((2, 2), 5000, np.uint16)).save(path)
-    with pytest.raises(ValueError, match="more than 8 bits") as error:
+    with pytest.raises(UserError, match="more than 8 bits") as error:
         files.read_image(path)
     one_line(error, path)
 
@@ -114,16 +115,16 @@ def test_cut_off_picture_is_refused(tmp_path: Path, suffix: str) -> None:
     whole = path.read_bytes()
     for length in (0, 1, 30, len(whole) // 2, len(whole) * 9 // 10):
         path.write_bytes(whole[:length])
-        with pytest.raises(ValueError, match="cannot be read as a picture") as error:
+        with pytest.raises(UserError, match="cannot be read as a picture") as error:
             files.read_image(path)
         one_line(error, path)
 
 
 def test_no_picture_is_refused(tmp_path: Path) -> None:
     path = put_text(tmp_path / "a.jpg", "<html>404</html>")
-    with pytest.raises(ValueError, match="no known picture format"):
+    with pytest.raises(UserError, match="no known picture format"):
         files.read_image(path)
-    with pytest.raises(FileNotFoundError, match=r"b\.jpg"):
+    with pytest.raises(UserError, match=r"b\.jpg"):
         files.read_image(tmp_path / "b.jpg")
 
 
@@ -148,7 +149,7 @@ def test_label_values_are_exact(tmp_path: Path, mode: str) -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
 def test_label_of_few_bits_is_not_stretched(tmp_path: Path, depth: int) -> None:
-    """Written by hand, so that no library scales the greys on the way into the file."""
+    """Written by hand, so that no library scales the grays on the way into the file."""
     values = GENERATOR.integers(0, 2**depth, (6, 8))
     bits = ((values[:, :, None] >> np.arange(depth)[::-1]) & 1).reshape(6, -1)
     rows = np.packbits(bits.astype(np.uint8), axis=1)
@@ -181,7 +182,7 @@ def test_palette_of_few_bits(tmp_path: Path) -> None:
 )
 def test_refused_values_are_named(tmp_path: Path, stored, accepted, words: str) -> None:
     path = put_label(tmp_path / "a.png", stored)
-    with pytest.raises(ValueError, match=words) as error:
+    with pytest.raises(UserError, match=words) as error:
         files.read_label(path, accepting(*accepted))
     one_line(error, path)
 
@@ -189,15 +190,15 @@ def test_refused_values_are_named(tmp_path: Path, stored, accepted, words: str) 
 def test_value_beyond_a_byte_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(np.array([[0, 256], [1000, 3]], np.uint16)).save(path)
-    with pytest.raises(ValueError, match="values 256 and 1000, but 0 to 9 are"):
+    with pytest.raises(UserError, match="values 256 and 1000, but 0 to 9 are"):
         files.read_label(path, accepting(*range(10)))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
-def test_label_with_colours_is_refused(tmp_path: Path, mode: str) -> None:
+def test_label_with_colors_is_refused(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(PICTURE).convert(mode).save(path)
-    with pytest.raises(ValueError, match=f"mode {mode} .* replace each colour") as error:
+    with pytest.raises(UserError, match=f"mode {mode} .* replace each color") as error:
         files.read_label(path, accepting(*range(256)))
     one_line(error, path)
 
@@ -207,7 +208,7 @@ def test_inexact_label_is_refused(tmp_path: Path) -> None:
     Image.fromarray(PICTURE[:, :, 0]).save(encoded, "JPEG")
     path = tmp_path / "renamed.png"
     path.write_bytes(encoded.getvalue())
-    with pytest.raises(ValueError, match="is a JPEG file; labels must be PNG"):
+    with pytest.raises(UserError, match="is a JPEG file; labels must be PNG"):
         files.read_label(path, accepting(*range(256)))
 
 
@@ -216,27 +217,27 @@ def test_pair(tmp_path: Path) -> None:
     pixels, ids = files.read_pair(Sample("a", image, label), accepting(1, 2))
     assert (pixels.shape, ids.shape, np.unique(ids).tolist()) == ((4, 6, 3), (4, 6), [1, 2])
     other = put_label(tmp_path / "b.png", [1, 2], size=(6, 4))
-    with pytest.raises(ValueError, match=r"4×6 pixels, its image .*a\.jpg 6×4") as error:
+    with pytest.raises(UserError, match=r"4×6 pixels, its image .*a\.jpg 6×4") as error:
         files.read_pair(Sample("a", image, other), accepting(1, 2))
     one_line(error, other)
-    with pytest.raises(ValueError, match="has no label"):
+    with pytest.raises(UserError, match="has no label"):
         files.read_pair(Sample("a", image, None), accepting(1, 2))
 
 
 # writing
 
 
-def test_written_label_has_indices_and_colours(tmp_path: Path) -> None:
+def test_written_label_has_indices_and_colors(tmp_path: Path) -> None:
     label = GENERATOR.integers(0, 256, (9, 5)).astype(np.uint8)
     palette = GENERATOR.integers(0, 256, (256, 3)).astype(np.uint8)
     files.write_label(tmp_path / "a.png", label, palette)
-    seen = cv2.imread(str(tmp_path / "a.png"))[:, :, ::-1]  # another reader shows the colours
+    seen = cv2.imread(str(tmp_path / "a.png"))[:, :, ::-1]  # another reader shows the colors
     np.testing.assert_array_equal(seen, palette[label])
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "a.png")), label)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_label_without_a_palette_is_grey(tmp_path: Path) -> None:
+def test_label_without_a_palette_is_gray(tmp_path: Path) -> None:
     label = GENERATOR.integers(0, 256, (9, 5)).astype(np.uint8)
     files.write_label(tmp_path / "a.png", label, None)
     seen = Image.open(tmp_path / "a.png")
@@ -275,12 +276,12 @@ def test_stems_of_two_path_lines(tmp_path: Path) -> None:
 
 
 def test_bad_lists(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none.txt is missing: expected the split's list"):
+    with pytest.raises(UserError, match=r"none.txt is missing: expected the split's list"):
         files.read_list(tmp_path / "none.txt")
-    with pytest.raises(ValueError, match="names no file"):
+    with pytest.raises(UserError, match="names no file"):
         files.read_list(put_text(tmp_path / "a.txt", "", "  "))
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00a")
-    with pytest.raises(ValueError, match="no UTF-8 text"):
+    with pytest.raises(UserError, match="no UTF-8 text"):
         files.read_list(tmp_path / "b.txt")
 
 
@@ -288,11 +289,11 @@ def test_samples_are_checked(tmp_path: Path) -> None:
     image, label = put_image(tmp_path / "a.jpg"), put_label(tmp_path / "a.png")
     good = Sample("a", image, label)
     assert files.check_samples([good], tmp_path) == [good]
-    with pytest.raises(ValueError, match="holds no image"):
+    with pytest.raises(UserError, match="holds no image"):
         files.check_samples([], tmp_path)
-    with pytest.raises(ValueError, match="names 'a' 2 times"):
+    with pytest.raises(UserError, match="names 'a' 2 times"):
         files.check_samples([good, Sample("b", image, None), good], tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"b.png is missing: expected the label of .*a.jpg"):
+    with pytest.raises(UserError, match=r"b.png is missing: expected the label of .*a.jpg"):
         files.check_samples([good, Sample("b", image, tmp_path / "b.png")], tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"c.jpg is missing: expected an image"):
+    with pytest.raises(UserError, match=r"c.jpg is missing: expected an image"):
         files.check_samples([Sample("c", tmp_path / "c.jpg", tmp_path / "c.png")], tmp_path)

@@ -57,7 +57,7 @@ def test_every_epoch_is_another_and_comes_again() -> None:
     assert len({seed for pairs in epochs for _, seed in pairs}) == 200
 
 
-def test_neighbouring_seeds_share_no_epoch() -> None:
+def test_neighboring_seeds_share_no_epoch() -> None:
     one, two = (TrainingSampler(dataset(20), seed=seed) for seed in (1, 2))
     seeds = [{seed for number in range(5) for _, seed in epoch_of(one, number)}]
     seeds.append({seed for number in range(5) for _, seed in epoch_of(two, number)})

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from pspnet import Dilation, PSPNet
+from pspnet.errors import UserError
 from pspnet.evaluation.inference import evaluate, window_starts
 from pspnet.evaluation.protocols import SIX_SCALES, Changes, Protocol, resolve
 from pspnet.evaluation.whole import pad_centrally, whole
@@ -29,7 +30,7 @@ def network() -> PSPNet:
 
 
 def picture(*size: int) -> np.ndarray:
-    """Coloured spots, (H, W, 3) float32 as if normalised."""
+    """Colored spots, (H, W, 3) float32 as if normalized."""
     noise = np.random.default_rng(sum(size)).normal(size=(*size, 3)).astype(np.float32)
     return 5 * cv2.GaussianBlur(noise, (0, 0), 3)
 
@@ -87,7 +88,7 @@ def test_logits_of_any_size_come_back_in_that_size(align_corners):
 def published(network: PSPNet, image: np.ndarray, *, scales, average="softmax") -> np.ndarray:
     """The test procedure of semseg's tool/test.py, image (H, W, 3), window by window in float64.
 
-    It resizes and pads 0 to 255 pixels; the normalisation is linear, so it may come before.
+    It resizes and pads 0 to 255 pixels; the normalization is linear, so it may come before.
     """
     height, width, _ = image.shape
     prediction = np.zeros((height, width, CLASSES))
@@ -308,17 +309,17 @@ def test_a_changed_protocol_says_so():
     ],
 )
 def test_values_out_of_range_are_refused(changes, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         Changes(**changes)
 
 
 def test_what_is_not_mmsegmentations_does_not_carry_its_name():
-    with pytest.raises(ValueError, match="use mmseg-ss or paper-ms"):
+    with pytest.raises(UserError, match="use mmseg-ss or paper-ms"):
         resolve("mmseg-ms", Changes(), crop_size=(769, 769), base_size=2048)
 
 
 def test_a_change_without_effect_is_refused():
-    with pytest.raises(ValueError, match=r"inference.stride=0.5: protocol=whole has no"):
+    with pytest.raises(UserError, match=r"inference.stride=0.5: protocol=whole has no"):
         resolve("whole", Changes(stride=0.5), crop_size=None, base_size=None)
     by_windows = resolve(
         "whole", Changes(stride=0.5, crop_size=(9, 9)), crop_size=None, base_size=None
@@ -331,5 +332,5 @@ def test_no_image_is_scaled_to_nothing():
 
 
 def test_windows_need_a_crop_size():
-    with pytest.raises(ValueError, match="protocol=paper-ss: its windows need crop_size"):
+    with pytest.raises(UserError, match="protocol=paper-ss: its windows need crop_size"):
         resolve("paper-ss", Changes(), crop_size=None, base_size=512)

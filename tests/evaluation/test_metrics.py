@@ -6,6 +6,7 @@ import pytest
 import torch
 from torchmetrics.classification import MulticlassJaccardIndex
 
+from pspnet.errors import UserError
 from pspnet.evaluation.metrics import (
     SegmentationMetrics,
     accuracy_per_class,
@@ -102,15 +103,15 @@ def test_what_is_predicted_at_ignored_pixels_does_not_matter():
 def test_ids_of_no_class_are_refused(pred, label, message):
     preds, labels = torch.zeros(1, 2, 2).long(), torch.zeros(1, 2, 2).long()
     preds[0, 1, 1], labels[0, 1, 1] = pred, label
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         confusion(preds, labels, num_classes=2)
 
 
 def test_logits_and_wrong_weights_are_refused():
     label = torch.zeros(1, 2, 2).long()
-    with pytest.raises(ValueError, match=r"pred \(1, 3, 2, 2\) and label \(1, 2, 2\).*argmax"):
+    with pytest.raises(UserError, match=r"pred \(1, 3, 2, 2\) and label \(1, 2, 2\).*argmax"):
         confusion(torch.zeros(1, 3, 2, 2), label, num_classes=3)
-    with pytest.raises(ValueError, match=r"weight \(1,\) and label \(1, 2, 2\)"):
+    with pytest.raises(UserError, match=r"weight \(1,\) and label \(1, 2, 2\)"):
         confusion(label, label, num_classes=3, weight=torch.ones(1))
 
 
@@ -124,7 +125,7 @@ def test_logits_and_wrong_weights_are_refused():
     ],
 )
 def test_wrong_numbers_are_refused(numbers, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         SegmentationMetrics(**numbers)
 
 
@@ -146,10 +147,10 @@ def test_predictions_of_no_class_are_the_last_column(value):
     lost = [((pred == value) & (label == index)).sum().item() for index in range(CLASSES)]
     assert matrix[:, -1].tolist() == lost
     assert min(lost[:3]) > 0
-    with pytest.raises(ValueError, match=f"prediction {value} with 6 classes"):
+    with pytest.raises(UserError, match=f"prediction {value} with 6 classes"):
         confusion(pred, label, num_classes=CLASSES)
     pred[0, 0, 0], label[0, 0, 0] = 201, 0
-    with pytest.raises(ValueError, match="label 0 and prediction 201"):
+    with pytest.raises(UserError, match="label 0 and prediction 201"):
         confusion(pred, label, num_classes=CLASSES, no_class=value)
 
 

@@ -20,9 +20,10 @@ from pspnet.callbacks.writers import SubmissionWriter
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source
+from pspnet.errors import UserError
 from pspnet.evaluation.submission import Submission
 
-# the colours of the development kit's first classes: background, aeroplane, bicycle, bird
+# the colors of the development kit's first classes: background, aeroplane, bicycle, bird
 VOC_COLORS = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
 LABEL_IDS = [7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33]
 
@@ -135,7 +136,7 @@ def test_images_of_one_name_are_refused(tmp_path):
     source = cityscapes(tmp_path)
     picture(tmp_path / "leftImg8bit/test/bonn/berlin_000000_000019_leftImg8bit.png", (1024, 2048))
     submission = Submission(tmp_path / "run", source=source, samples=source.samples("test"))
-    with pytest.raises(ValueError, match="2 images are named 'berlin_000000_000019_leftImg8bit'"):
+    with pytest.raises(UserError, match="2 images are named 'berlin_000000_000019_leftImg8bit'"):
         submission.check()
 
 
@@ -145,7 +146,7 @@ def spoil(path: Path, kind: str) -> None:
         path.unlink()
     elif kind == "cut":
         path.write_bytes(path.read_bytes()[:50])
-    elif kind == "colours":
+    elif kind == "colors":
         Image.fromarray(label).convert("RGB").save(path)
     else:
         label = label[:-1] if kind == "size" else np.where(label == 3, int(kind), label)
@@ -157,7 +158,7 @@ def spoil(path: Path, kind: str) -> None:
     [
         ("missing", r"1 of 2 images have no prediction in .*submission, first 'ADE_test_00000002'"),
         ("cut", r"0002.png cannot be read"),
-        ("colours", r"0002.png has pixels of mode RGB"),
+        ("colors", r"0002.png has pixels of mode RGB"),
         ("size", r"0002.png is 15×11 pixels, its image .*0002.jpg 15×12; test again"),
         ("0", r"0002.png holds the label values 0, but 1 to 150 are accepted"),
         ("151", r"0002.png holds the label values 151, but 1 to 150 are accepted"),
@@ -166,7 +167,7 @@ def spoil(path: Path, kind: str) -> None:
 def test_what_the_server_would_refuse_is_not_packed(tmp_path, kind, message):
     submission, _ = submit(ade20k(tmp_path / "data"), tmp_path)
     spoil(tmp_path / "submission/ADE_test_00000002.png", kind)
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         submission.pack()
     assert "\n" not in str(error.value)
     assert not list(tmp_path.glob("*submission.zip*"))
@@ -175,17 +176,17 @@ def test_what_the_server_would_refuse_is_not_packed(tmp_path, kind, message):
 def test_nothing_is_written_over(tmp_path):
     source = ade20k(tmp_path / "data")
     submission, labels = submit(source, tmp_path)
-    with pytest.raises(FileExistsError, match=r"submission exists; move it away, or give the run"):
+    with pytest.raises(UserError, match=r"submission exists; move it away, or give the run"):
         Submission(tmp_path, source=source, samples=source.samples("test")).check()
     (name, label), *_ = labels.items()
-    with pytest.raises(FileExistsError, match=f"{name}.png exists"):
+    with pytest.raises(UserError, match=f"{name}.png exists"):
         submission.write(name, label[::-1])
     np.testing.assert_array_equal(np.array(Image.open(submission.path(name))), label + 1)
     submission.archive.write_bytes(b"mine")
-    with pytest.raises(FileExistsError, match=r"submission\.zip exists"):
+    with pytest.raises(UserError, match=r"submission\.zip exists"):
         submission.pack()
     submission.folder.rename(tmp_path / "elsewhere")
-    with pytest.raises(FileExistsError, match=r"submission\.zip exists"):
+    with pytest.raises(UserError, match=r"submission\.zip exists"):
         submission.check()
     assert submission.archive.read_bytes() == b"mine"
 

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from pspnet import Dilation
+from pspnet.errors import UserError
 from pspnet.models.encoder import build_encoder
 
 PLAIN = Dilation(stage4=(1,), stage5=(1,))
@@ -84,7 +85,7 @@ def test_the_stride_can_sit_on_the_1x1_convolution(layout):
 
 
 def test_a_block_without_a_1x1_convolution_cannot_have_its_stride_there():
-    with pytest.raises(ValueError, match="set stride_in_1x1=false"):
+    with pytest.raises(UserError, match="set stride_in_1x1=false"):
         shapes_only("resnet18", Dilation(stride_in_1x1=True))
 
 
@@ -101,7 +102,7 @@ def test_the_resnets_that_timm_lacks(name, stem, blocks):
     assert [layer.out_channels for layer in convolutions] == stem
     assert [layer.kernel_size for layer in convolutions] == [(3, 3)] * 3
     assert [len(getattr(body, f"layer{i}")) for i in range(1, 5)] == blocks
-    with pytest.raises(ValueError, match="No pretrained weights exist"):
+    with pytest.raises(UserError, match="No pretrained weights exist"):
         build_encoder(name, weights="imagenet", dilation=Dilation())
 
 
@@ -175,5 +176,5 @@ def test_other_families_keep_their_features_at_an_eighth(name):
     ],
 )
 def test_layouts_that_make_no_sense_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         Dilation(**options)

@@ -7,6 +7,7 @@ import torchvision
 from safetensors.torch import save_file
 
 from pspnet import Dilation
+from pspnet.errors import UserError
 from pspnet.models.encoder import build_encoder
 
 
@@ -26,7 +27,7 @@ def build(name, weights=None):
     ],
 )
 def test_encoders_that_cannot_work_are_refused_with_the_families_that_do(name, message):
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(UserError, match=message) as caught:
         build(name)
     assert "\n" not in str(caught.value)
 
@@ -71,7 +72,7 @@ def test_weights_that_do_not_fit_are_refused_whole(tmp_path):
     }
     for message, state in bad.items():
         torch.save(state, path)
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(UserError, match=message):
             build("resnet18", str(path))
 
 
@@ -79,11 +80,11 @@ def test_files_that_are_no_weights_are_refused(tmp_path):
     broken, pickled = tmp_path / "broken.safetensors", tmp_path / "code.pth"
     broken.write_bytes(b"nothing")
     torch.save({"weights": print}, pickled)  # a pickle that names code
-    with pytest.raises(ValueError, match="not a readable weights file"):
+    with pytest.raises(UserError, match="not a readable weights file"):
         build("resnet18", str(broken))
-    with pytest.raises(ValueError, match="not a readable weights file"):
+    with pytest.raises(UserError, match="not a readable weights file"):
         build("resnet18", str(pickled))
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(UserError, match="no such file"):
         build("resnet18", str(tmp_path / "absent.pth"))
 
 
@@ -94,7 +95,7 @@ def test_pretrained_weights_without_a_network_end_in_one_line(monkeypatch, tmp_p
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(ConnectionError, match=r"could not be fetched.*give a local file") as caught:
+    with pytest.raises(UserError, match=r"could not be fetched.*give a local file") as caught:
         build(name, "imagenet")
     assert "\n" not in str(caught.value)
 

@@ -105,7 +105,7 @@ def fingerprint(parameter: Tensor) -> tuple[torch.Size, bytes]:
 
 
 def batch(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Normalised images in float64, and labels of which a tenth is ignored."""
+    """Normalized images in float64, and labels of which a tenth is ignored."""
     generator = torch.Generator().manual_seed(2)
     image = torch.randn(count, 3, *size, generator=generator, dtype=torch.float64)
     label = torch.randint(CLASSES, (count, *size), generator=generator)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from pspnet import Dilation, PSPNet
+from pspnet.errors import UserError
 
 SMALL = {"encoder": "tu-regnetx_002", "decoder_channels": 16}
 
@@ -60,7 +61,7 @@ def test_the_two_parameter_groups_hold_every_parameter_once():
     assert {id(p) for p in network.encoder.parameters()} == {id(p) for p in encoder["params"]}
 
 
-def test_normalisations_can_be_spared_the_decay():
+def test_normalizations_can_be_spared_the_decay():
     """Exactly scale and shift of each BN, as by `decay_mult: 0` in the authors' prototxts."""
     network = PSPNet(4, **SMALL)
     groups = network.parameter_groups(lr=0.01, norm_decay=False)
@@ -80,7 +81,7 @@ def test_the_auxiliary_heads_width_is_an_option():
     network = PSPNet(4, auxiliary_channels=24, **SMALL)
     assert network.auxiliary[0].out_channels == network.auxiliary[4].in_channels == 24
     assert network.options["auxiliary_channels"] == 24
-    with pytest.raises(ValueError, match="auxiliary_channels=0: give at least 1"):
+    with pytest.raises(UserError, match="auxiliary_channels=0: give at least 1"):
         PSPNet(4, auxiliary_channels=0, **SMALL)
 
 
@@ -133,10 +134,10 @@ def test_align_corners_is_the_resizing_of_the_logits(align_corners):
     ],
 )
 def test_options_out_of_range_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         PSPNet(**options)
 
 
 def test_images_below_the_smallest_side_are_refused():
-    with pytest.raises(ValueError, match="31×40"):
+    with pytest.raises(UserError, match="31×40"):
         PSPNet(2, **SMALL).eval()(torch.zeros(1, 3, 31, 40))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from pspnet import PyramidPooling
+from pspnet.errors import UserError
 
 
 def pooled(x: np.ndarray, side: int, pool: str) -> np.ndarray:
@@ -112,5 +113,5 @@ def test_a_batch_of_one_trains_and_uses_the_running_statistics_at_1x1():
     ],
 )
 def test_bins_out_of_range_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         PyramidPooling(2, **options)

@@ -45,7 +45,7 @@ def test_every_gradient_is_the_same_to_the_last_bit(encoder, batch, autocast):
 
 
 class Block(nn.Module):
-    """A convolution, normalisation and ReLU, with something else done to the maps."""
+    """A convolution, normalization and ReLU, with something else done to the maps."""
 
     def __init__(self, kind: str) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class Residuals(nn.Module):
 
     Args:
         number: of blocks.
-        projected: the block whose shortcut has a convolution and normalisation of its own, which
+        projected: the block whose shortcut has a convolution and normalization of its own, which
             comes after the block's last, as a stage's first.
         spoiled: the block whose sum is changed once more before its ReLU.
     """

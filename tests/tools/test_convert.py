@@ -48,7 +48,7 @@ def converted(tmp_path_factory) -> tuple[Path, Path]:
     return path, folder / "camvid_r18.ckpt"
 
 
-def test_what_was_recognised_is_said(tmp_path, capsys):
+def test_what_was_recognized_is_said(tmp_path, capsys):
     path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 11), hollow=True))
     main([str(path), str(tmp_path / "out.ckpt"), "--align_corners=true"])
     said = capsys.readouterr().out.splitlines()
@@ -86,7 +86,7 @@ def test_the_network_is_the_published_one(converted):
     assert again.crop_size == published.crop_size == task.crop_size == (129, 161)
 
 
-def normalised(picture: Path) -> torch.Tensor:
+def normalized(picture: Path) -> torch.Tensor:
     """An image as the converted network takes it, by torch alone."""
     pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None] / 255
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.2, 0.4, 0.5), (0.2, 0.2, 0.1)))
@@ -104,7 +104,7 @@ def test_it_is_scored_like_any_other(converted, tmp_path, command):
     split = {"validate": "val", "test": "test"}[command]
     for picture in sorted((root / split).glob("*.png")):
         with torch.no_grad():
-            found = whole(network, normalised(picture)).argmax(1)[0].numpy()
+            found = whole(network, normalized(picture)).argmax(1)[0].numpy()
         label = np.array(Image.open(root / f"{split}annot" / picture.name))
         np.add.at(matrix, (found, label), 1)
     matrix = matrix[:, :11]
@@ -123,7 +123,7 @@ def test_it_predicts_like_any_other(converted, tmp_path):
     pspnet.cli.main(["predict", *options])
     index = np.array(Image.open(tmp_path / "out" / "index" / "val0.png"))
     with torch.no_grad():
-        scores = whole(load_published(path).network, normalised(root / "val" / "val0.png"))
+        scores = whole(load_published(path).network, normalized(root / "val" / "val0.png"))
     assert (index == scores.argmax(1)[0].numpy()).mean() > 0.999
     assert len(np.unique(index)) >= 3
 
@@ -159,7 +159,7 @@ def test_semseg_is_converted(tmp_path):
     assert published.class_names == load_table("cityscapes").names
 
 
-def test_a_run_loses_its_optimiser_alone(tmp_path, capsys):
+def test_a_run_loses_its_optimizer_alone(tmp_path, capsys):
     task = Segmentation(PSPNet(11, "tu-resnet10t", decoder_channels=8), CamVid().classes)
     checkpoint = {"state_dict": task.state_dict(), "optimizer_states": [{"a": torch.ones(9)}]}
     task.on_save_checkpoint(checkpoint)

@@ -211,7 +211,7 @@ def test_nothing_is_written_over(voc, capsys):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["--dataset=coco", "--values=colour", "--absent=one", "--lst=a.txt"]
+    "wrong", ["--dataset=coco", "--values=color", "--absent=one", "--lst=a.txt"]
 )
 def test_wrong_options_get_one_line(voc, capsys, wrong):
     assert wrong.split("=")[0] in refusal(capsys, voc, wrong, code=2)

@@ -9,6 +9,8 @@ from typing import Literal
 from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
+from pspnet.errors import UserError
+
 Wandb = Literal["auto", "online", "offline", "off"]
 PATIENCE = 30  # seconds to wait for W&B's server
 
@@ -30,7 +32,7 @@ def default_loggers(
         ValueError: if W&B is to be online and no key is configured.
     """
     if Path(folder).exists() and not Path(folder).is_dir():
-        raise NotADirectoryError(f"logs={folder} is a file; name a folder for the runs")
+        raise UserError(f"logs={folder} is a file; name a folder for the runs")
     csv = CSVLogger(folder, name=name, version=version)
     if wandb == "off":
         return [csv]
@@ -65,7 +67,7 @@ def wandb_mode(choice: Wandb) -> str:
     if wandb.login(prompt=False, verify=False):
         return "online"
     if wanted == "online":
-        raise ValueError(
+        raise UserError(
             "wandb=online: no key is configured; run `wandb login`, set WANDB_API_KEY, or use "
             "--wandb=offline"
         )

@@ -1,28 +1,29 @@
-"""Predictions on disk: label values, colours, and colours over the image."""
+"""Predictions on disk: label values, colors, and colors over the image."""
 
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 from PIL import Image
 
+from pspnet.errors import UserError, atomic
+
 
 class Writer:
     """Writes each prediction as three files below a folder, never over a file unless asked to.
 
-    `index/NAME.png` holds the label values; a palette in it lets viewers show colours. Pillow reads
-    the values back (`np.array(Image.open(path))`), OpenCV would expand them to colours.
-    `color/NAME.png` holds the colours, `overlay/NAME.jpg` the colours over the image.
+    `index/NAME.png` holds the label values; a palette in it lets viewers show colors. Pillow reads
+    the values back (`np.array(Image.open(path))`), OpenCV would expand them to colors.
+    `color/NAME.png` holds the colors, `overlay/NAME.jpg` the colors over the image.
 
     Args:
         out_dir: the folder; it is made when the first file is written.
         palette: RGB by label value, (256, 3) uint8.
         overwrite: whether files that exist are replaced.
-        alpha: weight of the colours in the overlay, 0 (image only) to 1 (colours only).
+        alpha: weight of the colors in the overlay, 0 (image only) to 1 (colors only).
 
     Raises:
         ValueError: if the palette's shape or type, or alpha, is wrong.
@@ -33,11 +34,11 @@ class Writer:
         self, out_dir: Path, *, palette: np.ndarray, overwrite: bool = False, alpha: float = 0.5
     ) -> None:
         if palette.shape != (256, 3) or palette.dtype != np.uint8:
-            raise ValueError(f"palette {palette.shape} {palette.dtype}; give (256, 3) uint8")
+            raise UserError(f"palette {palette.shape} {palette.dtype}; give (256, 3) uint8")
         if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha={alpha}: give a weight from 0 to 1")
+            raise UserError(f"alpha={alpha}: give a weight from 0 to 1")
         if Path(out_dir).exists() and not Path(out_dir).is_dir():
-            raise FileExistsError(f"{out_dir} is a file; name a folder for the predictions")
+            raise UserError(f"{out_dir} is a file; name a folder for the predictions")
         self.out_dir = Path(out_dir)
         self.palette = palette
         self.overwrite = overwrite
@@ -54,7 +55,7 @@ class Writer:
         for name in names:
             self._refuse_existing(self.paths(name))
             if name in seen:
-                raise ValueError(f"name {name!r} stands twice; each prediction needs its own")
+                raise UserError(f"name {name!r} stands twice; each prediction needs its own")
             seen.add(name)
 
     def write(self, name: str, label: np.ndarray, image: np.ndarray) -> None:
@@ -70,9 +71,9 @@ class Writer:
             FileExistsError: if one of the files exists, unless `overwrite` is set.
         """
         if label.ndim != 2 or label.dtype != np.uint8:
-            raise ValueError(f"{name}: label {label.shape} {label.dtype}; give (H, W) uint8")
+            raise UserError(f"{name}: label {label.shape} {label.dtype}; give (H, W) uint8")
         if image.shape != (*label.shape, 3) or image.dtype != np.uint8:
-            raise ValueError(
+            raise UserError(
                 f"{name}: image {image.shape} {image.dtype}; give {(*label.shape, 3)} uint8"
             )
         index, color, overlay = self.paths(name)
@@ -86,7 +87,7 @@ class Writer:
         _save(indexed, index, format="PNG")
 
     def paths(self, name: str) -> tuple[Path, Path, Path]:
-        """Index, colour and overlay file of a name.
+        """Index, color and overlay file of a name.
 
         Raises:
             ValueError: if the name is empty, absolute, or holds `..`, `.` or empty parts.
@@ -94,7 +95,7 @@ class Writer:
         posix, windows = PurePosixPath(name), PureWindowsPath(name)
         unsafe = posix.is_absolute() or windows.anchor or ".." in (*posix.parts, *windows.parts)
         if unsafe or not posix.parts or str(posix) != name:
-            raise ValueError(
+            raise UserError(
                 f"name {name!r} is no plain relative path; predictions stay below {self.out_dir}"
             )
         return (
@@ -106,7 +107,7 @@ class Writer:
     def _refuse_existing(self, paths: tuple[Path, ...]) -> None:
         for path in paths:
             if not self.overwrite and os.path.lexists(path):
-                raise FileExistsError(f"{path} exists; use another folder or overwrite=true")
+                raise UserError(f"{path} exists; use another folder or overwrite=true")
 
 
 def blend(image: np.ndarray, colors: np.ndarray, *, alpha: float) -> np.ndarray:
@@ -118,10 +119,6 @@ def blend(image: np.ndarray, colors: np.ndarray, *, alpha: float) -> np.ndarray:
 def _save(picture: Image.Image, path: Path, *, format: str) -> None:
     """Writes beside the final name and renames, so that a file is whole or absent."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.parent / f".{uuid.uuid4().hex}.tmp"
-    try:
-        # full colour resolution keeps the borders between classes sharp; PNG ignores both options
+    with atomic(path) as draft:
+        # full color resolution keeps the borders between classes sharp; PNG ignores both options
         picture.save(draft, format=format, quality=92, subsampling=0)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)

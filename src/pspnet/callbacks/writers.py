@@ -12,17 +12,18 @@ from torch import Tensor
 
 from pspnet.callbacks.predictions import Writer
 from pspnet.data.datamodule import SegmentationData
+from pspnet.errors import UserError
 from pspnet.evaluation.submission import Submission
 from pspnet.task import Segmentation
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes each prediction as label values, as colours, and over its image.
+    """Writes each prediction as label values, as colors, and over its image.
 
     Args:
         folder: where to; None is `predictions` in the run's folder.
         overwrite: whether files that exist are replaced.
-        alpha: weight of the colours over the image, 0 to 1.
+        alpha: weight of the colors over the image, 0 to 1.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class PredictionWriter(BasePredictionWriter):
         palette = pl_module.classes.palette()
         pictures = data_of(trainer).pictures
         if pictures is not None and folder.resolve().is_relative_to(pictures.resolve()):
-            raise ValueError(
+            raise UserError(
                 f"output.folder={folder} lies in data.pictures={pictures}, and would be predicted "
                 "on next time; name another folder"
             )
@@ -101,7 +102,7 @@ class SubmissionWriter(Callback):
 
 
 def to_picture(image: Tensor, data: SegmentationData) -> np.ndarray:
-    """A normalised image (3, H, W) as RGB (H, W, 3) uint8."""
+    """A normalized image (3, H, W) as RGB (H, W, 3) uint8."""
     pixels = image.float().permute(1, 2, 0).cpu().numpy() * data.std + data.mean
     return np.rint(255 * pixels).clip(0, 255).astype(np.uint8)
 

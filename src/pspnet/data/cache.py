@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pspnet.data.image_io import read_image, read_label, write_whole
+from pspnet.data.image_io import read_image, read_label
+from pspnet.errors import write_atomic
 
 MARK = hashlib.sha256().digest_size  # bytes at the end of a copy
 VERSION = 1  # of what files are decoded to
@@ -71,7 +72,7 @@ class Cache:
         np.save(content, pixels)
         content.write(mark)
         try:
-            write_whole(place, content.getvalue())
+            write_atomic(place, content.getvalue())
         except OSError as error:
             raise self._refusal(error) from None
 
@@ -102,7 +103,7 @@ def _mapped(place: Path, mark: bytes) -> np.ndarray | None:
 
 
 def _sweep(folder: Path) -> None:
-    """Removes what `write_whole` left when its process was killed, a day ago or longer."""
+    """Removes what `write_atomic` left when its process was killed, a day ago or longer."""
     for partial in folder.glob(".*.npy.*"):
         with suppress(OSError):  # another process sweeps as well, or it is another user's
             if partial.stat().st_mtime < time.time() - DAY:

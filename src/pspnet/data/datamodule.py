@@ -15,7 +15,8 @@ from pspnet.data.dataset import PictureDataset, SegmentationDataset, collate, fi
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.samplers import EvaluationSampler, TrainingSampler
-from pspnet.data.transforms.pipeline import Augmentation, normalise, train_transform
+from pspnet.data.transforms.pipeline import Augmentation, normalize, train_transform
+from pspnet.errors import UserError
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -40,7 +41,7 @@ class SegmentationData(lightning.LightningDataModule):
             of one size.
         workers: loading processes a process; 0 loads in the process itself.
         augmentation: how the training images vary.
-        mean: of R, G and B, 0 to 1; subtracted, and the colour of padding.
+        mean: of R, G and B, 0 to 1; subtracted, and the color of padding.
         std: of R, G and B, above 0; divided by.
         seed: of order and augmentation, 0 or more.
         pictures: a picture or a folder of pictures to predict on; without it prediction runs over
@@ -82,14 +83,14 @@ class SegmentationData(lightning.LightningDataModule):
 
     def _check(self) -> None:
         if min(self.crop_size) < 1:
-            raise ValueError(f"crop_size={self.crop_size}: give pixels, 1 or more")
+            raise UserError(f"crop_size={self.crop_size}: give pixels, 1 or more")
         for name, least in (("batch_size", 1), ("eval_batch_size", 1), ("workers", 0), ("seed", 0)):
             if getattr(self, name) < least:
-                raise ValueError(f"{name}={getattr(self, name)}: give {least} or more")
+                raise UserError(f"{name}={getattr(self, name)}: give {least} or more")
         if not all(0 <= value <= 1 for value in self.mean):
-            raise ValueError(f"mean={self.mean}: give shares of full intensity, 0 to 1")
+            raise UserError(f"mean={self.mean}: give shares of full intensity, 0 to 1")
         if not all(value > 0 for value in self.std):
-            raise ValueError(f"std={self.std}: give shares of full intensity, above 0")
+            raise UserError(f"std={self.std}: give shares of full intensity, above 0")
 
     @property
     def classes(self) -> Classes:
@@ -145,18 +146,18 @@ class SegmentationData(lightning.LightningDataModule):
         return self._eval_loader(self.predict_set, batch_size=1)
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Normalises the images of a batch, and widens its labels, on their device."""
-        image = normalise(batch["image"], mean=self.mean, std=self.std)
+        """Normalizes the images of a batch, and widens its labels, on their device."""
+        image = normalize(batch["image"], mean=self.mean, std=self.std)
         if self.trainer is not None:  # whose precision converts a batch before it is transferred
             image = self.trainer.precision_plugin.convert_input(image)
         widened = {"label": batch["label"].long()} if "label" in batch else {}
         return {**batch, "image": image, **widened}
 
     def _train_set(self) -> SegmentationDataset:
-        samples = _labelled(self.source.samples("train"), split="train")
+        samples = _labeled(self.source.samples("train"), split="train")
         _, world = self._process()
         if len(samples) < world * self.batch_size:
-            raise ValueError(
+            raise UserError(
                 f"batch_size={self.batch_size}: {world} x {self.batch_size} images make a step, and"
                 f" the train split has {len(samples)}; lower data.batch_size"
             )
@@ -164,12 +165,12 @@ class SegmentationData(lightning.LightningDataModule):
         return self._set(samples, transform=transform)
 
     def _scored_set(self, split: Split) -> SegmentationDataset:
-        return self._set(self._enough(_labelled(self.source.samples(split), split=split)))
+        return self._set(self._enough(_labeled(self.source.samples(split), split=split)))
 
     def _test_set(self) -> SegmentationDataset:
         samples = self.source.samples("test")
         kept_back = self.source.server is not None and all(s.label is None for s in samples)
-        return self._set(self._enough(samples if kept_back else _labelled(samples, split="test")))
+        return self._set(self._enough(samples if kept_back else _labeled(samples, split="test")))
 
     def _set(
         self, samples: list[Sample], *, transform: A.Compose | None = None
@@ -186,17 +187,16 @@ class SegmentationData(lightning.LightningDataModule):
             return PictureDataset(self._enough(find_pictures(self.pictures)))
         try:
             samples = self.source.samples("test")
-        except (FileNotFoundError, ValueError) as error:
-            kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        except UserError as error:
             hint = "without data.pictures prediction runs over the test split"
-            raise kind(f"{hint}: {error}") from error
+            raise UserError(f"{hint}: {error}") from error
         return PictureDataset(self._enough(samples))
 
     def _enough(self, samples: list[Sample]) -> list[Sample]:
         # Lightning stops at a process without a batch too, but does not say what to change
         _, world = self._process()
         if len(samples) < world:
-            raise ValueError(
+            raise UserError(
                 f"{len(samples)} images for {world} processes; set trainer.devices to"
                 f" {len(samples)} or less"
             )
@@ -239,12 +239,12 @@ class SegmentationData(lightning.LightningDataModule):
         )
 
 
-def _labelled(samples: list[Sample], *, split: Split) -> list[Sample]:
+def _labeled(samples: list[Sample], *, split: Split) -> list[Sample]:
     for sample in samples:
         if sample.label is None:
-            raise ValueError(
-                f"{sample.image} has no label, but the {split} split is to be learnt or scored; add"
-                " its label, or run predict, which needs none"
+            raise UserError(
+                f"{sample.image} has no label, but the {split} split is to be learned or scored;"
+                " add its label, or run predict, which needs none"
             )
     return samples
 

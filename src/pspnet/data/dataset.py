@@ -16,6 +16,7 @@ from pspnet.data.cache import Cache
 from pspnet.data.datasets.base import Sample
 from pspnet.data.image_io import IMAGE_SUFFIXES, read_image, read_pair
 from pspnet.data.transforms.pipeline import seed_transform
+from pspnet.errors import UserError
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class SegmentationDataset(Dataset[dict[str, Any]]):
     """A split's images and labels.
 
-    An item holds `image`, (3, H, W) uint8, see `pspnet.data.transforms.pipeline.normalise`,
+    An item holds `image`, (3, H, W) uint8, see `pspnet.data.transforms.pipeline.normalize`,
     `label`, (H, W) uint8 of train ids and 255, and `name`; samples without labels give items
     without `label`. The index is a number, or a number and the seed of the transform; a number
     alone is its own seed and always gives the same item.
@@ -104,17 +105,15 @@ def find_pictures(path: Path) -> list[Sample]:
         ValueError: if the file is no picture by its suffix, or pictures would still share a name.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path}: no such picture or folder; set data.pictures to one")
+        raise UserError(f"{path}: no such picture or folder; set data.pictures to one")
     folder = path if path.is_dir() else path.parent
     files = sorted(path.rglob("*")) if path.is_dir() else [path]
     files = [file for file in files if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
     files = [file for file in files if not file.name.startswith(".")]  # "._a.jpg" of a Mac
     if not files and path.is_dir():
-        raise FileNotFoundError(
-            f"{path}: no picture in this folder; read are {', '.join(IMAGE_SUFFIXES)}"
-        )
+        raise UserError(f"{path}: no picture in this folder; read are {', '.join(IMAGE_SUFFIXES)}")
     if not files:
-        raise ValueError(
+        raise UserError(
             f"{path}: not a picture by its suffix; read are {', '.join(IMAGE_SUFFIXES)}"
         )
     names = _names([file.relative_to(folder) for file in files])
@@ -131,7 +130,7 @@ def _names(paths: list[Path]) -> list[str]:
     for name, count in Counter(names).items():
         if count > 1:
             files = [str(path) for path, its in zip(paths, names, strict=True) if its == name]
-            raise ValueError(f"{', '.join(files)} would all be written as {name!r}; rename them")
+            raise UserError(f"{', '.join(files)} would all be written as {name!r}; rename them")
     return names
 
 
@@ -143,7 +142,7 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     """
     sizes = {item["name"]: tuple(item["image"].shape[1:]) for item in items}
     if len(set(sizes.values())) > 1:
-        raise ValueError(
+        raise UserError(
             f"images of different sizes in one batch, {sizes}; set data.eval_batch_size=1"
         )
     columns = {key: [item[key] for item in items] for key in items[0]}

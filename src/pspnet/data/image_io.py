@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import uuid
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +14,7 @@ from PIL import Image, ImageOps
 
 from pspnet.data.datasets.base import Sample
 from pspnet.data.datasets.classes import IGNORE
+from pspnet.errors import UserError, write_atomic
 
 if TYPE_CHECKING:
     from pspnet.data.cache import Cache
@@ -33,13 +33,13 @@ _UNREADABLE = (
     Image.DecompressionBombError,
 )
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap rows and columns
-_PNG_DEPTH, _PNG_COLOR = 24, 25  # offsets of bit depth and colour type in a PNG file
+_PNG_DEPTH, _PNG_COLOR = 24, 25  # offsets of bit depth and color type in a PNG file
 
 
 def read_image(path: Path) -> np.ndarray:
     """A picture as RGB, (H, W, 3) uint8, turned upright as its EXIF orientation says.
 
-    Grey and palette pictures are expanded to RGB and an alpha channel is dropped.
+    Gray and palette pictures are expanded to RGB and an alpha channel is dropped.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -47,7 +47,7 @@ def read_image(path: Path) -> np.ndarray:
     """
     image = _decoded(path, path.read_bytes(), upright=True)
     if image.mode[0] in "IF":
-        raise ValueError(
+        raise UserError(
             f"{path}: pixels of mode {image.mode} hold more than 8 bits; save it as 8-bit RGB"
         )
     if image.mode == "P":  # Pillow warns when it drops a palette's alpha on the way to RGB
@@ -83,7 +83,7 @@ def read_label(path: Path, train_ids: np.ndarray) -> np.ndarray:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is no PNG, is cut off, has colours or transparency in place of class
+        ValueError: if it is no PNG, is cut off, has colors or transparency in place of class
             indices, or holds a value that `train_ids` refuses.
     """
     stored = _indices(path)
@@ -107,14 +107,14 @@ def read_pair(
         ValueError: if the sample has no label, or one of another size than its image.
     """
     if sample.label is None:
-        raise ValueError(f"{sample.image} has no label; take a split with labels, or predict")
+        raise UserError(f"{sample.image} has no label; take a split with labels, or predict")
     if cache is None:
         image, label = read_image(sample.image), read_label(sample.label, train_ids)
     else:
         image, label = cache.image(sample.image), cache.label(sample.label, train_ids)
     if image.shape[:2] != label.shape:
         (height, width), (rows, columns) = image.shape[:2], label.shape
-        raise ValueError(
+        raise UserError(
             f"{sample.label} is {columns}×{rows} pixels, its image {sample.image} {width}×{height};"
             " make them one size"
         )
@@ -127,25 +127,14 @@ def write_label(path: Path, label: np.ndarray, palette: np.ndarray | None) -> No
     Args:
         path: the file, in a folder that exists.
         label: (H, W) uint8.
-        palette: RGB by label value, (256, 3) uint8, as of `Classes.palette`; None writes greys.
+        palette: RGB by label value, (256, 3) uint8, as of `Classes.palette`; None writes grays.
     """
     image = Image.fromarray(label)
     if palette is not None:
         image.putpalette(palette.tobytes())
     encoded = io.BytesIO()
     image.save(encoded, "PNG")
-    write_whole(path, encoded.getvalue())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file under another name and renames it, so that it is never there in part."""
-    # several machines may share the folder, so a process id would not be unique
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        partial.write_bytes(content)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_atomic(path, encoded.getvalue())
 
 
 def read_list(path: Path) -> list[str]:
@@ -159,10 +148,10 @@ def read_list(path: Path) -> list[str]:
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
-        raise ValueError(f"{path} is no UTF-8 text; write one name a line") from None
+        raise UserError(f"{path} is no UTF-8 text; write one name a line") from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
-        raise ValueError(f"{path} names no file; write one name a line")
+        raise UserError(f"{path} names no file; write one name a line")
     return lines
 
 
@@ -187,7 +176,7 @@ def require(path: Path, expected: str) -> Path:
         FileNotFoundError: otherwise, saying what was expected there.
     """
     if not path.exists():
-        raise FileNotFoundError(f"{path} is missing: expected {expected}")
+        raise UserError(f"{path} is missing: expected {expected}")
     return path
 
 
@@ -203,10 +192,10 @@ def check_samples(samples: list[Sample], origin: Path) -> list[Sample]:
         ValueError: if there is no sample or two have one name.
     """
     if not samples:
-        raise ValueError(f"{origin} holds no image; check the root, or take another split")
+        raise UserError(f"{origin} holds no image; check the root, or take another split")
     name, count = Counter(sample.name for sample in samples).most_common(1)[0]
     if count > 1:
-        raise ValueError(f"{origin} names {name!r} {count} times; keep one of them")
+        raise UserError(f"{origin} names {name!r} {count} times; keep one of them")
     for sample in samples:
         require(sample.image, f"an image that {origin} names")
         if sample.label is not None:
@@ -235,24 +224,24 @@ def _indices(path: Path) -> np.ndarray:
     content = path.read_bytes()
     image = _decoded(path, content, upright=False)
     if image.format != "PNG":
-        raise ValueError(f"{path} is a {image.format} file; labels must be PNG, which is exact")
+        raise UserError(f"{path} is a {image.format} file; labels must be PNG, which is exact")
     if image.mode not in ("1", "L", "P", "I", "I;16"):
-        raise ValueError(
+        raise UserError(
             f"{path} has pixels of mode {image.mode} where one class index a pixel is expected;"
-            " replace each colour by its class's index and save the PNG in mode L or P"
+            " replace each color by its class's index and save the PNG in mode L or P"
         )
     stored = np.array(image)
     if stored.dtype == np.bool_:
         return stored.astype(np.uint8)
     if content[_PNG_COLOR] == 0 and content[_PNG_DEPTH] in (2, 4):
-        stored //= 255 // (2 ** content[_PNG_DEPTH] - 1)  # Pillow stretches these greys to 0..255
+        stored //= 255 // (2 ** content[_PNG_DEPTH] - 1)  # Pillow stretches these grays to 0..255
     return stored
 
 
 def _refuse(path: Path, stored: np.ndarray, train_ids: np.ndarray) -> NoReturn:
     accepted = np.flatnonzero(train_ids >= 0)
     wrong = np.setdiff1d(stored, accepted)
-    raise ValueError(
+    raise UserError(
         f"{path} holds the label values {_in_words(wrong)}, but {_in_words(accepted)} are accepted;"
         " correct the file, or choose the data set that it belongs to"
     )
@@ -262,6 +251,6 @@ def _in_words(values: np.ndarray) -> str:
     """Sorted integers as text: `0 to 20 and 255`."""
     runs = np.split(values, np.flatnonzero(np.diff(values) != 1) + 1)
     texts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-    if len(texts) > 8:  # a colour picture saved as grey has hundreds
+    if len(texts) > 8:  # a color picture saved as gray has hundreds
         texts = [*texts[:7], f"{len(values) - sum(map(len, runs[:7]))} more"]
     return " and ".join([", ".join(texts[:-1])] * (len(texts) > 1) + texts[-1:])

@@ -28,7 +28,7 @@ def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
 
     Args:
         network: in evaluation mode.
-        image: (N, 3, H, W), normalised, so that the mean colour is 0.
+        image: (N, 3, H, W), normalized, so that the mean color is 0.
         protocol: the protocol, see `resolve`.
 
     Returns:
@@ -69,7 +69,7 @@ def predict(network: PSPNet, image: Tensor, protocol: Protocol) -> tuple[Tensor,
 
     Args:
         network: in evaluation mode.
-        image: (N, 3, H, W), normalised, so that the mean colour is 0.
+        image: (N, 3, H, W), normalized, so that the mean color is 0.
         protocol: the protocol, see `resolve`.
 
     Returns:
@@ -172,8 +172,8 @@ class _Window:
 class _Spread:
     """What one window gives to each output pixel along one axis: bilinear resize over overlap.
 
-    Each output pixel takes its two neighbours in the scaled image, each divided by the number of
-    windows that cover it; a neighbour outside of this window has weight 0.
+    Each output pixel takes its two neighbors in the scaled image, each divided by the number of
+    windows that cover it; a neighbor outside of this window has weight 0.
     """
 
     window: slice  # pixels of the padded image

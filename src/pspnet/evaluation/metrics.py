@@ -10,6 +10,8 @@ from torch import Tensor
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from pspnet.errors import UserError
+
 Absent = Literal["skip", "zero"]
 
 
@@ -35,9 +37,9 @@ class SegmentationMetrics(MulticlassJaccardIndex):
 
     def __init__(self, num_classes: int, absent: Absent = "skip", ignore_index: int = 255) -> None:
         if not 1 <= num_classes <= 255:
-            raise ValueError(f"num_classes={num_classes}: give 1 to 255 classes")
+            raise UserError(f"num_classes={num_classes}: give 1 to 255 classes")
         if not num_classes <= ignore_index <= 255:
-            raise ValueError(
+            raise UserError(
                 f"ignore_index={ignore_index}: give {num_classes} to 255, no class's id"
             )
         super().__init__(
@@ -102,7 +104,7 @@ def confusion(
     """
     for name, other in (("pred", pred), ("weight", weight)):
         if other is not None and other.shape != label.shape:
-            raise ValueError(
+            raise UserError(
                 f"{name} {tuple(other.shape)} and label {tuple(label.shape)} differ in shape; "
                 "give class ids (logits.argmax(1)) and one weight a pixel"
             )
@@ -120,7 +122,7 @@ def confusion(
     grid[:num_classes, columns] = 0
     if grid.any():
         truth, guess = (int(index) for index in grid.nonzero()[0])
-        raise ValueError(
+        raise UserError(
             f"a pixel of label {truth} and prediction {guess} with {num_classes} classes; "
             f"give ids of 0 to {num_classes - 1}, or {ignore_index} for ignored labels"
         )

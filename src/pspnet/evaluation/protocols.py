@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from pspnet.errors import UserError
+
 ProtocolName = Literal["whole", "paper-ss", "paper-ms", "mmseg-ss", "mmseg-ms"]
 SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the Caffe release, semseg and mmsegmentation
 
@@ -16,7 +18,7 @@ class Protocol:
     Args:
         name: what it is called beside every score.
         crop_size: height and width of the windows that an image is cut into, and padded to
-            centrally with the mean colour where it is smaller; None evaluates it whole.
+            centrally with the mean color where it is smaller; None evaluates it whole.
         stride: step from window to window as a share of the window, rounded up to pixels.
         scales: sizes at which an image is evaluated, relative to its base size.
         base_size: long side in pixels of an image at scale 1; None leaves it its own size.
@@ -80,15 +82,15 @@ class Changes:
 
     def __post_init__(self) -> None:
         if self.crop_size is not None and min(self.crop_size) < 1:
-            raise ValueError(f"inference.crop_size={list(self.crop_size)}: give pixels, 1 or more")
+            raise UserError(f"inference.crop_size={list(self.crop_size)}: give pixels, 1 or more")
         if self.stride is not None and not 0 < self.stride <= 1:
-            raise ValueError(f"inference.stride={self.stride}: give a share above 0 and up to 1")
+            raise UserError(f"inference.stride={self.stride}: give a share above 0 and up to 1")
         if self.scales is not None and (not self.scales or min(self.scales) <= 0):
-            raise ValueError(f"inference.scales={list(self.scales)}: give factors above 0")
+            raise UserError(f"inference.scales={list(self.scales)}: give factors above 0")
         if self.base_size is not None and self.base_size < 0:
-            raise ValueError(f"inference.base_size={self.base_size}: give pixels, or 0")
+            raise UserError(f"inference.base_size={self.base_size}: give pixels, or 0")
         if self.batch is not None and self.batch < 1:
-            raise ValueError(f"inference.batch={self.batch}: give 1 or more windows")
+            raise UserError(f"inference.batch={self.batch}: give 1 or more windows")
 
 
 def resolve(
@@ -125,7 +127,7 @@ def resolve(
             name, crop_size=_known(crop_size, name), scales=scales, base_size=base_size, mirror=True
         )
     elif crop_size == (769, 769) and multi:
-        raise ValueError(
+        raise UserError(
             "protocol=mmseg-ms with crop_size=[769, 769]: mmsegmentation averages scores over "
             "windows and probabilities over scales there; use mmseg-ss or paper-ms"
         )
@@ -139,7 +141,7 @@ def resolve(
 
 def _known(crop_size: tuple[int, int] | None, name: str) -> tuple[int, int]:
     if crop_size is None:
-        raise ValueError(f"protocol={name}: its windows need crop_size, that of the training")
+        raise UserError(f"protocol={name}: its windows need crop_size, that of the training")
     return crop_size
 
 
@@ -152,7 +154,7 @@ def _changed(protocol: Protocol, changes: Changes) -> Protocol:
     name = f"{protocol.name}, {label}" if label else protocol.name
     changed = replace(protocol, name=name, **given)
     if "stride" in given and changed.crop_size is None:
-        raise ValueError(
+        raise UserError(
             f"inference.stride={changed.stride}: protocol={protocol.name} has no windows; give "
             "inference.crop_size too"
         )

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from pspnet.data.datasets.base import Sample, Source
-from pspnet.data.image_io import image_size, read_label, write_label, write_whole
+from pspnet.data.image_io import image_size, read_label, write_label
+from pspnet.errors import UserError, write_atomic
 
 
 class Submission:
@@ -54,14 +55,14 @@ class Submission:
         """
         for path in (self.folder, self.archive):
             if os.path.lexists(path):
-                raise FileExistsError(f"{path} exists; move it away, or give the run another name")
+                raise UserError(f"{path} exists; move it away, or give the run another name")
         stem, count = Counter(image.stem for image in self.images.values()).most_common(1)[0]
         if count > 1:
-            raise ValueError(f"{count} images are named {stem!r}; the server knows them by name")
+            raise UserError(f"{count} images are named {stem!r}; the server knows them by name")
         if self.server.size is not None:
             for image in self.images.values():
                 if image_size(image) != self.server.size:
-                    raise ValueError(
+                    raise UserError(
                         f"{image} is {_pixels(image_size(image))} pixels, but the server takes"
                         f" {_pixels(self.server.size)}; give the images as the data set has them"
                     )
@@ -78,7 +79,7 @@ class Submission:
         """
         path = self.path(name)
         if os.path.lexists(path):
-            raise FileExistsError(f"{path} exists; move it away, or give the run another name")
+            raise UserError(f"{path} exists; move it away, or give the run another name")
         path.parent.mkdir(parents=True, exist_ok=True)
         write_label(path, self.values[label], self.palette)
 
@@ -93,7 +94,7 @@ class Submission:
         """
         missing = [name for name in self.images if not self.path(name).is_file()]
         if missing:
-            raise ValueError(
+            raise UserError(
                 f"{len(missing)} of {len(self.images)} images have no prediction in {self.folder},"
                 f" first {missing[0]!r}; test the whole split, without trainer.limit_test_batches"
                 " and trainer.fast_dev_run"
@@ -103,15 +104,15 @@ class Submission:
         for name, image in self.images.items():
             size = read_label(self.path(name), accepted).shape
             if size != image_size(image):
-                raise ValueError(
+                raise UserError(
                     f"{self.path(name)} is {_pixels(size)} pixels, its image {image}"
                     f" {_pixels(image_size(image))}; test again"
                 )
         if os.path.lexists(self.archive):
-            raise FileExistsError(f"{self.archive} exists; move it away")
+            raise UserError(f"{self.archive} exists; move it away")
         paths = [self.path(name) for name in self.images]
         files = {path.relative_to(self.folder).as_posix(): path for path in paths}
-        write_whole(self.archive, _zipped(files) if self.server.archive == "zip" else _tar(files))
+        write_atomic(self.archive, _zipped(files) if self.server.archive == "zip" else _tar(files))
         return self.archive
 
 

@@ -8,6 +8,7 @@ from typing import TypedDict
 
 from torch import Tensor
 
+from pspnet.errors import UserError
 from pspnet.evaluation.metrics import (
     Absent,
     accuracy_per_class,
@@ -49,7 +50,7 @@ def summary(
         ValueError: if there is not one name a class.
     """
     if len(names) != len(matrix):
-        raise ValueError(f"{len(names)} names for a matrix of {len(matrix)} classes")
+        raise UserError(f"{len(names)} names for a matrix of {len(matrix)} classes")
     m = matrix.detach().cpu().double()  # in this order: some accelerators have no float64
     members = {group: [names.index(name) for name in part] for group, part in groups.items()}
     parts = [[names.index(name) for name in part] for part in categories.values()]

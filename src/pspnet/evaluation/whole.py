@@ -52,13 +52,13 @@ class Coarse:
 def coarse(network: PSPNet, image: Tensor) -> Coarse:
     """One pass over whole images, in evaluation mode.
 
-    Images are padded centrally with the mean colour (0 once normalised) to the smallest size that
+    Images are padded centrally with the mean color (0 once normalized) to the smallest size that
     the network takes, and with `align_corners` to 8n + 1 pixels a side (16n + 1, 32n + 1 at those
     output strides), at which the features' corners lie on pixels; semseg takes no other sizes.
 
     Args:
         network: in evaluation mode.
-        image: (N, 3, H, W), normalised, any H and W.
+        image: (N, 3, H, W), normalized, any H and W.
     """
     assert not network.training
     height, width = image.shape[2:]

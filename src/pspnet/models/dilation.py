@@ -15,6 +15,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pspnet.errors import UserError
+
 TRACE_SIZE = 128  # a multiple of 32, small enough to cost little
 
 
@@ -51,11 +53,11 @@ class Dilation:
     def __post_init__(self) -> None:
         for stage, values in (("stage4", self.stage4), ("stage5", self.stage5)):
             if not values or min(values) < 1:
-                raise ValueError(
+                raise UserError(
                     f"dilation.{stage}={list(values)}: give one dilation of at least 1 or more"
                 )
         if self.stage4 != (1,) and self.stage5 == (1,):
-            raise ValueError(
+            raise UserError(
                 f"dilation.stage4={list(self.stage4)} with dilation.stage5=[1]: a stage 5 that "
                 "keeps its stride undoes a dilated stage 4; dilate stage 5 too, or set stage4=[1]"
             )
@@ -100,7 +102,7 @@ def dilate(encoder: nn.Module, dilation: Dilation) -> None:
     late = [s for s in trace(encoder) if s.before < s.after and s.after > dilation.output_stride]
     late = [s for s in late if s.after <= 32]
     if late:
-        raise ValueError(
+        raise UserError(
             f"{late[0].name} ({type(late[0].layer).__name__}) halves its input in a way "
             "that has no stride to take away"
         )
@@ -155,7 +157,7 @@ def _dilate_stage(
         if isinstance(step.layer, nn.Conv2d):
             _dilate_convolution(step.layer, value)
         elif had_stride and isinstance(step.layer, nn.MaxPool2d | nn.AvgPool2d):
-            # a pool has no kernel to widen: it keeps the neighbours it had
+            # a pool has no kernel to widen: it keeps the neighbors it had
             spacing = int(step.before) // dilation.output_stride
             encoder.set_submodule(step.name, _dense_pool(step.layer, spacing))
 
@@ -193,7 +195,7 @@ def _move_strides(encoder: nn.Module) -> None:
         if beside and not _is_wide(narrow) and _is_wide(wide) and wide.stride != (1, 1):
             narrow.stride, wide.stride, moved = wide.stride, (1, 1), True
     if not moved:
-        raise ValueError("it has no 1×1 convolution before a strided 3×3; set stride_in_1x1=false")
+        raise UserError("it has no 1×1 convolution before a strided 3×3; set stride_in_1x1=false")
 
 
 def _dilate_convolution(layer: nn.Conv2d, value: int) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation, blank, dilate
 from pspnet.models.published.key_maps import fit, floats, read_weights
 
@@ -43,7 +44,7 @@ def build_encoder(name: str, *, weights: str | None, dilation: Dilation) -> nn.M
         ConnectionError: for pretrained weights that cannot be fetched.
     """
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
-        raise FileNotFoundError(
+        raise UserError(
             f"encoder_weights={weights}: no such file; give a safetensors or torch file, "
             "'imagenet', or null for random weights"
         )
@@ -53,7 +54,7 @@ def build_encoder(name: str, *, weights: str | None, dilation: Dilation) -> nn.M
         _check_features(encoder, dilation)
     except (ValueError, RuntimeError, TypeError, IndexError, AssertionError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"encoder={name!r} cannot be dilated: {reason}; {FAMILIES}") from error
+        raise UserError(f"encoder={name!r} cannot be dilated: {reason}; {FAMILIES}") from error
     if weights not in (None, "imagenet"):
         load_weights(encoder, Path(str(weights)))
     return encoder
@@ -87,14 +88,14 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
     heads = tuple(_flat(prefix) for prefix in CLASSIFIER)
     foreign = sorted(key for key in state.keys() - wanted.keys() if not key.startswith(heads))
     if missing:
-        raise ValueError(f"{path}: lacks {wanted[missing[0]]}; these are another encoder's weights")
+        raise UserError(f"{path}: lacks {wanted[missing[0]]}; these are another encoder's weights")
     if foreign:
-        raise ValueError(f"{path}: holds {foreign[0]}, which this encoder lacks; another network's")
+        raise UserError(f"{path}: holds {foreign[0]}, which this encoder lacks; another network's")
     own = encoder.state_dict()
     for flat in sorted(needed):
         if state[flat].shape != own[wanted[flat]].shape:
             shapes = f"{tuple(state[flat].shape)}, not {tuple(own[wanted[flat]].shape)}"
-            raise ValueError(f"{path}: {wanted[flat]} is {shapes}; another encoder's weights")
+            raise UserError(f"{path}: {wanted[flat]} is {shapes}; another encoder's weights")
         if own[wanted[flat]].is_floating_point():
             state[flat] = floats(state[flat], key=wanted[flat], path=path)
     encoder.load_state_dict({wanted[k]: v for k, v in state.items() if k in wanted}, strict=False)
@@ -109,22 +110,22 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
     if name not in encoders and name.removeprefix("tu-").split(".")[0] not in list_models():
         known = [*encoders, *(f"tu-{model}" for model in list_models())]
         close = ", ".join(get_close_matches(name, known, n=3)) or "resnet50, tu-resnet50s, vgg16_bn"
-        raise ValueError(f"encoder={name!r} is unknown to smp and timm; did you mean {close}?")
+        raise UserError(f"encoder={name!r} is unknown to smp and timm; did you mean {close}?")
     if name not in encoders and not name.startswith("tu-"):
-        raise ValueError(f"encoder={name!r} is a network of timm's; write 'tu-{name}'")
+        raise UserError(f"encoder={name!r} is a network of timm's; write 'tu-{name}'")
     weights: str | bool | None = "imagenet" if pretrained else None
     if pretrained and name.startswith("tu-"):
         weights = True  # the form that smp asks of timm's networks
     try:
         encoder: nn.Module = get_encoder(name, weights=weights)
     except OSError as error:  # every error of the hub client, offline ones too, is one of these
-        raise ConnectionError(
+        raise UserError(
             f"encoder_weights='imagenet': the weights of {name!r} could not be fetched; without a "
             "network give a local file, encoder_weights=FILE.safetensors"
         ) from error
     except (ValueError, TypeError, AssertionError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise ValueError(f"encoder={name!r} cannot be used: {reason}; {FAMILIES}") from error
+        raise UserError(f"encoder={name!r} cannot be used: {reason}; {FAMILIES}") from error
     return encoder
 
 
@@ -140,7 +141,7 @@ def _check_features(encoder: nn.Module, dilation: Dilation) -> None:
         side = CHECK_SIZE // stride
         if tuple(feature.shape[2:]) != (side, side):
             got = "×".join(str(n) for n in feature.shape[2:])
-            raise ValueError(
+            raise UserError(
                 f"stage {stage} of a {CHECK_SIZE}×{CHECK_SIZE} image comes out as {got}, "
                 f"not {side}×{side}"
             )

@@ -1,5 +1,6 @@
 """PSPNet, as in figure 3 of the paper.
 
+from pspnet.errors import UserError
 from pspnet import PSPNet
 logits = PSPNet(num_classes=21, encoder="resnet50").eval()(image)   # (N, 21, H, W)
 """
@@ -13,12 +14,13 @@ from typing import Any, cast, final
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
 from pspnet.models.encoder import build_encoder
 from pspnet.models.pyramid_pooling import Pool, PyramidPooling
 
 SMALLEST_SIDE = 32
-NORMALISATIONS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm)
+NORMALIZATIONS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
 @final
@@ -75,15 +77,15 @@ class PSPNet(nn.Module):
     ) -> None:
         super().__init__()
         if num_classes < 1:
-            raise ValueError(f"num_classes={num_classes}: give at least 1")
+            raise UserError(f"num_classes={num_classes}: give at least 1")
         for name, width in (
             ("decoder_channels", decoder_channels),
             ("auxiliary_channels", auxiliary_channels),
         ):
             if width < 1:
-                raise ValueError(f"{name}={width}: give at least 1")
+                raise UserError(f"{name}={width}: give at least 1")
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout}: give a probability in [0, 1)")
+            raise UserError(f"dropout={dropout}: give a probability in [0, 1)")
         self.num_classes, self.align_corners = num_classes, align_corners
         self.concatenate = False
         self.dilation, self.output_stride = dilation, dilation.output_stride
@@ -111,12 +113,12 @@ class PSPNet(nn.Module):
             _head(stage4, auxiliary_channels, num_classes, dropout) if auxiliary else None
         )
         for module in self._new_layers():
-            module.apply(_initialise)
+            module.apply(_initialize)
 
     def forward(self, image: Tensor, *, upsample: bool = True) -> Tensor | tuple[Tensor, Tensor]:
         size = (image.shape[2], image.shape[3])
         if min(size) < SMALLEST_SIDE:
-            raise ValueError(
+            raise UserError(
                 f"an image of {size[0]}×{size[1]} pixels: pad it to {SMALLEST_SIDE} a side at least"
             )
         *_, stage4, stage5 = self.encoder(image)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
@@ -133,7 +135,7 @@ class PSPNet(nn.Module):
     ) -> list[dict[str, Any]]:
         """Parameters by learning rate: the encoder at `lr`, new layers at a multiple of it.
 
-        Without `norm_decay` scales and shifts of the normalisations are in groups of their own,
+        Without `norm_decay` scales and shifts of the normalizations are in groups of their own,
         which say `weight_decay` 0.
 
         Source: the authors' Caffe prototxts (`lr_mult: 10`, `decay_mult: 0` of each BN) and semseg.
@@ -149,7 +151,7 @@ class PSPNet(nn.Module):
                 id(parameter)
                 for module in modules
                 for layer in module.modules()
-                if isinstance(layer, NORMALISATIONS) and not norm_decay
+                if isinstance(layer, NORMALIZATIONS) and not norm_decay
                 for parameter in layer.parameters(recurse=False)
             }
             rest = [parameter for parameter in every if id(parameter) not in norms]
@@ -204,7 +206,7 @@ def _head(in_channels: int, channels: int, num_classes: int, dropout: float) -> 
     )
 
 
-def _initialise(module: nn.Module) -> None:
+def _initialize(module: nn.Module) -> None:
     """Kaiming for convolutions before a ReLU (Caffe's "msra"), N(0, 0.01) for the classifiers."""
     if isinstance(module, nn.Conv2d) and module.bias is None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -8,13 +8,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pspnet.errors import UserError
 from pspnet.ops import fused_pyramid_conv as fusion
 
 Pool = Literal["average", "max"]
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Batch normalisation that uses its running statistics where there is nothing to average.
+    """Batch normalization that uses its running statistics where there is nothing to average.
 
     A 1×1 map of a batch of one has a single value a channel and so no variance; torch refuses it.
     """
@@ -56,9 +57,9 @@ class PyramidPooling(nn.Module):
     ) -> None:
         super().__init__()
         if any(side < 1 for side in bins) or len(set(bins)) != len(bins):
-            raise ValueError(f"bins={list(bins)}: give different sides of at least 1, or none")
+            raise UserError(f"bins={list(bins)}: give different sides of at least 1, or none")
         if reduce and len(bins) > in_channels:
-            raise ValueError(
+            raise UserError(
                 f"bins={list(bins)}: {in_channels} channels cannot be split into {len(bins)} "
                 f"parts; use reduce=False or at most {in_channels} bins"
             )

@@ -1,6 +1,6 @@
 """Activations that a backward pass makes anew from others that it has.
 
-A convolution, its normalisation and the ReLU behind it keep two maps for the backward pass, the
+A convolution, its normalization and the ReLU behind it keep two maps for the backward pass, the
 convolution's output and the ReLU's. The second follows from the first by a few operations a value,
 so it need not be kept. Nor need what a residual block gives, if what it added to is kept: of each
 stage every second block's output is made of the one before. In a ResNet-50 both are more than a
@@ -28,7 +28,7 @@ ADDITIONS = (Tensor.add_, Tensor.__iadd__)
 
 
 class Recomputation:
-    """Forgets what in-place ReLUs make of normalisations and residual sums, and makes it anew.
+    """Forgets what in-place ReLUs make of normalizations and residual sums, and makes it anew.
 
     Gradients are the same to the last bit: the same operations run on the same values. Batch
     statistics that processes share (`SyncBatchNorm`) are not made anew, and what they feed is kept.
@@ -61,7 +61,7 @@ class Recomputation:
             self._forget()
 
     def _forget(self) -> None:
-        self._normed: _Normed | None = None  # the last normalisation's
+        self._normed: _Normed | None = None  # the last normalization's
         self._kept: _State | None = None  # what the last ReLU gave that kept it
         self._made: dict[int, tuple[_State, _Recipe]] = {}  # by address, what need not be kept
 
@@ -72,7 +72,7 @@ class Recomputation:
             self._normed = _Normed(module, inputs[0], output)
 
     def _after_addition(self, total: Tensor, other: Tensor) -> None:
-        """Notes what a normalisation's output was added to in place."""
+        """Notes what a normalization's output was added to in place."""
         normed = self._normed
         if normed is not None and total is normed.output and normed.added is None:
             normed.added = other
@@ -119,7 +119,7 @@ class _Additions(TorchFunctionMode):
 
 
 class _Normed:
-    """A normalisation's output, until the next one replaces it."""
+    """A normalization's output, until the next one replaces it."""
 
     def __init__(self, norm: nn.BatchNorm2d, source: Tensor, output: Tensor) -> None:
         self.norm, self.source, self.output = norm, source, output

@@ -20,7 +20,7 @@ VALUES = 2**22  # scores at once, 16 MiB in float32
 
 @dataclass(frozen=True)
 class Taps:
-    """The two neighbours of each output pixel along one axis, as of torch's bilinear resize."""
+    """The two neighbors of each output pixel along one axis, as of torch's bilinear resize."""
 
     low: Tensor  # (pixels,)
     high: Tensor

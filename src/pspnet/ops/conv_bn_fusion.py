@@ -1,4 +1,4 @@
-"""Batch normalisation folded into the convolutions before it, for inference."""
+"""Batch normalization folded into the convolutions before it, for inference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDED = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d)  # just these: a subcla
 
 
 def fold(network: PSPNet) -> PSPNet:
-    """A copy for inference whose normalisations are part of the convolutions before them.
+    """A copy for inference whose normalizations are part of the convolutions before them.
 
     Folded is what has the output of just one convolution for its input, which nothing else reads,
     and has running statistics: for these it computes the same but for rounding. The copy takes no
@@ -49,7 +49,7 @@ def _twin(network: PSPNet) -> PSPNet:
 
 
 def _pairs(network: PSPNet) -> list[tuple[str, str]]:
-    """Names of convolutions and of the normalisations that alone read what they give.
+    """Names of convolutions and of the normalizations that alone read what they give.
 
     Found in one forward pass of a network without memory, as published, in which every module is
     called.

@@ -17,8 +17,7 @@ import torch
 from pspnet.checkpoints import read_checkpoint
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.datasets.base import Source
-from pspnet.data.image_io import write_whole
-from pspnet.errors import Parser, check_new, refusals
+from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
 from pspnet.models.published.load import Published, load_published
 from pspnet.task import Segmentation
 
@@ -40,7 +39,7 @@ def convert(
     bins: tuple[int, ...] | None = None,
     align_corners: bool | None = None,
 ) -> str:
-    """Writes a published checkpoint as one of this package's, and says what was recognised.
+    """Writes a published checkpoint as one of this package's, and says what was recognized.
 
     Args:
         path: a file that `load_published` takes.
@@ -63,19 +62,19 @@ def convert(
     published = load_published(path, num_classes, bins=bins, align_corners=align_corners)
     if published.layout == "pspnet":
         if dataset is not None:
-            raise ValueError(f"dataset={dataset}: {path} says its data set; leave dataset out")
+            raise UserError(f"dataset={dataset}: {path} says its data set; leave dataset out")
         checkpoint, names = _own(published, path), "as in its run"
     else:
         name = _dataset(published, path) if dataset is None else dataset
         checkpoint, names = _foreign(published, path, dataset=name, run=out.stem), f"as {name}'s"
     content = io.BytesIO()
     torch.save(checkpoint, content)
-    write_whole(out, content.getvalue())
+    write_atomic(out, content.getvalue())
     return describe(published, classes=names)
 
 
 def describe(published: Published, *, classes: str) -> str:
-    """What was recognised, in a few lines."""
+    """What was recognized, in a few lines."""
     options: dict[str, Any] = published.network.options
     auxiliary = f"of {options['auxiliary_channels']} channels" if options["auxiliary"] else "none"
     dilation = ", ".join(f"{key}={value}" for key, value in options["dilation"].items())
@@ -105,7 +104,7 @@ def _foreign(published: Published, path: Path, *, dataset: str, run: str) -> dic
     names, count = published.class_names, options["num_classes"]
     for what, found in (("classifier", count), ("CLASSES", len(names) if names else count)):
         if found != len(source.classes):
-            raise ValueError(
+            raise UserError(
                 f"{path}: its {what} has {found} classes, and {dataset} has {len(source.classes)};"
                 f" give the --dataset of its classes, or {FROM_PYTHON}"
             )
@@ -137,11 +136,11 @@ def _dataset(published: Published, path: Path) -> str:
     if not fitting:
         known = ", ".join(f"{name} {len(table)}" for name, table in tables.items())
         line = f"has {count} classes, as no known data set ({known}); {FROM_PYTHON}"
-        raise ValueError(f"{path}: {line}")
+        raise UserError(f"{path}: {line}")
     pairs = zip(names or (), tables[fitting[0]], strict=False)
     for index, (theirs, ours) in enumerate(pairs):
         if theirs.strip().lower() != ours.lower():
-            raise ValueError(
+            raise UserError(
                 f"{path}: its class {index} is {theirs!r}, and {fitting[0]}'s is {ours!r}; give "
                 f"--dataset={fitting[0]} to take its classes for that data set's"
             )
@@ -172,7 +171,10 @@ def _bins(text: str) -> tuple[int, ...]:
 
 def _parser() -> Parser:
     about = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m pspnet.tools.convert", description=about, allow_abbrev=False)
+    parser = Parser(
+        prog="python -m pspnet.tools.convert",
+        description=about,
+    )
     parser.add_argument("path", type=Path, help="the published checkpoint")
     parser.add_argument("out", type=Path, help="the checkpoint to write")
     parser.add_argument("--num_classes", type=int, help="refuse a file of another number")
@@ -192,7 +194,7 @@ def main(args: list[str] | None = None) -> None:
     """
     given = _parser().parse_args(args)
     corners = None if given.align_corners is None else given.align_corners == "true"
-    with refusals():
+    with one_line_errors():
         said = convert(
             given.path,
             given.out,

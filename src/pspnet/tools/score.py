@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.image_io import IMAGE_SUFFIXES, read_label, read_stems, write_whole
-from pspnet.errors import Parser, check_new, refusals
+from pspnet.data.image_io import IMAGE_SUFFIXES, read_label, read_stems
+from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
 from pspnet.evaluation.metrics import confusion
 from pspnet.evaluation.official import BENCHMARKS, Benchmark, Values
 from pspnet.evaluation.summary import format_table, summary
@@ -49,18 +49,18 @@ def pair(
     guesses = _find(predictions, benchmark, ending=".png", names=names)
     unknown = sorted(set(names or ()) - truths.keys())
     if unknown:
-        raise ValueError(
+        raise UserError(
             f"{listing} names {unknown[0]!r}, which has no ground truth in {truth}; write names"
             " of its files, one a line"
         )
     missing, extra = sorted(truths.keys() - guesses), sorted(guesses.keys() - truths)
     if missing:
-        raise ValueError(
+        raise UserError(
             f"{len(missing)} of {len(truths)} images have no prediction in {predictions}, first"
             f" {missing[0]!r}; add them, or name a subset by --list"
         )
     if extra:
-        raise ValueError(
+        raise UserError(
             f"{len(extra)} predictions have no ground truth in {truth}, first {guesses[extra[0]]};"
             " remove them, or name a subset by --list"
         )
@@ -89,7 +89,7 @@ def count(
         guess, label = read_label(prediction, predicted), read_label(truth, known)
         if guess.shape != label.shape:
             (rows, columns), (height, width) = guess.shape, label.shape
-            raise ValueError(
+            raise UserError(
                 f"{prediction} is {columns}×{rows} pixels, its ground truth {truth}"
                 f" {width}×{height}; predict at the image's own size"
             )
@@ -100,12 +100,12 @@ def count(
 
 def _listed(listing: Path, benchmark: Benchmark) -> list[str]:
     if listing.is_dir():
-        raise ValueError(f"{listing} is a folder; give a text file with one name a line")
+        raise UserError(f"{listing} is a folder; give a text file with one name a line")
     stems = [s.rpartition(".")[0] if s.endswith(IMAGE_SUFFIXES) else s for s in read_stems(listing)]
     names = [benchmark.name(stem) or stem for stem in stems]
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
-        raise ValueError(f"{listing} names {name!r} {times} times; keep one of them")
+        raise UserError(f"{listing} names {name!r} {times} times; keep one of them")
     return names
 
 
@@ -113,7 +113,7 @@ def _find(
     folder: Path, benchmark: Benchmark, *, ending: str, names: Collection[str] | None
 ) -> dict[str, Path]:
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder}: no such folder; name one of PNGs")
+        raise UserError(f"{folder}: no such folder; name one of PNGs")
     found: dict[str, Path] = {}
     for top, _, files in os.walk(folder, followlinks=True):
         for file in sorted(files):
@@ -124,18 +124,21 @@ def _find(
             if names is not None and name not in names:
                 continue
             if name is None:
-                raise ValueError(f"{path}: no CITY_SEQUENCE_FRAME begins this name; rename it")
+                raise UserError(f"{path}: no CITY_SEQUENCE_FRAME begins this name; rename it")
             if name in found:
-                raise ValueError(f"{found[name]} and {path} are both of {name!r}; keep one")
+                raise UserError(f"{found[name]} and {path} are both of {name!r}; keep one")
             found[name] = path
     if not found and names is None:  # of a list, the first name that is missing says more
-        raise ValueError(f"{folder} holds no file *{ending}; name another folder")
+        raise UserError(f"{folder} holds no file *{ending}; name another folder")
     return found
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
     about = "Scores predictions on disk by the definitions of the benchmark's own scorer."
-    parser = Parser(prog="python -m pspnet.tools.score", description=about, allow_abbrev=False)
+    parser = Parser(
+        prog="python -m pspnet.tools.score",
+        description=about,
+    )
     add = parser.add_argument
     add("predictions", type=Path, help="folder of predictions, PNGs of one channel")
     add("truth", type=Path, help="folder of ground truth as the data set has it")
@@ -177,7 +180,7 @@ def _run(options: argparse.Namespace) -> str:
     if out is not None:
         origin = {"dataset": options.dataset, "values": options.values, "images": len(pairs)}
         results = json.dumps({**origin, "figures": figures, **scores}, indent=2)
-        write_whole(out, f"{results}\n".encode())
+        write_atomic(out, f"{results}\n".encode())
     said = [f"{key} {'–' if x is None else f'{100 * x:.2f} %'}" for key, x in figures.items()]
     of = f"{options.dataset}, {len(pairs)} images, {options.values} values"
     return f"{format_table(scores)}\n\n{', '.join(said)} ({of})"
@@ -190,7 +193,7 @@ def main(words: list[str] | None = None) -> None:
         SystemExit: with code 1 and one line for files that cannot be scored, 2 for wrong options.
     """
     options = _arguments(words)
-    with refusals():
+    with one_line_errors():
         print(_run(options))
 
 

@@ -6,6 +6,7 @@ from labels import assert_labels_fit
 
 from pspnet.callbacks.figures.confusion_matrix import confusion, percent, row_shares
 from pspnet.data.datasets.classes import load_table
+from pspnet.errors import UserError
 
 
 def test_row_shares_against_loops():
@@ -53,5 +54,5 @@ def test_confusion_shows_rows_as_truth(tmp_path, figures, table):
     ],
 )
 def test_confusion_refuses(tmp_path, counts, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         confusion(counts, ["a", "b"], tmp_path / "a.png")

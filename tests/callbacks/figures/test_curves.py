@@ -6,6 +6,7 @@ from labels import assert_labels_fit
 from lightning.fabric.loggers import CSVLogger
 
 from pspnet.callbacks.figures.curves import curves, read, running_mean
+from pspnet.errors import UserError
 
 
 def metrics(path, *, steps=range(9, 1000, 10)):
@@ -55,11 +56,11 @@ def test_read_sorts_lets_the_last_count_and_drops_a_cut_line(tmp_path):
 def test_curves_refuses_in_one_line(tmp_path, text, message):
     path = tmp_path / "metrics.csv"
     path.write_text(text)
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         curves(path, tmp_path / "curves.png")
     assert "\n" not in str(error.value)
     assert not (tmp_path / "curves.png").exists()
-    with pytest.raises(FileNotFoundError, match=r"absent\.csv"):
+    with pytest.raises(UserError, match=r"absent\.csv"):
         curves(tmp_path / "absent.csv", tmp_path / "curves.png")
 
 

@@ -1,4 +1,4 @@
-"""Bars of IoU: every class once, its value, its colour, and the mean of those present."""
+"""Bars of IoU: every class once, its value, its color, and the mean of those present."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from labels import assert_labels_fit
 
 from pspnet.callbacks.figures.iou_bars import iou_bars
 from pspnet.data.datasets.classes import load_table
+from pspnet.errors import UserError
 
 
 @pytest.mark.parametrize("table", ["camvid", "cityscapes", "voc2012", "ade20k"])
@@ -36,10 +37,10 @@ def test_bars_show_every_class(tmp_path, figures, table):
     ("iou", "groups", "message"),
     [
         ({"a": 71.0, "b": 0.5}, None, "IoU of 'a' is 71"),
-        ({"a": 0.5}, None, "2 colours for 1 classes"),
+        ({"a": 0.5}, None, "2 colors for 1 classes"),
         ({"a": 0.5, "b": 0.5}, {"all": ["a", "c"]}, r"\['c'\]"),
     ],
 )
 def test_bars_refuse(tmp_path, iou, groups, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         iou_bars(iou, tmp_path / "a.png", colors=[(0, 0, 0), (9, 9, 9)], title="", groups=groups)

@@ -1,4 +1,4 @@
-"""Grid of predictions: colours, errors, ignored pixels, and a legend of what occurs."""
+"""Grid of predictions: colors, errors, ignored pixels, and a legend of what occurs."""
 
 import numpy as np
 import pytest
@@ -6,6 +6,7 @@ from labels import assert_labels_fit, texts
 
 from pspnet.callbacks.figures.prediction_grid import WRONG, cells, errors, prediction_grid
 from pspnet.data.datasets.classes import load_table
+from pspnet.errors import UserError
 
 
 def scene(height, width, *, ids=(0, 1, 2), seed=0):
@@ -26,12 +27,12 @@ def test_errors_against_loops():
             assert tuple(picture[place]) == WRONG
         else:
             red, green, blue = image[place].tolist()
-            grey = int(110 + 0.5 * (0.299 * red + 0.587 * green + 0.114 * blue))
-            assert picture[place].tolist() == pytest.approx([grey] * 3, abs=1)
+            gray = int(110 + 0.5 * (0.299 * red + 0.587 * green + 0.114 * blue))
+            assert picture[place].tolist() == pytest.approx([gray] * 3, abs=1)
     assert {190, 255} == set(np.unique(picture[:8]).tolist())
 
 
-def test_cells_hold_palette_colours_and_white_for_ignored_pixels():
+def test_cells_hold_palette_colors_and_white_for_ignored_pixels():
     row = scene(12, 10)
     palette = load_table("voc2012").palette()
     image, truth, prediction, _ = cells(row, palette=palette, ignore=255, judged=True)
@@ -81,7 +82,7 @@ def test_grid_without_truth_has_two_columns(tmp_path, figures):
 )
 def test_grid_refuses(tmp_path, change, message):
     names, palette = ["a", "b", "c"], load_table("camvid").palette()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         prediction_grid([change(*scene(9, 12))], tmp_path / "a.png", palette=palette, names=names)
-    with pytest.raises(ValueError, match="no rows"):
+    with pytest.raises(UserError, match="no rows"):
         prediction_grid([], tmp_path / "a.png", palette=palette, names=names)

@@ -6,6 +6,7 @@ from layouts import labels, put_image, put_label
 
 from pspnet.data.datasets.ade20k import ADE20K
 from pspnet.data.datasets.base import Server
+from pspnet.errors import UserError
 
 
 def make(base: Path) -> Path:
@@ -56,23 +57,23 @@ def test_the_test_split_has_no_labels(tmp_path: Path, folder: str) -> None:
 def test_other_values_are_refused(tmp_path: Path) -> None:
     make(tmp_path)
     put_label(tmp_path / "annotations/validation/v.png", [1, 151, 255])
-    with pytest.raises(ValueError, match=r"v.png .*values 151 and 255, but 0 to 150 are"):
+    with pytest.raises(UserError, match=r"v.png .*values 151 and 255, but 0 to 150 are"):
         labels(ADE20K(tmp_path), "val")
 
 
 def test_first_missing_path_is_named(tmp_path: Path) -> None:
     source = ADE20K(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"images/training is missing"):
+    with pytest.raises(UserError, match=r"images/training is missing"):
         source.samples("train")
     make(tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"images/testing is missing"):
+    with pytest.raises(UserError, match=r"images/testing is missing"):
         source.samples("test")
     (tmp_path / "annotations/training/b.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"training/b.png is missing: expected the label"):
+    with pytest.raises(UserError, match=r"training/b.png is missing: expected the label"):
         source.samples("train")
     (tmp_path / "images/validation/v.jpg").unlink()
-    with pytest.raises(ValueError, match="images/validation holds no image"):
+    with pytest.raises(UserError, match="images/validation holds no image"):
         source.samples("val")
     (tmp_path / "annotations/validation").rename(tmp_path / "elsewhere")
-    with pytest.raises(FileNotFoundError, match=r"annotations/validation is missing"):
+    with pytest.raises(UserError, match=r"annotations/validation is missing"):
         source.samples("val")

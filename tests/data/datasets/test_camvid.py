@@ -5,6 +5,7 @@ import pytest
 from layouts import labels, put_image, put_label, put_text
 
 from pspnet.data.datasets.camvid import CamVid
+from pspnet.errors import UserError
 
 
 def make(root: Path, *, suffix: str = ".png", paths: bool = False) -> Path:
@@ -48,7 +49,7 @@ def test_predictions_may_hold_void_and_no_border() -> None:
 
 def test_the_test_split_is_optional_and_has_labels(tmp_path: Path) -> None:
     source = CamVid(make(tmp_path))
-    with pytest.raises(FileNotFoundError, match=r"test.txt is missing"):
+    with pytest.raises(UserError, match=r"test.txt is missing"):
         source.samples("test")
     put_text(tmp_path / "test.txt", "t")
     put_image(tmp_path / "test/t.png")
@@ -59,28 +60,28 @@ def test_the_test_split_is_optional_and_has_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["train/b.png", "b b", "/x/train/b.png trainannot/b.png 1"])
 def test_other_lines_are_refused(tmp_path: Path, line: str) -> None:
     put_text(make(tmp_path) / "train.txt", "b", line)
-    with pytest.raises(ValueError, match=f"train.txt has the line '{line}'; write a stem, or"):
+    with pytest.raises(UserError, match=f"train.txt has the line '{line}'; write a stem, or"):
         CamVid(tmp_path).samples("train")
 
 
 def test_first_missing_path_is_named(tmp_path: Path) -> None:
     source = CamVid(make(tmp_path))
     (tmp_path / "train/a.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"train/a.png is missing: expected an image"):
+    with pytest.raises(UserError, match=r"train/a.png is missing: expected an image"):
         source.samples("train")
     (tmp_path / "valannot/v.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"valannot/v.png is missing: expected the label"):
+    with pytest.raises(UserError, match=r"valannot/v.png is missing: expected the label"):
         source.samples("val")
 
 
 def test_bad_lists_and_values(tmp_path: Path) -> None:
     source = CamVid(make(tmp_path))
     put_label(tmp_path / "valannot/v.png", [11, 12])
-    with pytest.raises(ValueError, match=r"v.png .*values 12, but 0 to 11 and 255 are"):
+    with pytest.raises(UserError, match=r"v.png .*values 12, but 0 to 11 and 255 are"):
         labels(source, "val")
     put_text(tmp_path / "val.txt", "v", "/x/val/v.png /x/valannot/v.png")
-    with pytest.raises(ValueError, match=r"val.txt names 'v' 2 times"):
+    with pytest.raises(UserError, match=r"val.txt names 'v' 2 times"):
         source.samples("val")
     put_text(tmp_path / "val.txt")
-    with pytest.raises(ValueError, match=r"val.txt names no file"):
+    with pytest.raises(UserError, match=r"val.txt names no file"):
         source.samples("val")

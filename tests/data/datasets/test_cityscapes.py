@@ -5,6 +5,7 @@ import pytest
 from layouts import labels, put_image, put_label
 
 from pspnet.data.datasets.cityscapes import Cityscapes
+from pspnet.errors import UserError
 
 # the definition, name by name
 DEFINITION = {
@@ -82,19 +83,19 @@ def test_the_test_split_has_no_labels(tmp_path: Path) -> None:
 def test_values_beyond_33_are_refused(tmp_path: Path) -> None:
     make(tmp_path)
     put_label(tmp_path / "gtFine/val/bonn/b_0_0_gtFine_labelIds.png", [7, 34])
-    with pytest.raises(ValueError, match=r"b_0_0_gtFine_labelIds.png .* 34, but 0 to 33 are"):
+    with pytest.raises(UserError, match=r"b_0_0_gtFine_labelIds.png .* 34, but 0 to 33 are"):
         labels(Cityscapes(tmp_path), "val")
 
 
 def test_first_missing_path_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"leftImg8bit/train is missing"):
+    with pytest.raises(UserError, match=r"leftImg8bit/train is missing"):
         Cityscapes(tmp_path).samples("train")
     make(tmp_path)
     (tmp_path / "gtFine/train/aachen/aachen_0_2_gtFine_labelIds.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"aachen_0_2_gtFine_labelIds.png is missing"):
+    with pytest.raises(UserError, match=r"aachen_0_2_gtFine_labelIds.png is missing"):
         Cityscapes(tmp_path).samples("train")
     (tmp_path / "leftImg8bit/test").mkdir()
-    with pytest.raises(ValueError, match="leftImg8bit/test holds no image"):
+    with pytest.raises(UserError, match="leftImg8bit/test holds no image"):
         Cityscapes(tmp_path).samples("test")
 
 

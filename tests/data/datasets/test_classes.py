@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from pspnet.data.datasets.classes import Classes
+from pspnet.errors import UserError
 
 NAMES, COLORS = ("road", "sky", "car"), ((0, 0, 0), (1, 1, 1), (2, 2, 2))
 
@@ -25,5 +26,5 @@ def test_categories_hold_every_class_once() -> None:
     ],
 )
 def test_other_categories_are_refused(categories: dict[str, Any], wrong: str) -> None:
-    with pytest.raises(ValueError, match=rf"categories: \['{wrong}'\] must be classes"):
+    with pytest.raises(UserError, match=rf"categories: \['{wrong}'\] must be classes"):
         Classes(NAMES, COLORS, categories=categories)

@@ -6,6 +6,7 @@ from layouts import labels, put_image, put_label, put_text
 
 from pspnet.data.datasets.base import Source, Split
 from pspnet.data.datasets.folder import Folder, default_colors, read_classes
+from pspnet.errors import UserError
 
 STEMS = [f"{folder}{number:02}" for folder in ("", "x/", "x/y/") for number in range(10)]
 
@@ -32,7 +33,7 @@ def test_every_image_is_in_one_split(tmp_path: Path, fraction: float) -> None:
     assert sorted(train + val) == sorted(STEMS)
     assert len(val) == {0.2: 6, 0.5: 15, 0.001: 1, 0.999: 29}[fraction]
     assert labels(source, "val") == [[0, 2, 255]] * len(val)
-    with pytest.raises(FileNotFoundError, match=r"test.txt is missing"):
+    with pytest.raises(UserError, match=r"test.txt is missing"):
         source.samples("test")
 
 
@@ -72,7 +73,7 @@ def test_test_split_without_any_mask_has_no_labels(tmp_path: Path) -> None:
         put_image(tmp_path / f"images/{stem}.WEBP")
     assert [sample.label for sample in Folder(tmp_path).samples("test")] == [None, None]
     put_label(tmp_path / "masks/t.png")
-    with pytest.raises(FileNotFoundError, match=r"masks/u.png is missing: expected the label of"):
+    with pytest.raises(UserError, match=r"masks/u.png is missing: expected the label of"):
         Folder(tmp_path).samples("test")
 
 
@@ -99,51 +100,51 @@ def test_linked_folders_are_followed(tmp_path: Path) -> None:
 
 
 def test_wrong_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"images is missing"):
+    with pytest.raises(UserError, match=r"images is missing"):
         Folder(tmp_path).samples("train")
     make(tmp_path, ["a"])
-    with pytest.raises(ValueError, match=r"images has 1 images .* at least 2 are needed"):
+    with pytest.raises(UserError, match=r"images has 1 images .* at least 2 are needed"):
         Folder(tmp_path).samples("train")
     make(tmp_path, ["a", "s/b"])
     source = Folder(tmp_path, val_fraction=0.5)
     put_label(tmp_path / "masks/s/stray.png")
-    with pytest.raises(ValueError, match=r"masks/s/stray.png has no image .*images/s/stray \("):
+    with pytest.raises(UserError, match=r"masks/s/stray.png has no image .*images/s/stray \("):
         source.samples("val")
     (tmp_path / "masks/s/stray.png").rename(tmp_path / "masks/s/b.png")
     put_image(tmp_path / "images/s/b.png")
-    with pytest.raises(ValueError, match=r"s/b.jpg and .*s/b.png have one stem"):
+    with pytest.raises(UserError, match=r"s/b.jpg and .*s/b.png have one stem"):
         source.samples("val")
     (tmp_path / "images/s/b.png").unlink()
     for mask in ("a", "s/b"):
         (tmp_path / f"masks/{mask}.png").unlink()
-    with pytest.raises(FileNotFoundError, match=r"masks/.*.png is missing: expected the label of"):
+    with pytest.raises(UserError, match=r"masks/.*.png is missing: expected the label of"):
         source.samples("val")
 
 
 def test_wrong_lists_are_named(tmp_path: Path) -> None:
     source = Folder(make(tmp_path))
     put_text(tmp_path / "train.txt", "00", "01.jpg")
-    with pytest.raises(FileNotFoundError, match=r"val.txt is missing: .*both or neither"):
+    with pytest.raises(UserError, match=r"val.txt is missing: .*both or neither"):
         source.samples("train")
     put_text(tmp_path / "val.txt", "02")
-    with pytest.raises(FileNotFoundError, match=r"train.txt names '01.jpg', but .*without suffix"):
+    with pytest.raises(UserError, match=r"train.txt names '01.jpg', but .*without suffix"):
         source.samples("train")
     put_text(tmp_path / "train.txt", "00", "00")
-    with pytest.raises(ValueError, match=r"train.txt names '00' 2 times"):
+    with pytest.raises(UserError, match=r"train.txt names '00' 2 times"):
         source.samples("train")
     put_text(tmp_path / "train.txt", "00", "02")
     for split in ("train", "val"):
-        with pytest.raises(ValueError, match=r"train.txt names '02', as do the images to be meas"):
+        with pytest.raises(UserError, match=r"train.txt names '02', as do the images to be meas"):
             source.samples(split)
     put_text(tmp_path / "val.txt", "03")
     put_text(tmp_path / "test.txt", "02", "03")
-    with pytest.raises(ValueError, match=r"train.txt names '02', as do the images to be measured"):
+    with pytest.raises(UserError, match=r"train.txt names '02', as do the images to be measured"):
         source.samples("test")
 
 
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 20.0, float("nan")])
 def test_fraction_is_checked_at_construction(fraction: float) -> None:
-    with pytest.raises(ValueError, match=f"val_fraction={fraction}: give a share"):
+    with pytest.raises(UserError, match=f"val_fraction={fraction}: give a share"):
         Folder(val_fraction=fraction)
 
 
@@ -168,7 +169,7 @@ def test_all_keys(tmp_path: Path) -> None:
     assert Folder(tmp_path).classes == classes
 
 
-def test_default_colours_are_distinct() -> None:
+def test_default_colors_are_distinct() -> None:
     colors = {tuple(color) for color in default_colors(255)}
     assert len(colors) == 255
     assert (0, 0, 0) not in colors
@@ -185,8 +186,8 @@ def test_default_colours_are_distinct() -> None:
         ("", "has no names; write them as"),
         ("- a\n- b", "has no names; write them as"),
         (
-            "names: [a]\ncolours: []\nidx: 1",
-            r"unknown keys \['colours', 'idx'\]; known: names, col",
+            "names: [a]\ncolors: []\nidx: 1",
+            r"unknown keys \['colors', 'idx'\]; known: names, col",
         ),
         ("names: a", "names: 'a' is given; give a list of texts"),
         ("names: [yes, no]", r"names: \[True, False\] is given; give a list of texts \(in quotes"),
@@ -196,7 +197,7 @@ def test_default_colours_are_distinct() -> None:
         ("names: [a, b]\ncolors: [[0, 0, 0], [0, 0]]", r"colors: \[\[0, 0\]\] is given"),
         ("names: [a]\ncolors: {a: [0, 0, 0]}", r"colors: \{'a': \[0, 0, 0\]\} is given"),
         ("names: [a]\ncolors: [red]", r"colors: \['red'\] is given"),
-        ("names: [a]\ncolors: [[0, 0, 0], [1, 1, 1]]", "2 colours for 1 classes"),
+        ("names: [a]\ncolors: [[0, 0, 0], [1, 1, 1]]", "2 colors for 1 classes"),
         ("names: [a]\ngroups: [a]", r"groups: \['a'\] is given; give a list of class names for"),
         ("names: [a]\ngroups: {g: a}", r"groups: \['a'\] is given; give a list of class"),
         ("names: [a]\ngroups: {g: [z]}", r"group 'g' names \['z'\], which are not classes"),
@@ -210,12 +211,12 @@ def test_default_colours_are_distinct() -> None:
 def test_wrong_descriptions(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "classes.yaml"
     path.write_text(content + "\n")
-    with pytest.raises(ValueError, match=message) as error:
+    with pytest.raises(UserError, match=message) as error:
         _ = Folder(tmp_path).classes
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)
 
 
 def test_missing_description(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"classes.yaml is missing: expected the names"):
+    with pytest.raises(UserError, match=r"classes.yaml is missing: expected the names"):
         _ = Folder(tmp_path).classes

@@ -9,6 +9,7 @@ from scipy.io import savemat
 
 from pspnet.data.datasets import sbd, voc
 from pspnet.data.datasets.voc import VOC
+from pspnet.errors import UserError
 
 LISTS = "ImageSets/Segmentation"
 
@@ -99,7 +100,7 @@ def test_label_is_read_exactly(tmp_path: Path) -> None:
 
 def test_bad_labels_are_named(tmp_path: Path) -> None:
     path = put_mat(tmp_path / "a.mat", np.full((4, 6), 21, np.uint8))
-    with pytest.raises(ValueError, match=r"a.mat does not hold one class of 0 to 20"):
+    with pytest.raises(UserError, match=r"a.mat does not hold one class of 0 to 20"):
         sbd.read_sbd_label(path)
     path.write_bytes(path.read_bytes()[:150])
     with pytest.raises(
@@ -108,19 +109,19 @@ def test_bad_labels_are_named(tmp_path: Path) -> None:
         sbd.read_sbd_label(path)
     assert "\n" not in str(error.value)
     savemat(path, {"GTinst": 1})
-    with pytest.raises(ValueError, match=r"a.mat is no SBD label \('GTcls'\)"):
+    with pytest.raises(UserError, match=r"a.mat is no SBD label \('GTcls'\)"):
         sbd.read_sbd_label(path)
-    with pytest.raises(FileNotFoundError, match=r"b.mat is missing: expected SBD's label"):
+    with pytest.raises(UserError, match=r"b.mat is missing: expected SBD's label"):
         sbd.read_sbd_label(tmp_path / "b.mat")
 
 
 def test_first_missing_path_is_named(layout: tuple[Path, Path], tmp_path: Path) -> None:
     base, root = layout
-    with pytest.raises(FileNotFoundError, match=r"none is missing: expected the unpacked SBD"):
+    with pytest.raises(UserError, match=r"none is missing: expected the unpacked SBD"):
         VOC(base, sbd_root=tmp_path / "none").prepare()
-    with pytest.raises(FileNotFoundError, match=r"RELEASE/dataset/cls is missing: expected SBD's"):
+    with pytest.raises(UserError, match=r"RELEASE/dataset/cls is missing: expected SBD's"):
         VOC(base, sbd_root=tmp_path).prepare()
     (root / "benchmark_RELEASE/dataset/cls/y.mat").unlink()
-    with pytest.raises(FileNotFoundError, match=r"cls/y.mat is missing"):
+    with pytest.raises(UserError, match=r"cls/y.mat is missing"):
         sbd.build_train_aug(base, root, expected=4)
     assert not (base / LISTS / "train_aug.txt").exists()

@@ -4,6 +4,7 @@ import pytest
 from layouts import labels, make_voc, put_image, put_label, put_text
 
 from pspnet.data.datasets.voc import VOC
+from pspnet.errors import UserError
 
 LISTS = "ImageSets/Segmentation"
 
@@ -53,7 +54,7 @@ def test_augmented_list_keeps_vocs_own_labels(tmp_path: Path, name: str) -> None
 
 def test_augmented_list_with_images_of_val_is_refused(tmp_path: Path) -> None:
     make_voc(tmp_path, train=["a"], val=["v", "w"], train_aug=["a", "w", "v"])
-    with pytest.raises(ValueError, match=r"train_aug.txt names 2 images of val.txt, first 'v'"):
+    with pytest.raises(UserError, match=r"train_aug.txt names 2 images of val.txt, first 'v'"):
         VOC(tmp_path).samples("train")
 
 
@@ -62,7 +63,7 @@ def test_missing_augmented_list_says_how_to_make_it(tmp_path: Path) -> None:
     source = VOC(tmp_path)
     source.prepare()  # without SBD there is nothing to be made, and validation needs none
     assert len(source.samples("val")) == 1
-    with pytest.raises(FileNotFoundError, match=r"train_aug.txt is missing.*sbd_root.*to train$"):
+    with pytest.raises(UserError, match=r"train_aug.txt is missing.*sbd_root.*to train$"):
         source.samples("train")
 
 
@@ -78,13 +79,13 @@ def test_missing_augmented_list_says_how_to_make_it(tmp_path: Path) -> None:
 def test_first_missing_path_is_named(tmp_path: Path, lost: str, message: str) -> None:
     make_voc(tmp_path, train=["a"], val=["v"])
     (tmp_path / lost).rename(tmp_path / "elsewhere")
-    with pytest.raises(FileNotFoundError, match=message):
+    with pytest.raises(UserError, match=message):
         VOC(tmp_path).samples("val")
 
 
 def test_missing_root_and_double_names(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"none is missing: expected the folder with VOC"):
+    with pytest.raises(UserError, match=r"none is missing: expected the folder with VOC"):
         VOC(tmp_path / "none").samples("val")
     make_voc(tmp_path, val=["v", "w", "v"])
-    with pytest.raises(ValueError, match=r"val.txt names 'v' 2 times"):
+    with pytest.raises(UserError, match=r"val.txt names 'v' 2 times"):
         VOC(tmp_path).samples("val")

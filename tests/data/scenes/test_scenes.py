@@ -16,6 +16,7 @@ from pspnet.data.scenes.dataset import Scenes, load_scenes
 from pspnet.data.scenes.layout import SMALLEST, Dice, Scene, draw_scene
 from pspnet.data.scenes.local_bound import SETS
 from pspnet.data.scenes.render import CLASSES, paint
+from pspnet.errors import UserError
 
 SEEDS = range(12)
 
@@ -99,7 +100,7 @@ def test_prepare_leaves_what_is_there(tmp_path: Path) -> None:
 
 def test_other_options_are_refused_with_both_named(tmp_path: Path) -> None:
     small(tmp_path / "scenes").prepare()
-    with pytest.raises(ValueError, match=r"train=4.*train=5.*delete") as caught:
+    with pytest.raises(UserError, match=r"train=4.*train=5.*delete") as caught:
         small(tmp_path / "scenes", train=5).prepare()
     assert "\n" not in str(caught.value)
 
@@ -107,19 +108,19 @@ def test_other_options_are_refused_with_both_named(tmp_path: Path) -> None:
 def test_a_broken_marker_is_refused(tmp_path: Path) -> None:
     small(tmp_path / "scenes").prepare()
     (tmp_path / "scenes/scenes.yaml").write_text("{")
-    with pytest.raises(ValueError, match="nothing readable"):
+    with pytest.raises(UserError, match="nothing readable"):
         small(tmp_path / "scenes").prepare()
-    with pytest.raises(ValueError, match="nothing readable"):
+    with pytest.raises(UserError, match="nothing readable"):
         load_scenes(tmp_path / "scenes")
 
 
 def test_foreign_files_are_never_touched(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/photo.jpg").write_bytes(b"x")
-    with pytest.raises(FileExistsError, match="another folder"):
+    with pytest.raises(UserError, match="another folder"):
         small(tmp_path / "mine").prepare()
     (tmp_path / "file").write_bytes(b"y")
-    with pytest.raises(FileExistsError, match="another folder"):
+    with pytest.raises(UserError, match="another folder"):
         small(tmp_path / "file").prepare()
     assert files(tmp_path) == {"mine/photo.jpg": b"x", "file": b"y"}
 
@@ -147,7 +148,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_samples_before_prepare_name_the_list(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"Segmentation/val\.txt"):
+    with pytest.raises(UserError, match=r"Segmentation/val\.txt"):
         small(tmp_path / "scenes").samples("val")
 
 
@@ -161,7 +162,7 @@ def test_samples_before_prepare_name_the_list(tmp_path: Path) -> None:
     ],
 )
 def test_options_out_of_range(options: dict, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         Scenes("nowhere", **options)
 
 
@@ -192,5 +193,5 @@ def test_scenes_of_a_folder_are_found_again_or_refused(tmp_path: Path) -> None:
     )
     marker = tmp_path / "scenes/scenes.yaml"
     marker.write_text(marker.read_text().replace("version: 1", "version: 0"))
-    with pytest.raises(ValueError, match=r"version=0.*not of version"):
+    with pytest.raises(UserError, match=r"version=0.*not of version"):
         load_scenes(tmp_path / "scenes")

@@ -12,6 +12,7 @@ import pytest
 
 from pspnet.data.transforms.extra import check_steps, load_steps
 from pspnet.data.transforms.pipeline import Augmentation, seed_transform, train_transform
+from pspnet.errors import UserError
 
 MEAN = (0.485, 0.456, 0.406)
 GOOD = [
@@ -61,7 +62,7 @@ def test_the_seed_decides_further_steps_too(tmp_path: Path) -> None:
 
 
 def refused(path: Path) -> str:
-    with pytest.raises(ValueError, match="more") as error:
+    with pytest.raises(UserError, match="more") as error:
         build(path)
     assert "\n" not in str(error.value)
     return str(error.value)
@@ -87,9 +88,9 @@ def test_files_without_a_transform_are_refused(tmp_path: Path, text: str, named:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"more\.yaml is missing: expected what albument"):
+    with pytest.raises(UserError, match=r"more\.yaml is missing: expected what albument"):
         build(tmp_path / "more.yaml")
-    with pytest.raises(ValueError, match=r"no transform .*IsADirectoryError"):
+    with pytest.raises(UserError, match=r"no transform .*IsADirectoryError"):
         build(tmp_path)
 
 
@@ -131,5 +132,5 @@ def test_turns_keep_a_square(tmp_path: Path) -> None:
 
 
 def test_what_is_no_step_is_refused() -> None:
-    with pytest.raises(ValueError, match="more: function cannot be applied"):
+    with pytest.raises(UserError, match="more: function cannot be applied"):
         train_transform(Augmentation(), crop_size=(9, 9), mean=MEAN, more=[lambda image: image])

@@ -1,4 +1,4 @@
-"""The pipeline of augmentation as a whole, its seeding, and normalisation."""
+"""The pipeline of augmentation as a whole, its seeding, and normalization."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from pspnet.data.transforms.pipeline import Augmentation, normalise, seed_transform, train_transform
+from pspnet.data.transforms.pipeline import Augmentation, normalize, seed_transform, train_transform
+from pspnet.errors import UserError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FILL = np.array([124, 116, 104])  # 255 times the mean, rounded
@@ -43,7 +44,7 @@ def patches(height: int, width: int, *, side: int) -> np.ndarray:
 
 
 def interior(mask: np.ndarray, *, margin: int) -> np.ndarray:
-    """Pixels whose neighbourhood is in the crop and all of one id."""
+    """Pixels whose neighborhood is in the crop and all of one id."""
     kernel = np.ones((2 * margin + 1, 2 * margin + 1), np.uint8)
     inside = cv2.erode(mask, kernel) == cv2.dilate(mask, kernel)
     core = np.zeros_like(inside)
@@ -106,7 +107,7 @@ def test_scale_is_uniform_between_its_bounds_and_keeps_the_shape() -> None:
 
 @pytest.mark.parametrize("max_class_share", [1, 0.75])
 @pytest.mark.parametrize("shape", [(20, 30), (21, 33), (64, 10), (10, 64), (1, 1)])
-def test_small_images_are_centred_on_the_mean_colour(
+def test_small_images_are_centerd_on_the_mean_color(
     shape: tuple[int, int], max_class_share: float
 ) -> None:
     augmentation = replace(OFF, max_class_share=max_class_share)
@@ -165,7 +166,7 @@ def test_mirror_has_its_probability(probability: float, least: int, most: int) -
     assert least <= mirrored <= most  # for one half: five standard deviations of 10
 
 
-def test_further_steps_see_the_crop_before_its_colours_change_and_without_padding() -> None:
+def test_further_steps_see_the_crop_before_its_colors_change_and_without_padding() -> None:
     seen: list[np.ndarray] = []
 
     def darkened(image: np.ndarray, **_: object) -> np.ndarray:
@@ -197,7 +198,7 @@ def test_steps_of_a_file_come_before_those_of_python(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("shape", [(3, 1, 1), (3, 5, 7), (2, 3, 40, 7)])
 @pytest.mark.parametrize("memory_format", ["contiguous", "channels last"])
-def test_normalised_images_are_of_mean_0_and_deviation_1(
+def test_normalized_images_are_of_mean_0_and_deviation_1(
     shape: tuple[int, ...], memory_format: str
 ) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
@@ -205,8 +206,8 @@ def test_normalised_images_are_of_mean_0_and_deviation_1(
     if memory_format == "channels last":
         image = image.movedim(-3, -1).contiguous().movedim(-1, -3)
     with torch.inference_mode():
-        normalise(image, mean=MEAN, std=STD)  # leaves nothing that a training could not use
-    out = normalise(image, mean=MEAN, std=STD)
+        normalize(image, mean=MEAN, std=STD)  # leaves nothing that a training could not use
+    out = normalize(image, mean=MEAN, std=STD)
     expected = (pixels / 255 - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
     assert out.dtype == torch.float32
     assert out.stride() == image.stride()
@@ -279,5 +280,5 @@ def test_transforms_can_be_sent_to_workers(augmentation: Augmentation) -> None:
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict, named: str) -> None:
-    with pytest.raises(ValueError, match=named):
+    with pytest.raises(UserError, match=named):
         Augmentation(**values)

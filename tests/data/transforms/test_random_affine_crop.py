@@ -13,6 +13,7 @@ import pytest
 
 from pspnet.data.transforms.pipeline import Augmentation, seed_transform
 from pspnet.data.transforms.random_affine_crop import View, Warp
+from pspnet.errors import UserError
 
 FILL = (124, 116, 104)
 OFF = {"scale": (1.0, 1.0), "rotation": 0, "blur": 0, "mirror": 0}
@@ -73,7 +74,7 @@ def step_by_step(view: View, image: np.ndarray, mask: np.ndarray, *, blurred: bo
 
 
 def of_one_id(mask: np.ndarray, *, margin: int, beyond: int | None) -> np.ndarray:
-    """Pixels all of whose neighbours are of their id, as are those beyond the mask; None is any."""
+    """Pixels all of whose neighbors are of their id, as are those beyond the mask; None is any."""
     padded = np.pad(mask, margin, mode="edge")
     if beyond is not None:
         padded = np.pad(mask, margin, constant_values=beyond)
@@ -272,7 +273,7 @@ def test_memory_maps_are_read_and_left(tmp_path: Any) -> None:
 def test_crops_of_more_than_opencv_warps_are_refused() -> None:
     image, mask = np.zeros((2, 40_000, 3), np.uint8), np.zeros((2, 40_000), np.uint8)
     warp = build(crop_size=(60, 60), scale=(1e-3, 1e-3))
-    with pytest.raises(ValueError, match=r"shows 39004×2 pixels .* up to 32766; divide the image"):
+    with pytest.raises(UserError, match=r"shows 39004×2 pixels .* up to 32766; divide the image"):
         run(warp, image, mask)
 
 
@@ -375,7 +376,7 @@ def test_crops_are_at_every_place_alike(max_class_share: float) -> None:
 
 
 def share(labels: np.ndarray) -> float:
-    """Part of the labelled pixels that the most frequent class has; 1 where no two classes are."""
+    """Part of the labeled pixels that the most frequent class has; 1 where no two classes are."""
     counts = Counter(labels[labels != 255].tolist())
     return max(counts.values()) / sum(counts.values()) if counts else 1.0
 

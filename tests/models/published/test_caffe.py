@@ -11,6 +11,7 @@ from caffemodel import BINS, Blobs, caffe, caffe_blobs, caffe_file, message, var
 from foreign import Shapes
 
 from pspnet import Dilation, Published, load_published
+from pspnet.errors import UserError
 from pspnet.models.encoder import build_encoder
 
 RGB_MEAN = (123.68, 116.779, 103.939)
@@ -137,7 +138,7 @@ def test_the_101s_with_shapes_of_four_numbers(tmp_path):
 
 def refused(path: Path, content: bytes, **options: object) -> str:
     path.write_bytes(content)
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  (the callers look at the line)
+    with pytest.raises(UserError) as caught:
         load_published(path, **options)
     line = str(caught.value)
     assert line.startswith(f"{path}: ")

@@ -9,11 +9,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pspnet import Dilation, PSPNet, load_published
+from pspnet.errors import UserError
 from pspnet.models.encoder import build_encoder
 
 
 def refused(path: Path, num_classes: int | None = None) -> str:
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  (the callers look at the line)
+    with pytest.raises(UserError) as caught:
         load_published(path, num_classes)
     line = str(caught.value)
     assert line.startswith(f"{path}: ")
@@ -93,7 +94,7 @@ def test_damaged_values_are_named(tmp_path, damage, held, publisher):
     line = f"{path}: {key!r} holds {held}; a damaged file"
     if publisher == "mmsegmentation":
         assert refused(path) == line
-    with pytest.raises(ValueError) as caught:  # noqa: PT011  (the line is looked at)
+    with pytest.raises(UserError) as caught:
         encoder("resnet18", path)
     assert str(caught.value) == line
 
@@ -134,7 +135,7 @@ def test_other_networks_are_refused(tmp_path):
 
 def test_files_that_cannot_be_read_are_refused(tmp_path):
     path = tmp_path / "a.pth"
-    with pytest.raises(FileNotFoundError, match="no such file"):
+    with pytest.raises(UserError, match="no such file"):
         load_published(path)
     path.write_bytes(b"nothing")
     assert "not a readable weights file" in refused(path)
@@ -234,5 +235,5 @@ def test_an_encoder_takes_its_part_of_a_run(tmp_path):
 )
 def test_an_encoder_refuses_the_weights_of_another(tmp_path, depth, name, line):
     path = saved(tmp_path / "a.pth", filled(semseg(depth), hollow=True))
-    with pytest.raises(ValueError, match=line):
+    with pytest.raises(UserError, match=line):
         encoder(name, path)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pspnet import Dilation, PSPNet, load_published
 from pspnet.data.datasets.classes import Classes
+from pspnet.errors import UserError
 from pspnet.task import Segmentation
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -132,10 +133,10 @@ def test_align_corners_can_be_another(tmp_path):
 
 def test_bins_of_other_pyramids_are_asked_for(tmp_path):
     path = saved(tmp_path / "a.pth", filled(semseg(levels=2), hollow=True))
-    with pytest.raises(ValueError, match="has 2 pyramid levels, and does not say their bins; give"):
+    with pytest.raises(UserError, match="has 2 pyramid levels, and does not say their bins; give"):
         load_published(path)
     assert load_published(path, bins=(1, 4)).network.pyramid.bins == (1, 4)
-    with pytest.raises(ValueError, match=r"has 2 pyramid levels, not bins=\[1, 2, 3, 6\]"):
+    with pytest.raises(UserError, match=r"has 2 pyramid levels, not bins=\[1, 2, 3, 6\]"):
         load_published(path, bins=(1, 2, 3, 6))
     path = saved(tmp_path / "b.pth", filled(semseg(levels=0), hollow=True))
     assert load_published(path).network.pyramid.bins == ()
@@ -163,7 +164,7 @@ def test_a_checkpoint_of_a_run_is_its_network(tmp_path):
     image = torch.randn(1, 3, 65, 65)
     with torch.no_grad():
         assert torch.equal(published.network(image), network.eval()(image))
-    with pytest.raises(ValueError, match=r"says bins=\[1, 3\], not \[1, 2\]; leave bins out"):
+    with pytest.raises(UserError, match=r"says bins=\[1, 3\], not \[1, 2\]; leave bins out"):
         load_published(path, bins=(1, 2))
 
 

@@ -6,6 +6,7 @@ import pytest
 from foreign import filled, mmsegmentation, saved
 
 from pspnet import Dilation, load_published
+from pspnet.errors import UserError
 from pspnet.models.published.mmseg import read_settings
 
 D8 = """
@@ -156,7 +157,7 @@ def test_a_configuration_is_not_run(tmp_path):
 def test_configurations_that_do_not_fit_are_refused(tmp_path: Path, text, line):
     state = filled(mmsegmentation(18, 3), hollow=True)
     path = saved(tmp_path / "a.pth", state, meta={"config": text})
-    with pytest.raises(ValueError, match=line) as caught:
+    with pytest.raises(UserError, match=line) as caught:
         load_published(path)
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from fake_runs import costs, put, results
 
+from pspnet.errors import UserError
 from pspnet.tools.ablation.collect import collect, disagreements
 
 
@@ -139,11 +140,11 @@ def test_nothing_there_is_refused_in_one_line(tmp_path):
         ),
         ("bins/camvid", "holds no run; run the sweep first"),
     ):
-        with pytest.raises(FileNotFoundError, match=message) as error:
+        with pytest.raises(UserError, match=message) as error:
             collect(tmp_path / folder, rows=["B1"])
         assert str(error.value).startswith(str(tmp_path / folder))
         assert "\n" not in str(error.value)
-    with pytest.raises(FileNotFoundError, match=r"run the sweep first$"):
+    with pytest.raises(UserError, match=r"run the sweep first$"):
         collect(Path("absent/sweep/data"))
 
 

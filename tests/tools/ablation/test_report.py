@@ -12,6 +12,7 @@ from fake_runs import CLASSES, costs, put, results
 from PIL import Image
 from scipy.stats import ttest_rel
 
+from pspnet.errors import UserError
 from pspnet.tools.ablation.paper import PAPER
 from pspnet.tools.ablation.report import write_report
 
@@ -310,6 +311,6 @@ def test_runs_are_left_as_they_are_and_reports_written_over(tmp_path):
 
 def test_an_unknown_sweep_is_refused(tmp_path):
     sweep(tmp_path)
-    with pytest.raises(FileNotFoundError, match="table7/scenes: no such folder; run the sweep"):
+    with pytest.raises(UserError, match="table7/scenes: no such folder; run the sweep"):
         write(tmp_path, "table7")
     assert [path.name for path in tmp_path.iterdir()] == ["table1"]

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pspnet.errors import UserError
 from pspnet.tools.ablation import launch, runner
 from pspnet.tools.ablation.__main__ import main, mend
 from pspnet.tools.ablation.folder import join_metrics, read_state
@@ -304,7 +305,7 @@ def test_the_share_of_a_run(nodes, asked, given):
     ],
 )
 def test_more_than_there_is_is_refused(asked, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UserError, match=message):
         launch.share([{"CPU": 2.0}], cpus=asked[0], gpus=asked[1])
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from labels import assert_labels_fit, texts
 
+from pspnet.errors import UserError
 from pspnet.tools.ablation import pareto_figure as pareto_module
 from pspnet.tools.ablation import settings_figure as settings_module
 from pspnet.tools.ablation.pareto_figure import FRONT, Point, scores_by_cost
@@ -79,9 +80,9 @@ def test_settings_that_have_not_run_keep_their_line(tmp_path, drawn):
 
 def test_panels_must_agree(tmp_path):
     for panels in ({}, {"one": {}}, {"one": {"a": {}}, "two": {"b": {}}}):
-        with pytest.raises(ValueError, match="give the same for each"):
+        with pytest.raises(UserError, match="give the same for each"):
             setting_scores(panels, tmp_path / "a.png", title="", marks={})
-    with pytest.raises(ValueError, match="give at least one"):
+    with pytest.raises(UserError, match="give at least one"):
         scores_by_cost([], tmp_path / "a.png", title="", cost="")
 
 

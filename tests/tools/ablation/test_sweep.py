@@ -15,6 +15,7 @@ import yaml
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from pspnet.cli import main as pspnet
+from pspnet.errors import UserError
 from pspnet.tools.ablation.__main__ import main
 from pspnet.tools.ablation.listing import describe, estimate
 from pspnet.tools.ablation.parameters import draws, grid
@@ -175,7 +176,7 @@ def test_draws_are_of_the_distribution(kind):
 
 
 @pytest.mark.parametrize("kind", ["uniform", "log_uniform", "log_uniform_values", "normal", "beta"])
-def test_quantised_draws_are_the_rounded_ones(kind):
+def test_quantized_draws_are_the_rounded_ones(kind):
     spec = CONTINUOUS[kind][0]
 
     def values(kind: str, **more: float) -> list[float]:
@@ -242,7 +243,7 @@ PARAMETER = {
 
 @pytest.mark.parametrize("message", PARAMETER)
 def test_wrong_parameters_are_refused(message, own):
-    with pytest.raises(ValueError, match="^own.yaml: .*" + re.escape(message)):
+    with pytest.raises(UserError, match="^own.yaml: .*" + re.escape(message)):
         own(method="random", run_cap=2, parameters={"x": PARAMETER[message]})
 
 
@@ -277,14 +278,14 @@ CONTENT = {
 
 @pytest.mark.parametrize("message", CONTENT)
 def test_wrong_sweeps_are_refused(message, own):
-    with pytest.raises(ValueError, match="^own.yaml: .*" + re.escape(message)):
+    with pytest.raises(UserError, match="^own.yaml: .*" + re.escape(message)):
         own(**CONTENT[message])
 
 
 def test_a_name_for_two_settings_is_refused_even_if_no_seed_meets(own):
     pair = {"config": {"values": [{"name": "a"}, {"name": "a", "model": {}}]}}
     seeds = {"seed_everything": {"min": 0, "max": 10**9}}
-    with pytest.raises(ValueError, match="two runs are both a, seed"):
+    with pytest.raises(UserError, match="two runs are both a, seed"):
         own(method="random", run_cap=9, parameters={**pair, **seeds})
 
 

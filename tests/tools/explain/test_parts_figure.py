@@ -20,16 +20,16 @@ def drawn(monkeypatch):
 def test_tint_is_red_above_zero_blue_below_and_full_at_the_scale():
     image = np.full((1, 5, 3), 200, np.uint8)
     change = np.array([[0, 1.0, 4, -2, -9]])
-    grey, faint, full, half, beyond = tinted(image, change, scale=4)[0].astype(int)
-    assert grey.tolist() == [220] * 3  # 120 + 200 / 2
+    gray, faint, full, half, beyond = tinted(image, change, scale=4)[0].astype(int)
+    assert gray.tolist() == [220] * 3  # 120 + 200 / 2
     assert full.tolist() == [200, 20, 30]
     assert beyond.tolist() == [20, 60, 200]
-    np.testing.assert_allclose(faint, 0.75 * grey + 0.25 * full, atol=1)
-    np.testing.assert_allclose(half, 0.5 * grey + 0.5 * beyond, atol=1)
+    np.testing.assert_allclose(faint, 0.75 * gray + 0.25 * full, atol=1)
+    np.testing.assert_allclose(half, 0.5 * gray + 0.5 * beyond, atol=1)
 
 
 @pytest.mark.parametrize("table", ["camvid", "ade20k"])
-def test_loss_table_prints_every_loss_and_greys_the_unsure(tmp_path, drawn, table):
+def test_loss_table_prints_every_loss_and_grays_the_unsure(tmp_path, drawn, table):
     names, columns = load_table(table).names, ["features", "bin 1", "all bins"]
     losses = np.arange(3 * len(names), dtype=float).reshape(-1, 3) / 10
     losses[0, 1], losses[0, 2], losses[1, 0] = np.nan, -0.04, 70
@@ -64,7 +64,7 @@ def test_contributions_share_a_scale_among_the_bins(tmp_path, drawn, count):
     assert {"background", "tvmonitor"} <= shown
     assert "aeroplane" not in shown
     if count == 4:
-        assert "+1.0 to +1.0, full colour at ±4.0" in shown
+        assert "+1.0 to +1.0, full color at ±4.0" in shown
         faint, full = (figure.axes[column].images[0].get_array()[0, 0] for column in (3, 6))
         assert full.tolist() == [200, 20, 30]
         assert faint.tolist() != full.tolist()

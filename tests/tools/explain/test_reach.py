@@ -11,7 +11,7 @@ from pspnet.tools.explain.reach import Reaches
 
 
 class Residual(nn.Module):
-    """A block whose shortcut is narrower than its path, with a normalisation and a ReLU."""
+    """A block whose shortcut is narrower than its path, with a normalization and a ReLU."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """What ConvNeXt does: normalises and mixes with the channels last."""
+    """What ConvNeXt does: normalizes and mixes with the channels last."""
 
     def forward(self, x):
         y = x.permute(0, 2, 3, 1)

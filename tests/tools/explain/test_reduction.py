@@ -6,6 +6,7 @@ import torch
 
 from pspnet import PSPNet
 from pspnet.callbacks.costs import count_flops, count_parameters
+from pspnet.errors import UserError
 from pspnet.tools.explain.auxiliary import AUXILIARY, MAIN, gradients
 from pspnet.tools.explain.reduction import reduction_costs
 
@@ -60,5 +61,5 @@ def test_a_log_that_says_nothing(tmp_path):
     assert gradients(tmp_path / "absent.csv") is None
     assert gradients(log(tmp_path / "a.csv", ("train/loss",), ["9,1"])) is None
     assert gradients(log(tmp_path / "b.csv", (AUXILIARY, MAIN), ["9,1,", "19,,2"])) is None
-    with pytest.raises(ValueError, match="no number"):
+    with pytest.raises(UserError, match="no number"):
         gradients(log(tmp_path / "c.csv", (AUXILIARY, MAIN), ["9,1,x"]))

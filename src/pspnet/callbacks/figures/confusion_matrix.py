@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pspnet.errors import UserError
 from pspnet.plotting import (
-    GREY,
+    GRAY,
     INK,
     LARGE,
     NORMAL,
@@ -34,8 +35,8 @@ NUMBERED = 25  # up to so many classes the cells hold numbers
 def confusion(matrix: np.ndarray, names: Sequence[str], out: Path) -> None:
     """Draws the matrix, each row divided by its sum: what the pixels of a class were taken for.
 
-    The colour grows with the square root of the share, so that rare confusions stay visible. Rows
-    of classes without a true pixel are left grey.
+    The color grows with the square root of the share, so that rare confusions stay visible. Rows
+    of classes without a true pixel are left gray.
 
     Args:
         matrix: pixels by true class (row) and predicted class (column), (C, C), not negative.
@@ -47,9 +48,9 @@ def confusion(matrix: np.ndarray, names: Sequence[str], out: Path) -> None:
     """
     counts = np.asarray(matrix, dtype=np.float64)
     if counts.shape != (len(names), len(names)) or not len(names):
-        raise ValueError(f"confusion matrix of shape {counts.shape} for {len(names)} classes")
+        raise UserError(f"confusion matrix of shape {counts.shape} for {len(names)} classes")
     if not np.isfinite(counts).all() or counts.min() < 0:
-        raise ValueError("confusion matrix with negative or non-finite counts; give pixel counts")
+        raise UserError("confusion matrix with negative or non-finite counts; give pixel counts")
     labels = [plain(name, limit=24) for name in names]
     dense = len(names) > NUMBERED
     size = 5.0 if dense else SMALL
@@ -98,8 +99,8 @@ def _ticks(axes: Axes, labels: list[str], *, size: float) -> None:
     axes.set_xticks(range(len(labels)), labels, rotation=90, size=size)
     axes.set_yticks(range(len(labels)), labels, size=size)
     axes.tick_params(length=1.5, pad=1.5)
-    axes.set_xlabel("predicted", size=NORMAL, color=GREY)
-    axes.set_ylabel("true", size=NORMAL, color=GREY)
+    axes.set_xlabel("predicted", size=NORMAL, color=GRAY)
+    axes.set_ylabel("true", size=NORMAL, color=GRAY)
 
 
 def _numbers(axes: Axes, shares: np.ndarray) -> None:
@@ -120,7 +121,7 @@ def _numbers(axes: Axes, shares: np.ndarray) -> None:
         )
     for row in np.flatnonzero(np.isnan(shares).all(axis=1)):
         axes.text(
-            0, int(row), "absent", va="center", ha="center", size=6, color=GREY, style="italic"
+            0, int(row), "absent", va="center", ha="center", size=6, color=GRAY, style="italic"
         )
 
 
@@ -137,4 +138,4 @@ def _scale(figure: Figure, image: AxesImage, *, left: float, top: float, height:
     bar = figure.colorbar(image, cax=axes, ticks=[0, 1, 5, 10, 25, 50, 75, 100])
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=SMALL, color=RULE, length=2)
-    bar.ax.set_title("%", size=SMALL, color=GREY)
+    bar.ax.set_title("%", size=SMALL, color=GRAY)

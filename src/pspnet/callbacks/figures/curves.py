@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pspnet.plotting import GREY, INK, LARGE, NORMAL, RULE, SMALL, panel, plain, save, sheet
+from pspnet.errors import UserError
+from pspnet.plotting import GRAY, INK, LARGE, NORMAL, RULE, SMALL, panel, plain, save, sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,15 +57,15 @@ def read(metrics_csv: Path) -> dict[str, Series]:
     A last line that was cut off in writing is left out. Raises as `curves` does.
     """
     if not Path(metrics_csv).is_file():
-        raise FileNotFoundError(f"{metrics_csv}: no such file; CSVLogger writes it during a run")
+        raise UserError(f"{metrics_csv}: no such file; CSVLogger writes it during a run")
     with Path(metrics_csv).open(newline="", encoding="utf-8") as file:
         table = [row for row in csv.reader(file) if row]
     if table and len(table[-1]) < len(table[0]):
         table.pop()
     if len(table) < 2:
-        raise ValueError(f"{metrics_csv}: holds no values; the run ended before its first log")
+        raise UserError(f"{metrics_csv}: holds no values; the run ended before its first log")
     if "step" not in table[0]:
-        raise ValueError(f"{metrics_csv}: no column step among {table[0]}")
+        raise UserError(f"{metrics_csv}: no column step among {table[0]}")
     columns: dict[str, dict[float, float]] = {name: {} for name in table[0]}
     for number, row in enumerate(table[1:], start=2):
         cells = {
@@ -82,7 +83,7 @@ def _number(cell: str, *, where: str) -> float:
     try:
         return float(cell)
     except ValueError:
-        raise ValueError(f"{where}: {cell!r} is no number") from None
+        raise UserError(f"{where}: {cell!r} is no number") from None
 
 
 def _by_step(values: dict[float, float]) -> Series:
@@ -91,7 +92,7 @@ def _by_step(values: dict[float, float]) -> Series:
 
 
 def running_mean(values: np.ndarray, *, reach: int) -> np.ndarray:
-    """Mean of each value and up to `reach` neighbours on both sides, fewer at the ends; (n,)."""
+    """Mean of each value and up to `reach` neighbors on both sides, fewer at the ends; (n,)."""
     total = np.concatenate([[0.0], np.cumsum(values)])
     place = np.arange(len(values))
     first, last = np.maximum(place - reach, 0), np.minimum(place + reach + 1, len(values))
@@ -129,7 +130,7 @@ def _miou(axes: Axes, line: Series | None, *, source: Path) -> None:
     if line and sound.any():
         steps, values = line[0][sound], 100 * line[1][sound]
         if values.max() > 100.1:
-            raise ValueError(f"{source}: val/miou of {values.max() / 100:g}; log fractions, 0 to 1")
+            raise UserError(f"{source}: val/miou of {values.max() / 100:g}; log fractions, 0 to 1")
         _line(axes, (steps, values), label="", color=VAL)
         best = int(values.argmax())
         axes.plot(steps[best], values[best], marker="*", ms=11, mfc="#fbbc04", mec=INK, mew=0.6)
@@ -162,13 +163,13 @@ def _finish(axes: Axes, *, title: str, missing: str, note: str = "") -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     axes.set_title(title, loc="left", size=LARGE, color=INK, weight="bold")
-    axes.set_title(note, loc="right", size=SMALL, color=GREY)
+    axes.set_title(note, loc="right", size=SMALL, color=GRAY)
     if not axes.lines:
         axes.set(xticks=[], yticks=[])
         middle = axes.transAxes
-        axes.text(0.5, 0.5, missing, transform=middle, ha="center", size=NORMAL, color=GREY)
+        axes.text(0.5, 0.5, missing, transform=middle, ha="center", size=NORMAL, color=GRAY)
         return
-    axes.set_xlabel("step", size=SMALL, color=GREY)
+    axes.set_xlabel("step", size=SMALL, color=GRAY)
     axes.grid(color=RULE, lw=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)

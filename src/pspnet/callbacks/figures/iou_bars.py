@@ -1,4 +1,4 @@
-"""IoU of every class as a bar in the class's colour."""
+"""IoU of every class as a bar in the class's color."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pspnet.errors import UserError
 from pspnet.plotting import (
-    GREY,
+    GRAY,
     INK,
     LARGE,
     RULE,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 LONGEST = 40  # bars in one column
 ROW, SCALE, VALUE = 0.19, 2.4, 0.5  # inches: height of a row, 0 to 100 %, a printed value
 EDGE, TOP = 0.15, 0.75  # inches: left and right of everything, above the bars
-GROUP = (154, 160, 166)  # the grey of groups, which have no colour of their own
+GROUP = (154, 160, 166)  # the gray of groups, which have no color of their own
 
 Bar = tuple[str, float | None, tuple[int, int, int]]
 
@@ -51,12 +52,12 @@ def iou_bars(
         groups: classes by the name of a group; the mean of each group's present classes is added.
 
     Raises:
-        ValueError: if colours and classes differ in number, an IoU lies outside 0 to 1, or a group
+        ValueError: if colors and classes differ in number, an IoU lies outside 0 to 1, or a group
             names an unknown class.
     """
     values = {name: _checked(name, value=value) for name, value in iou.items()}
     if not values or len(colors) != len(values):
-        raise ValueError(f"{len(colors)} colours for {len(values)} classes; give one for each")
+        raise UserError(f"{len(colors)} colors for {len(values)} classes; give one for each")
     bars = [(name, values[name], color) for name, color in zip(values, colors, strict=True)]
     means = [(name, group_mean(values, members), GROUP) for name, members in (groups or {}).items()]
     _draw(bars, means, mean=group_mean(values, list(values)), out=out, title=title)
@@ -66,7 +67,7 @@ def group_mean(iou: Mapping[str, float | None], members: Sequence[str]) -> float
     """Mean over the members that are present, None if there is none."""
     unknown = sorted(set(members) - set(iou))
     if unknown:
-        raise ValueError(f"group members {unknown} are not among the classes")
+        raise UserError(f"group members {unknown} are not among the classes")
     present = [value for name in members if (value := iou[name]) is not None]
     return sum(present) / len(present) if present else None
 
@@ -75,7 +76,7 @@ def _checked(name: str, *, value: float | None) -> float | None:
     if value is None or math.isnan(value):
         return None
     if not -1e-6 <= value <= 1 + 1e-6:
-        raise ValueError(f"IoU of {name!r} is {value:g}; give fractions, 0 to 1")
+        raise UserError(f"IoU of {name!r} is {value:g}; give fractions, 0 to 1")
     return min(max(float(value), 0.0), 1.0)
 
 
@@ -127,7 +128,7 @@ def _column(axes: Axes, bars: list[Bar], *, mean: float | None) -> None:
     axes.set_yticks(places, [_name(bar) for bar in bars])
     axes.set_xticks(range(0, 101, 20))
     axes.tick_params(axis="both", length=0)
-    axes.tick_params(axis="x", labelcolor=GREY)
+    axes.tick_params(axis="x", labelcolor=GRAY)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     axes.grid(axis="x", color=RULE, lw=0.6)
     axes.set_axisbelow(True)
@@ -141,7 +142,7 @@ def _column(axes: Axes, bars: list[Bar], *, mean: float | None) -> None:
             textcoords="offset points",
             ha="center",
             size=SMALL - 1,
-            color=GREY,
+            color=GRAY,
         )
     for place, (_, value, _), length in zip(places, bars, lengths, strict=True):
         _value(axes, value, place=place, length=length)
@@ -155,7 +156,7 @@ def _value(axes: Axes, value: float | None, *, place: int, length: float) -> Non
         textcoords="offset points",
         va="center_baseline",
         size=SMALL,
-        color=GREY if value is None else INK,
+        color=GRAY if value is None else INK,
         style="italic" if value is None else "normal",
         bbox={"fc": "white", "ec": "none", "pad": 1.5},  # hides the line of the mean
         zorder=4,

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pspnet.errors import UserError
 from pspnet.plotting import (
-    GREY,
+    GRAY,
     INK,
     LINE,
     NORMAL,
@@ -44,7 +45,7 @@ def prediction_grid(
 ) -> None:
     """Draws a line for every image: the image, the truth, the prediction, and where the two differ.
 
-    In the errors, wrong pixels are red on the grey image and ignored ones striped; the share of
+    In the errors, wrong pixels are red on the gray image and ignored ones striped; the share of
     wrong pixels among those that count stands below. Ignored pixels are white in the truth. Without
     any truth there are two columns.
 
@@ -60,9 +61,9 @@ def prediction_grid(
         ValueError: if there is no row, a row's sizes or types do not fit, or a label is no class.
     """
     if not rows:
-        raise ValueError("no rows for the grid of predictions; give at least one image")
+        raise UserError("no rows for the grid of predictions; give at least one image")
     if palette.shape != (256, 3) or palette.dtype != np.uint8:
-        raise ValueError(f"palette {palette.shape} {palette.dtype}; give (256, 3) uint8")
+        raise UserError(f"palette {palette.shape} {palette.dtype}; give (256, 3) uint8")
     for number, row in enumerate(rows):
         _check(row, number=number, classes=len(names), ignore=ignore)
     judged = any(truth is not None for _, truth, _ in rows)
@@ -98,7 +99,7 @@ def cells(row: Row, *, palette: np.ndarray, ignore: int, judged: bool) -> list[n
 def errors(
     image: np.ndarray, *, truth: np.ndarray, prediction: np.ndarray, ignore: int
 ) -> np.ndarray:
-    """The image in pale grey, wrong pixels red, ignored pixels striped; (H, W, 3) uint8."""
+    """The image in pale gray, wrong pixels red, ignored pixels striped; (H, W, 3) uint8."""
     luma = image @ np.array([0.299, 0.587, 0.114])  # (H, W), ITU-R BT.601
     pale = (110 + 0.5 * luma).astype(np.uint8)  # 110 to 237: red stands out on all of it
     picture = np.repeat(pale[..., None], 3, axis=2)  # (H, W, 3)
@@ -109,7 +110,7 @@ def errors(
 
 
 def stripes(height: int, width: int) -> np.ndarray:
-    """Grey diagonal stripes on white, some 40 across the longer side; (height, width) uint8."""
+    """Gray diagonal stripes on white, some 40 across the longer side; (height, width) uint8."""
     period = max(max(height, width) // 40, 4)
     diagonal = np.add.outer(np.arange(height), np.arange(width)) % period
     return np.where(diagonal < period // 4, 190, 255).astype(np.uint8)
@@ -119,16 +120,16 @@ def _check(row: Row, *, number: int, classes: int, ignore: int) -> None:
     image, truth, prediction = row
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         given = f"image {image.shape} {image.dtype}"
-        raise ValueError(f"row {number}: {given}; give (H, W, 3) uint8 RGB")
+        raise UserError(f"row {number}: {given}; give (H, W, 3) uint8 RGB")
     for kind, label in (("truth", truth), ("prediction", prediction)):
         if label is None:
             continue
         if label.shape != image.shape[:2] or label.dtype != np.uint8:
             given = f"{kind} {label.shape} {label.dtype}"
-            raise ValueError(f"row {number}: {given}; give {image.shape[:2]} uint8")
+            raise UserError(f"row {number}: {given}; give {image.shape[:2]} uint8")
         present = set(np.unique(label).tolist()) - ({ignore} if kind == "truth" else set())
         if max(present, default=0) >= classes:
-            raise ValueError(f"row {number}: {kind} {max(present)} is none of {classes} classes")
+            raise UserError(f"row {number}: {kind} {max(present)} is none of {classes} classes")
 
 
 def _verdict(truth: np.ndarray | None, prediction: np.ndarray, *, ignore: int) -> str:
@@ -180,7 +181,7 @@ def _draw(
             left = GAP + column * (CELL + GAP)
             axes = panel(figure, left=left, top=top, width=CELL, height=height)
             _show(axes, picture, title="" if number else titles[column])
-        axes.set_xlabel(note, size=SMALL, color=GREY, labelpad=2)
+        axes.set_xlabel(note, size=SMALL, color=GRAY, labelpad=2)
         top += height + foot
     legend(figure, entries, left=GAP, top=below, width=width)
     save(figure, out)
@@ -193,4 +194,4 @@ def _show(axes: Axes, picture: np.ndarray | None, *, title: str) -> None:
         axes.imshow(picture, interpolation="auto", interpolation_stage="rgba")
         return
 
-    axes.text(0.5, 0.5, "no truth", transform=axes.transAxes, size=NORMAL, color=GREY, ha="center")
+    axes.text(0.5, 0.5, "no truth", transform=axes.transAxes, size=NORMAL, color=GRAY, ha="center")

@@ -34,7 +34,7 @@ class ADE20K(Source):
 
     @property
     def server(self) -> Server:
-        """Grey PNGs of 1 to 150 in the root of a zip archive."""
+        """Gray PNGs of 1 to 150 in the root of a zip archive."""
         return Server()
 
     def samples(self, split: Split) -> list[Sample]:

@@ -21,7 +21,7 @@ class Server:
     Args:
         archive: the archive's suffix, which is its format.
         folder: the PNGs' folder below the archive's root, "" for the root itself.
-        palette: whether the PNGs show the classes' colours by a palette; else they are grey.
+        palette: whether the PNGs show the classes' colors by a palette; else they are gray.
         size: height and width that every image must have, or None.
     """
 

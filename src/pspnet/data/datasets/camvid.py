@@ -10,6 +10,7 @@ import numpy as np
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.image_io import check_samples, read_list
+from pspnet.errors import UserError
 
 VOID = 11
 
@@ -60,7 +61,7 @@ class CamVid(Source):
             stem = paths[0].stem
             image, label = (self.root / path.parent.name / path.name for path in paths)
         else:
-            raise ValueError(
+            raise UserError(
                 f"{listing} has the line {line!r}; write a stem, or the paths of image and labels"
             )
         # copies of the data set have their images re-encoded

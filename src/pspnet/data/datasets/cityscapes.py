@@ -53,7 +53,7 @@ class Cityscapes(Source):
 
     @property
     def server(self) -> Server:
-        """Grey PNGs of label ids; any folder, found by `CITY_SEQUENCE_FRAME` of the name."""
+        """Gray PNGs of label ids; any folder, found by `CITY_SEQUENCE_FRAME` of the name."""
         return Server(size=(1024, 2048))
 
     def samples(self, split: Split) -> list[Sample]:

@@ -1,4 +1,4 @@
-"""Names, colours and groups of a data set's classes, the one source of them."""
+"""Names, colors and groups of a data set's classes, the one source of them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 
 import numpy as np
+
+from pspnet.errors import UserError
 
 IGNORE = 255  # the label of pixels that neither train nor count: void, borders, padding
 
@@ -31,27 +33,27 @@ class Classes:
 
     def __post_init__(self) -> None:
         if not 1 <= len(self.names) <= IGNORE:
-            raise ValueError(f"{len(self.names)} classes: give 1 to {IGNORE}")
+            raise UserError(f"{len(self.names)} classes: give 1 to {IGNORE}")
         doubles = sorted({name for name in self.names if self.names.count(name) > 1})
         if doubles:
-            raise ValueError(f"class names {doubles} stand more than once; give each class its own")
+            raise UserError(f"class names {doubles} stand more than once; give each class its own")
         if len(self.colors) != len(self.names):
-            raise ValueError(f"{len(self.colors)} colours for {len(self.names)} classes")
+            raise UserError(f"{len(self.colors)} colors for {len(self.names)} classes")
         for group, members in self.groups.items():
             unknown = sorted(set(members) - set(self.names))
             if unknown:
-                raise ValueError(f"group {group!r} names {unknown}, which are not classes")
+                raise UserError(f"group {group!r} names {unknown}, which are not classes")
         own = Counter(self.names)
         sorted_in = Counter(name for members in self.categories.values() for name in members)
         wrong = sorted((own - sorted_in) + (sorted_in - own))
         if self.categories and wrong:
-            raise ValueError(f"categories: {wrong} must be classes, each in exactly one category")
+            raise UserError(f"categories: {wrong} must be classes, each in exactly one category")
 
     def __len__(self) -> int:
         return len(self.names)
 
     def palette(self) -> np.ndarray:
-        """Colours by label value, (256, 3) uint8; black for every value that is no class."""
+        """Colors by label value, (256, 3) uint8; black for every value that is no class."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self)] = self.colors
         return palette

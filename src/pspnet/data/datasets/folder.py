@@ -15,6 +15,7 @@ import yaml
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.image_io import IMAGE_SUFFIXES, check_samples, read_list, require
+from pspnet.errors import UserError
 
 
 class Folder(Source):
@@ -50,7 +51,7 @@ class Folder(Source):
         self, root: str | Path = "data/folder", *, val_fraction: float = 0.2, seed: int = 0
     ) -> None:
         if not 0 < val_fraction < 1:
-            raise ValueError(f"val_fraction={val_fraction}: give a share between 0 and 1, as 0.2")
+            raise UserError(f"val_fraction={val_fraction}: give a share between 0 and 1, as 0.2")
         self.root = Path(root)
         self.val_fraction = val_fraction
         self.seed = seed
@@ -69,7 +70,7 @@ class Folder(Source):
         images, masks = _files(folder, IMAGE_SUFFIXES), _files(self.root / "masks", (".png",))
         stray = min(masks.keys() - images.keys(), default=None)
         if stray is not None:
-            raise ValueError(
+            raise UserError(
                 f"{masks[stray]} has no image {folder / stray} (with {', '.join(IMAGE_SUFFIXES)});"
                 " add the image or remove the mask"
             )
@@ -77,13 +78,13 @@ class Folder(Source):
         names = self._names(split, sorted(images))
         unknown = next((name for name in names if name not in images), None)
         if unknown is not None:
-            raise FileNotFoundError(
+            raise UserError(
                 f"{listing} names {unknown!r}, but there is no such image in {folder};"
                 " write paths below it, without suffix"
             )
-        labelled = split != "test" or any(name in masks for name in names)
+        labeled = split != "test" or any(name in masks for name in names)
         samples = [
-            Sample(name, images[name], masks.get(name, self._mask(name)) if labelled else None)
+            Sample(name, images[name], masks.get(name, self._mask(name)) if labeled else None)
             for name in names
         ]
         return check_samples(samples, listing if listing.exists() else folder)
@@ -108,7 +109,7 @@ class Folder(Source):
             require(lists["test"], "the list of test images")
         seen_twice = set(names.get("train", ())) & {*names.get("val", ()), *names.get("test", ())}
         if seen_twice:
-            raise ValueError(
+            raise UserError(
                 f"{lists['train']} names {min(seen_twice)!r}, as do the images to be measured on;"
                 " keep every image in one list"
             )
@@ -116,7 +117,7 @@ class Folder(Source):
 
     def _divided(self, images: list[str]) -> dict[str, list[str]]:
         if len(images) < 2:
-            raise ValueError(
+            raise UserError(
                 f"{self.root / 'images'} has {len(images)} images to train and validate on;"
                 " at least 2 are needed"
             )
@@ -154,13 +155,13 @@ def read_classes(path: Path) -> tuple[Classes, list[int]]:
             groups={group: tuple(members) for group, members in groups.items()},
         )
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise UserError(f"{path}: {error}") from None
     return classes, ignore
 
 
 def default_colors(count: int) -> list[list[int]]:
-    """Distinct colours for up to 255 classes, none of them black: those of PASCAL VOC from 1 on."""
-    # bits 0, 3, 6 of the number are the high bits of red, and so on: neighbours differ most
+    """Distinct colors for up to 255 classes, none of them black: those of PASCAL VOC from 1 on."""
+    # bits 0, 3, 6 of the number are the high bits of red, and so on: neighbors differ most
     return [
         [
             sum((number >> (3 * bit + channel) & 1) << (7 - bit) for bit in range(3))
@@ -179,7 +180,7 @@ def _files(top: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
             if path.suffix.lower() not in suffixes:
                 continue
             if stem in found:
-                raise ValueError(f"{found[stem]} and {path} have one stem; rename one of them")
+                raise UserError(f"{found[stem]} and {path} have one stem; rename one of them")
             found[stem] = path
     return found
 
@@ -190,22 +191,20 @@ def _mapping(path: Path) -> dict[Any, Any]:
         given = yaml.safe_load(path.read_bytes())
     except yaml.MarkedYAMLError as error:
         line = 0 if error.problem_mark is None else error.problem_mark.line + 1
-        raise ValueError(f"{path} is no YAML, line {line}: {error.problem}; correct it") from None
+        raise UserError(f"{path} is no YAML, line {line}: {error.problem}; correct it") from None
     except yaml.YAMLError as error:
-        raise ValueError(
-            f"{path} is no YAML ({' '.join(str(error).split())}); correct it"
-        ) from None
+        raise UserError(f"{path} is no YAML ({' '.join(str(error).split())}); correct it") from None
     if not isinstance(given, dict) or "names" not in given:
-        raise ValueError(f"{path} has no names; write them as `names: [background, cat]`")
+        raise UserError(f"{path} has no names; write them as `names: [background, cat]`")
     unknown = sorted(map(str, given.keys() - {"names", "colors", "groups", "ignore"}))
     if unknown:
-        raise ValueError(f"{path} has unknown keys {unknown}; known: names, colors, groups, ignore")
+        raise UserError(f"{path} has unknown keys {unknown}; known: names, colors, groups, ignore")
     return given
 
 
 def _check(path: Path, key: str, wrong: object, expected: str) -> None:
     if wrong != []:
-        raise ValueError(f"{path}: {key}: {wrong!r} is given; give {expected}")
+        raise UserError(f"{path}: {key}: {wrong!r} is given; give {expected}")
 
 
 def _wrong(value: object, is_right: Callable[[object], bool]) -> object:

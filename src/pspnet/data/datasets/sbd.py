@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pspnet.data.datasets.classes import load_table
-from pspnet.data.image_io import read_stems, require, write_label, write_whole
+from pspnet.data.image_io import read_stems, require, write_label
+from pspnet.errors import UserError, write_atomic
 
 TRAIN_AUG_IMAGES = 10_582  # section 5.3 of the paper
 
@@ -33,13 +34,13 @@ def build_train_aug(voc: Path, sbd_root: Path, *, expected: int = TRAIN_AUG_IMAG
     extra = {stem for name in ("train.txt", "val.txt") for stem in read_stems(sbd / name)}
     stems = sorted((train | extra) - val)
     if len(stems) != expected:
-        raise ValueError(
+        raise UserError(
             f"{lists} and {sbd} come to {len(stems)} images for train_aug, not to {expected}:"
             f" VOC train names {len(train)}, VOC val {len(val)}, SBD {len(extra)},"
             " in the real data 1464, 1449 and 11355; unpack the one that differs again"
         )
     _convert(sorted(set(stems) - train), sbd / "cls", voc / "SegmentationClassAug")
-    write_whole(lists / "train_aug.txt", "".join(f"{stem}\n" for stem in stems).encode())
+    write_atomic(lists / "train_aug.txt", "".join(f"{stem}\n" for stem in stems).encode())
 
 
 def sbd_dataset(root: Path) -> Path:
@@ -68,9 +69,9 @@ def read_sbd_label(path: Path) -> np.ndarray:
         Exception
     ) as error:  # scipy raises a dozen types on broken files, NotImplementedError too
         reason = " ".join(str(error).split())
-        raise ValueError(f"{path} is no SBD label ({reason}); unpack SBD again") from None
+        raise UserError(f"{path} is no SBD label ({reason}); unpack SBD again") from None
     if label.ndim != 2 or label.dtype.kind not in "ui" or label.min() < 0 or label.max() > 20:
-        raise ValueError(f"{path} does not hold one class of 0 to 20 a pixel; unpack SBD again")
+        raise UserError(f"{path} does not hold one class of 0 to 20 a pixel; unpack SBD again")
     return label.astype(np.uint8)
 
 

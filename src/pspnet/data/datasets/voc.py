@@ -10,6 +10,7 @@ from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import Classes, load_table
 from pspnet.data.datasets.sbd import build_train_aug
 from pspnet.data.image_io import check_samples, read_stems, require
+from pspnet.errors import UserError
 
 LISTS = "ImageSets/Segmentation"
 
@@ -105,7 +106,7 @@ class VOC(Source):
         stems = read_stems(listing)
         leaked = sorted(set(stems) & set(read_stems(base / LISTS / "val.txt")))
         if leaked:
-            raise ValueError(
+            raise UserError(
                 f"{listing} names {len(leaked)} images of val.txt, first {leaked[0]!r};"
                 " remove them, or validation measures nothing"
             )

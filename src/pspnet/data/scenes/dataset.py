@@ -15,6 +15,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.data.image_io import check_samples, read_list, require, write_label
 from pspnet.data.scenes.layout import SMALLEST, Dice, Scene, draw_scene
 from pspnet.data.scenes.render import CLASSES, paint
+from pspnet.errors import UserError
 
 VERSION = 1  # counts up whenever the same options would give other pixels
 MARKER = "scenes.yaml"
@@ -58,12 +59,12 @@ class Scenes(Source):
         size: tuple[int, int] = SMALLEST,
     ) -> None:
         if seed < 0:
-            raise ValueError(f"seed={seed}: give 0 or more")
+            raise UserError(f"seed={seed}: give 0 or more")
         for split, count in zip(SPLITS, (train, val, test), strict=True):
             if count < 1:
-                raise ValueError(f"{split}={count}: give at least 1 image")
+                raise UserError(f"{split}={count}: give at least 1 image")
         if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
-            raise ValueError(f"size={size}: give at least {SMALLEST}, height and width")
+            raise UserError(f"size={size}: give at least {SMALLEST}, height and width")
         self.root = Path(root)
         self.seed = seed
         self.counts: dict[Split, int] = {"train": train, "val": val, "test": test}
@@ -88,9 +89,7 @@ class Scenes(Source):
             self._check_options()
             return
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
-            raise FileExistsError(
-                f"{self.root} exists and holds no {MARKER}; set root to another folder"
-            )
+            raise UserError(f"{self.root} exists and holds no {MARKER}; set root to another folder")
         self.root.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(mkdtemp(prefix=f".{self.root.name}.", dir=self.root.parent))
         try:
@@ -119,7 +118,7 @@ class Scenes(Source):
         marker = self.root / MARKER
         found = _read_options(marker)
         if found != self._options():
-            raise ValueError(
+            raise UserError(
                 f"{marker} says {_in_words(found)}, but asked for are {_in_words(self._options())};"
                 " set root to another folder, or delete this one to have it made anew"
             )
@@ -148,7 +147,7 @@ def load_scenes(root: Path) -> Scenes:
     found = _read_options(marker)
     source = Scenes(root)
     if set(found) != set(source._options()) or found["version"] != VERSION:
-        raise ValueError(
+        raise UserError(
             f"{marker} says {_in_words(found)}, which is not of version {VERSION};"
             " delete the folder to have it made anew"
         )

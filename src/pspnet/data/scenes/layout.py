@@ -22,8 +22,8 @@ SMALLEST = (65, 193)
 HOUSE_SLOTS = 5
 FEW, MANY = 2, 4  # houses of a farm, of a city
 PATCH_PLACES = (58, 80)  # pixels from the keeper's end of the meadow
-HOUSE_SPREAD = 2  # keeps a house's neighbours out of its window
-LOOKS = 4  # colours of a thing
+HOUSE_SPREAD = 2  # keeps a house's neighbors out of its window
+LOOKS = 4  # colors of a thing
 
 End = Literal["water", "road"]
 Keeper = Literal["barn", "wood", "none"]
@@ -66,7 +66,7 @@ class Thing:
     Args:
         x: column of its middle.
         y: the first row below it.
-        look: which of its colours it has, 0 to 3.
+        look: which of its colors it has, 0 to 3.
         mirrored: whether it faces the other way.
     """
 

@@ -22,6 +22,7 @@ from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.scenes.dataset import SPLITS, Scenes, load_scenes
 from pspnet.data.scenes.layout import Scene
 from pspnet.data.scenes.render import CLASSES, paint
+from pspnet.errors import UserError
 
 SETS = (("boat", "car"), ("city", "farm"), ("sheep", "hare", "meadow"))
 ROUNDS, STEPS = 12, 20  # of the search for the best lot
@@ -88,15 +89,15 @@ def expected_iou(lot: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np
 def best_lot(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
     """The probabilities, (M,), with the greatest sum of expected IoU, searched on finer grids."""
     members = len(inside)
-    centre, reach = np.full(members - 1, 0.5), 0.5
+    center, reach = np.full(members - 1, 0.5), 0.5
     best: np.ndarray = np.eye(members)[0]
     for _ in range(ROUNDS):
-        axes = [np.linspace(c - reach, c + reach, STEPS + 1).clip(0, 1) for c in centre]
+        axes = [np.linspace(c - reach, c + reach, STEPS + 1).clip(0, 1) for c in center]
         free = np.array(list(product(*axes)))
         lots = np.column_stack([free, 1 - free.sum(1)])
         lots = lots[lots[:, -1] >= 0]
         best = lots[expected_iou(lots, inside, outside).sum(1).argmax()]
-        centre, reach = best[:-1], reach * 4 / STEPS
+        center, reach = best[:-1], reach * 4 / STEPS
     return best
 
 
@@ -110,7 +111,7 @@ def main(arguments: list[str]) -> None:
         raise SystemExit("usage: python -m pspnet.data.scenes.local_bound ROOT")
     try:
         source = load_scenes(Path(arguments[0]))
-    except (FileNotFoundError, ValueError) as error:
+    except UserError as error:
         raise SystemExit(str(error)) from None
     for split in SPLITS:
         bound = local_bound(source, split)

@@ -130,7 +130,7 @@ def _stamp(
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:
-    """The mask and the eight neighbours of its pixels, one row and column larger on each side."""
+    """The mask and the eight neighbors of its pixels, one row and column larger on each side."""
     padded = np.pad(mask, 2)
     height, width = padded.shape[0] - 2, padded.shape[1] - 2
     shifts = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]

@@ -1,4 +1,4 @@
-"""The things of the built-in scenes, in pixels: one letter a colour, a dot for what lies behind."""
+"""The things of the built-in scenes, in pixels: one letter a color, a dot for what lies behind."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Sprite:
 
     Args:
         rows: one text a row, all equally long; "." is left open.
-        colors: RGB by letter; a letter that is not here gets its colour when it is painted.
+        colors: RGB by letter; a letter that is not here gets its color when it is painted.
     """
 
     rows: tuple[str, ...]

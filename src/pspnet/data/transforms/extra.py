@@ -13,6 +13,7 @@ import numpy as np
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.image_io import require
 from pspnet.data.transforms.pipeline import seed_transform
+from pspnet.errors import UserError
 
 Step: TypeAlias = "A.BasicTransform | A.BaseCompose"
 
@@ -32,7 +33,7 @@ def load_steps(path: Path) -> Step:
             warnings.simplefilter("error", UserWarning)  # of arguments that it would leave out
             step = A.load(path, data_format="yaml")
     except Exception as error:  # of whatever the file holds
-        raise ValueError(
+        raise UserError(
             f"{path} holds no transform of albumentations {A.__version__} ({_in_a_line(error)});"
             ' write it with albumentations.save(transform, FILE, data_format="yaml")'
         ) from None
@@ -50,7 +51,7 @@ def check_steps(steps: Sequence[Step], *, size: tuple[int, int]) -> None:
         for seed in range(TRIALS):
             fault = _fault(step, size=size, seed=seed)
             if fault is not None:
-                raise ValueError(f"data.augmentation.more: {type(step).__name__} {fault}")
+                raise UserError(f"data.augmentation.more: {type(step).__name__} {fault}")
 
 
 def _single(steps: Sequence[Step]) -> Iterator[A.BasicTransform]:
@@ -76,7 +77,7 @@ def _fault(step: A.BasicTransform, *, size: tuple[int, int], seed: int) -> str |
     if (str(made.dtype), made.shape[2:], str(label.dtype)) != ("uint8", (3,), "uint8"):
         return (
             f"makes {made.dtype} of shape {tuple(made.shape)} and labels of {label.dtype}; leave it"
-            " out, as images stay RGB of 0 to 255 until they are normalised"
+            " out, as images stay RGB of 0 to 255 until they are normalized"
         )
     if (made.shape[:2], label.shape) != (size, size):
         rows, columns = made.shape[:2]

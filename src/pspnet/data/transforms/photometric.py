@@ -1,4 +1,4 @@
-"""What becomes of a crop: mmsegmentation's changes of colour, and padding.
+"""What becomes of a crop: mmsegmentation's changes of color, and padding.
 
 The steps draw from the generators that `seed_transform` shares among all steps of a pipeline.
 Importing this imports albumentations; `pspnet.data.transforms.pipeline` does so when it builds a

@@ -1,4 +1,4 @@
-"""Augmentation as published, and the normalisation that all images share."""
+"""Augmentation as published, and the normalization that all images share."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
+
+from pspnet.errors import UserError
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -37,7 +39,7 @@ class Augmentation:
         mirror: share of the images that are mirrored left to right; 0 is off.
         photometric: share of the images of which brightness, contrast, saturation and hue vary, see
             `transforms.photometric.PhotometricDistortion`; 0 is off, 1 is mmsegmentation's.
-        max_class_share: the share of a crop's labelled pixels that one class may not reach; another
+        max_class_share: the share of a crop's labeled pixels that one class may not reach; another
             crop is drawn up to ten times, see `transforms.random_affine_crop.Warp`; 1 takes every
             crop.
         more: a file of further steps for the crops, see `transforms.extra.load_steps`; None adds
@@ -60,16 +62,16 @@ class Augmentation:
     def __post_init__(self) -> None:
         least, greatest = self.scale
         if not 0 < least <= greatest:
-            raise ValueError(f"scale={self.scale}: give two factors, 0 < least <= greatest")
+            raise UserError(f"scale={self.scale}: give two factors, 0 < least <= greatest")
         if self.fit is not None and not 1 <= self.fit[1] <= self.fit[0]:
-            raise ValueError(f"fit={self.fit}: give long and short side in pixels, long first")
+            raise UserError(f"fit={self.fit}: give long and short side in pixels, long first")
         if not 0 <= self.rotation <= 180:
-            raise ValueError(f"rotation={self.rotation}: give degrees from 0 (off) to 180")
+            raise UserError(f"rotation={self.rotation}: give degrees from 0 (off) to 180")
         for name in ("rotation_probability", "blur", "mirror", "photometric"):
             if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name}={getattr(self, name)}: give a probability from 0 to 1")
+                raise UserError(f"{name}={getattr(self, name)}: give a probability from 0 to 1")
         if not 0 < self.max_class_share <= 1:
-            raise ValueError(
+            raise UserError(
                 f"max_class_share={self.max_class_share}: give a share above 0 and up to 1 (off)"
             )
 
@@ -85,14 +87,14 @@ def train_transform(
 
     Called with `image`, (H, W, 3) uint8, and `mask`, (H, W) uint8, it gives both in the size of the
     crop. What rotation uncovers, and what an image lacks of the crop (equally on both sides), is
-    the mean colour, 255 in the mask.
+    the mean color, 255 in the mask.
 
     Args:
         augmentation: how images vary.
         crop_size: height and width in pixels.
         mean: of R, G and B, 0 to 1.
         more: further steps, after those that `augmentation.more` names. Both see the crop, before
-            its colours are distorted, and without padding.
+            its colors are distorted, and without padding.
 
     Raises:
         FileNotFoundError: if there is no such file as `augmentation.more`.
@@ -128,7 +130,7 @@ def seed_transform(transform: A.Compose, *, seed: int) -> None:
     transform.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
-def normalise(image: Tensor, *, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+def normalize(image: Tensor, *, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """What the network takes of images (…, 3, H, W) uint8: float32, by mean and std of 0 to 1.
 
     It stays on its device and in its memory format.

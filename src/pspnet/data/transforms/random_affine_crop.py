@@ -1,6 +1,6 @@
 """Resize, rotation, mirror and crop as one affine map, of which only the crop is computed.
 
-Pixels have their centres at whole numbers, as in OpenCV: an image begins at x = -0.5. Importing
+Pixels have their centers at whole numbers, as in OpenCV: an image begins at x = -0.5. Importing
 this imports albumentations; `pspnet.data.transforms.pipeline` does so when it builds a pipeline.
 """
 
@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from pspnet.data.datasets.classes import IGNORE
+from pspnet.errors import UserError
 
 if TYPE_CHECKING:
     from pspnet.data.transforms.pipeline import Augmentation
@@ -77,7 +78,7 @@ class View:
         box = _box(matrix, size=size, source=self.source)
         shown = pixels[box]
         if max(shown.shape[:2]) > LONGEST:
-            raise ValueError(
+            raise UserError(
                 f"a crop shows {shown.shape[1]}×{shown.shape[0]} pixels of its image, and OpenCV"
                 f" warps up to {LONGEST}; divide the image, or scale it down less"
             )
@@ -87,7 +88,7 @@ class View:
             matrix,
             size,
             flags=interpolation | cv2.WARP_INVERSE_MAP,
-            # a resize looks beyond the outermost centres, a rotation beyond the image
+            # a resize looks beyond the outermost centers, a rotation beyond the image
             borderMode=cv2.BORDER_CONSTANT if self.angle else cv2.BORDER_REPLICATE,
             borderValue=fill,
         )
@@ -118,7 +119,7 @@ class Warp(A.DualTransform):  # type: ignore[misc]  # albumentations has no type
     which the image is smaller it takes all, unpadded.
 
     With `max_class_share` below 1 a crop is drawn again, up to ten times, while one class has that
-    share of its labelled pixels, or none is labelled; the last is taken.
+    share of its labeled pixels, or none is labeled; the last is taken.
 
     Args:
         augmentation: the ranges and probabilities.
@@ -225,7 +226,7 @@ def _box(matrix: np.ndarray, *, size: tuple[int, int], source: Size) -> Window:
 
 
 def _within(first: float, last: float, *, length: int) -> slice:
-    # one pixel beyond the neighbours on both sides, as OpenCV rounds the points
+    # one pixel beyond the neighbors on both sides, as OpenCV rounds the points
     start = min(max(int(first) - 1, 0), length - 1)
     return slice(start, max(min(int(last) + 3, length), start + 1))
 
@@ -235,7 +236,7 @@ def _label(view: View, mask: np.ndarray) -> np.ndarray:
 
 
 def _greatest_share(label: np.ndarray) -> float:
-    """What the most frequent class has of a label's labelled pixels; 1 if none is labelled."""
+    """What the most frequent class has of a label's labeled pixels; 1 if none is labeled."""
     counts = cv2.calcHist([label], [0], None, [256], [0, 256]).ravel().astype(np.int64)
     counts[IGNORE] = 0
     return float(counts.max() / max(counts.sum(), 1)) if counts.any() else 1.0

@@ -19,6 +19,7 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorP
 from google.protobuf.message import DecodeError
 from torch import Tensor
 
+from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
 
 # RGB, 0 to 255 as in the release's evaluation code; it subtracts them and does not scale
@@ -91,17 +92,17 @@ def read(path: Path) -> CaffeModel:
     try:
         net.ParseFromString(path.read_bytes())
     except DecodeError as error:
-        raise ValueError(f"{path}: not a readable .caffemodel, or a truncated one") from error
+        raise UserError(f"{path}: not a readable .caffemodel, or a truncated one") from error
     if not all(isinstance(layer.name, str) for layer in net.layer):  # bytes where not UTF-8
-        raise ValueError(f"{path}: not a readable .caffemodel: a layer's name is not UTF-8")
+        raise UserError(f"{path}: not a readable .caffemodel: a layer's name is not UTF-8")
     if net.layers:
-        raise ValueError(
+        raise UserError(
             f"{path}: is of Caffe's first format (V1LayerParameter); convert it with Caffe's "
             "upgrade_net_proto_binary"
         )
     state = {key: value for layer in net.layer for key, value in _tensors(layer, path)}
     if not state:
-        raise ValueError(f"{path}: not a readable .caffemodel: no layer has weights")
+        raise UserError(f"{path}: not a readable .caffemodel: no layer has weights")
     pools = [re.match(r"conv5_3_pool(\d+)_conv", key) for key in state]
     bins = tuple(sorted({int(match[1]) for match in pools if match}))
     blocks = [re.match(r"conv4_(\d+)_", key) for key in state]
@@ -148,14 +149,14 @@ def _message_class() -> Any:
 
 def _tensors(layer: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
     if layer.blobs and len(layer.blobs) not in _BLOBS:
-        raise ValueError(f"{path}: layer {layer.name!r} has {len(layer.blobs)} blobs, not 1, 2, 4")
+        raise UserError(f"{path}: layer {layer.name!r} has {len(layer.blobs)} blobs, not 1, 2, 4")
     for blob, part in zip(layer.blobs, _BLOBS.get(len(layer.blobs), ()), strict=True):
         old = (blob.num, blob.channels, blob.height, blob.width)
         sides = tuple(blob.shape.dim) if blob.HasField("shape") else old
         data = bytearray(b"".join(blob.data))
         if not data or min(sides, default=0) < 1 or len(data) != 4 * math.prod(sides):
             shape = "×".join(str(side) for side in sides)
-            raise ValueError(
+            raise UserError(
                 f"{path}: {part} of layer {layer.name!r} is {shape}, and has {len(data) // 4} "
                 "numbers; a damaged file"
             )
@@ -183,14 +184,14 @@ def _dilation(net: Any, path: Path) -> Dilation:
         stage = re.fullmatch(r"conv([45])_\d+_3x3", name)
         hole = {"4": 2, "5": 4}[stage[1]] if stage else 1
         if convolution.HasField("hole") and convolution.hole != hole:
-            raise ValueError(f"{path}: {name} is dilated by {convolution.hole}, not {hole}")
+            raise UserError(f"{path}: {name} is dilated by {convolution.hole}, not {hole}")
     strided = [
         name
         for name, convolution in convolutions.items()
         if convolution.stride > 1 and re.fullmatch(r"conv\d_\d+_(1x1_reduce|3x3)", name)
     ]
     if strided not in (["conv3_1_1x1_reduce"], ["conv3_1_3x3"]):
-        raise ValueError(
+        raise UserError(
             f"{path}: the convolutions of stride 2 are {strided}; the release has one, "
             "conv3_1_1x1_reduce or conv3_1_3x3"
         )

@@ -15,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from pspnet.errors import UserError
 from pspnet.models.published import caffe
 
 LayoutName = Literal["semseg", "mmsegmentation", "caffe", "pspnet"]
@@ -114,7 +115,7 @@ class Weights:
             ValueError: if there is none.
         """
         if key not in self.state:
-            raise ValueError(
+            raise UserError(
                 f"{self.path}: lacks {key!r}; these are another network's weights, or not all of it"
             )
         return self.state[key]
@@ -129,7 +130,7 @@ def read_weights(path: str | Path) -> Weights:
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give a file of weights")
+        raise UserError(f"{path}: no such file; give a file of weights")
     if path.suffix == ".caffemodel":
         model = caffe.read(path)
         key = partial(caffe.key, bins=model.bins, auxiliary=model.auxiliary)
@@ -139,14 +140,14 @@ def read_weights(path: str | Path) -> Weights:
     content = content if isinstance(content, dict) else {}
     state = content.get("state_dict", content)
     if not (isinstance(state, dict) and state and all(map(_named, state.items()))):
-        raise ValueError(f"{path}: not a readable weights file: no dictionary of tensors by name")
+        raise UserError(f"{path}: not a readable weights file: no dictionary of tensors by name")
     notes = {} if state is content else {k: v for k, v in content.items() if k != "state_dict"}
     if all(key.startswith("module.") for key in state):
         state = {key.removeprefix("module."): value for key, value in state.items()}
-    recognised = _recognised(state)
-    if recognised is PSPNET:  # the task around the network may have tensors of its own
+    recognized = _recognized(state)
+    if recognized is PSPNET:  # the task around the network may have tensors of its own
         state = {key: value for key, value in state.items() if key.startswith("network.")}
-    return Weights(path, state, notes, recognised)
+    return Weights(path, state, notes, recognized)
 
 
 def fit(
@@ -175,12 +176,12 @@ def fit(
     known, left_out = set(keys.values()), layout.heads if encoder_only else ()
     foreign = [k for k in weights.state if k not in known and not k.startswith(left_out)]
     if foreign:
-        raise ValueError(f"{path}: holds {foreign[0]!r}, which {network} lacks; another network's")
+        raise UserError(f"{path}: holds {foreign[0]!r}, which {network} lacks; another network's")
     for name, value in found.items():
         if value.shape != own[name].shape:
             shapes = f"{tuple(value.shape)}, not {tuple(own[name].shape)}"
             line = f"{keys[name]!r} is {shapes} as in {network}; another network's"
-            raise ValueError(f"{path}: {line}")
+            raise UserError(f"{path}: {line}")
         if own[name].is_floating_point():  # all but BN's counters
             found[name] = floats(value, key=keys[name], path=path)
     # files older than torch 0.4.1 have no such counters
@@ -202,14 +203,14 @@ def floats(value: Tensor, *, key: str, path: Path) -> Tensor:
     if not (dense and value.is_floating_point()):
         kind = value.dtype if dense else "no values" if value.is_meta else value.layout
         held = str(kind).removeprefix("torch.")
-        raise ValueError(f"{path}: {key!r} holds {held}, not floats; a damaged file")
+        raise UserError(f"{path}: {key!r} holds {held}, not floats; a damaged file")
     value = value.float()
     low, high = (bound.item() for bound in value.aminmax())  # both NaN if one value is
     if not (isfinite(low) and isfinite(high)):
         worst = high if isfinite(low) else low
-        raise ValueError(f"{path}: {key!r} holds {worst}, not finite floats; a damaged file")
+        raise UserError(f"{path}: {key!r} holds {worst}, not finite floats; a damaged file")
     if key.endswith("running_var") and low < 0:
-        raise ValueError(f"{path}: {key!r} holds {low:.6g}, not variances; a damaged file")
+        raise UserError(f"{path}: {key!r} holds {low:.6g}, not variances; a damaged file")
     return value
 
 
@@ -218,7 +219,7 @@ def _named(item: tuple[Any, Any]) -> bool:
     return isinstance(key, str) and isinstance(value, Tensor)
 
 
-def _recognised(state: Mapping[str, Tensor]) -> Layout | None:
+def _recognized(state: Mapping[str, Tensor]) -> Layout | None:
     beginnings = {"layer0.": SEMSEG, "backbone.stem.": MMSEGMENTATION_V1C}
     beginnings |= {"backbone.": MMSEGMENTATION, "network.": PSPNET}
     for beginning, layout in beginnings.items():
@@ -243,4 +244,4 @@ def _load(path: Path) -> Any:
             reason = f"it names {named[1]}, which could run code; give tensors and plain data alone"
         elif isinstance(error, UnpicklingError):
             reason = "no torch file, a damaged one, or one that could run code"
-        raise ValueError(f"{path}: not a readable weights file: {reason}") from error
+        raise UserError(f"{path}: not a readable weights file: {reason}") from error

@@ -1,4 +1,4 @@
-"""Networks from published checkpoints, recognised by their keys and shapes.
+"""Networks from published checkpoints, recognized by their keys and shapes.
 
 published = load_published("pspnet_r50-d8_512x512_20k_voc12aug.pth")
 published.network, published.mean, published.std
@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
 from pspnet.models.pspnet import PSPNet, from_options
 from pspnet.models.published import caffe
@@ -19,8 +20,8 @@ from pspnet.models.published import mmseg as mmsegmentation
 from pspnet.models.published.key_maps import LayoutName, Weights, fit, read_weights
 from pspnet.models.published.recognition import check_bins, has_bottlenecks, read_options
 
-Colour = tuple[float, float, float]
-IMAGENET: tuple[Colour, Colour] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+Color = tuple[float, float, float]
+IMAGENET: tuple[Color, Color] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Published:
 
     network: PSPNet
     layout: LayoutName
-    mean: Colour
-    std: Colour
+    mean: Color
+    std: Color
     class_names: tuple[str, ...] | None
     crop_size: tuple[int, int]
 
@@ -52,8 +53,8 @@ class _Description:
 
     options: dict[str, Any]
     crop_size: tuple[int, int]
-    mean: Colour = IMAGENET[0]
-    std: Colour = IMAGENET[1]
+    mean: Color = IMAGENET[0]
+    std: Color = IMAGENET[1]
     class_names: tuple[str, ...] | None = None
 
 
@@ -89,13 +90,13 @@ def load_published(
         with torch.device("meta"):  # shapes alone: the values come from the file
             network = from_options(options)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
     except (KeyError, AttributeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path}: does not say what its network is ({error!r}); give a .ckpt of a run"
         ) from error
     if num_classes not in (None, network.num_classes):
-        raise ValueError(
+        raise UserError(
             f"{path}: has {network.num_classes} classes, not num_classes={num_classes}; leave "
             "num_classes out, or give another checkpoint"
         )
@@ -114,7 +115,7 @@ def load_published(
 
 def _described(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
     if weights.layout is None:
-        raise ValueError(
+        raise UserError(
             f"{weights.path}: of no published PSPNet, its first tensor is "
             f"{next(iter(weights.state))!r}; known are semseg's, mmsegmentation's, .caffemodel and "
             "checkpoints of this package"
@@ -150,7 +151,7 @@ def _mmsegmentation(weights: Weights, bins: tuple[int, ...] | None) -> _Descript
     try:
         settings = mmsegmentation.read_settings(meta, bottleneck=has_bottlenecks(weights))
     except ValueError as error:
-        raise ValueError(f"{weights.path}: {error}") from error
+        raise UserError(f"{weights.path}: {error}") from error
     options |= {"dilation": asdict(settings.dilation), "align_corners": settings.align_corners}
     options["bins"] = check_bins(weights, bins or settings.bins)
     return _Description(
@@ -189,7 +190,7 @@ def _pspnet(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
             crop_size=(height, width),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise UserError(
             f"{weights.path}: does not say what its network is ({error!r}); give a .ckpt of a run"
         ) from error
 
@@ -198,7 +199,7 @@ def _known_bins(
     weights: Weights, bins: tuple[int, ...] | None, *, known: tuple[int, ...]
 ) -> tuple[int, ...]:
     if bins not in (None, known):
-        raise ValueError(
+        raise UserError(
             f"{weights.path}: says bins={list(known)}, not {list(bins or ())}; leave bins out"
         )
     return known

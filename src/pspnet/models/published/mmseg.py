@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeGuard
 
+from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
 
 # of configs/_base_/models/pspnet_r50-d8.py, from which the configurations of the release inherit
@@ -80,18 +81,18 @@ def _dilation(backbone: Mapping[str, Any], *, bottleneck: bool) -> Dilation:
     strides, dilations = backbone["strides"], backbone["dilations"]
     line = f"strides={strides} with dilations={dilations}"
     if not (_integers(strides) and _integers(dilations) and len(strides) == len(dilations) == 4):
-        raise ValueError(f"{line}: four numbers each are known")
+        raise UserError(f"{line}: four numbers each are known")
     stages: list[tuple[int, ...]] = []
     for stride, value in list(zip(strides, dilations, strict=True))[2:]:
         if stride == 2 and value > 1:
-            raise ValueError(
+            raise UserError(
                 f"{line}: a stage here has a stride or a dilation, not both; give a D8 checkpoint"
             )
         stages.append((1,) if stride == 2 else (value,) if value > 1 else (1, 1))
     if strides[:2] != (1, 2) or dilations[:2] != (1, 1) or not set(strides) <= {1, 2}:
-        raise ValueError(f"{line}: only the last two stages can differ from a plain ResNet")
+        raise UserError(f"{line}: only the last two stages can differ from a plain ResNet")
     if backbone.get("multi_grid"):
-        raise ValueError(f"multi_grid={backbone['multi_grid']}: is not known of any published file")
+        raise UserError(f"multi_grid={backbone['multi_grid']}: is not known of any published file")
     return Dilation(
         stage4=stages[0],
         stage5=stages[1],
@@ -111,12 +112,12 @@ def _input(
         **_section(model, "data_preprocessor"),
     }
     if said.get("to_rgb", said.get("bgr_to_rgb", True)) is not True:
-        raise ValueError("its images are BGR, which no published PSPNet of mmsegmentation takes")
+        raise UserError("its images are BGR, which no published PSPNet of mmsegmentation takes")
     mean, std = (_INPUT[key] if said.get(key) is None else said[key] for key in ("mean", "std"))
     if not (_numbers(mean) and all(0 <= value <= 255 for value in mean)):
-        raise ValueError(f"mean of the images is {mean}, not three numbers of 0 to 255")
+        raise UserError(f"mean of the images is {mean}, not three numbers of 0 to 255")
     if not (_numbers(std) and all(0 < value < inf for value in std)):
-        raise ValueError(f"std of the images is {std}, not three numbers above 0")
+        raise UserError(f"std of the images is {std}, not three numbers above 0")
     return _intensities(mean), _intensities(std)
 
 
@@ -131,7 +132,7 @@ def _crop_size(value: Any) -> tuple[int, int] | None:
     if sides is None:
         return None
     if not (_integers(sides) and len(sides) == 2 and min(sides) > 0):
-        raise ValueError(f"crop_size={value}: one or two sides of 1 pixel or more are known")
+        raise UserError(f"crop_size={value}: one or two sides of 1 pixel or more are known")
     return sides[0], sides[1]
 
 
@@ -142,7 +143,7 @@ def _assignments(text: str) -> dict[str, Any]:
     try:
         statements = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(
+        raise UserError(
             f"the configuration in its meta is not Python source ({type(error).__name__}); take it "
             "out of meta to load the file as one of the published D8 networks"
         ) from error
@@ -187,6 +188,6 @@ def _integers(values: Any) -> TypeGuard[tuple[int, ...]]:
 
 
 def _numbers(values: Any) -> TypeGuard[tuple[float, ...]]:
-    """Whether these are three numbers, one a colour."""
+    """Whether these are three numbers, one a color."""
     three = isinstance(values, tuple) and len(values) == 3
     return three and all(type(value) in (int, float) for value in values)

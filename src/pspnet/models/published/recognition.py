@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pspnet.errors import UserError
 from pspnet.models.published.key_maps import Weights
 
 BINS = (1, 2, 3, 6)
@@ -37,11 +38,11 @@ def check_bins(weights: Weights, bins: tuple[int, ...] | None) -> tuple[int, ...
     if bins is None:
         if levels in (0, len(BINS)):
             return BINS[:levels]
-        raise ValueError(
+        raise UserError(
             f"{weights.path}: has {levels} pyramid levels, and does not say their bins; give bins"
         )
     if len(bins) != levels:
-        raise ValueError(f"{weights.path}: has {levels} pyramid levels, not bins={list(bins)}")
+        raise UserError(f"{weights.path}: has {levels} pyramid levels, not bins={list(bins)}")
     return bins
 
 
@@ -57,7 +58,7 @@ def _encoder(weights: Weights) -> str:
     depth = known.get((one, two, three, four))
     if depth is None:
         complete = ", ".join("-".join(str(n) for n in counts) for counts in known)
-        raise ValueError(
+        raise UserError(
             f"{weights.path}: has {one}-{two}-{three}-{four} residual blocks; known are {complete}"
         )
     stem = weights.layout.stem if weights.layout else ""
@@ -79,5 +80,5 @@ def _channels(weights: Weights, key: str) -> int:
     shape = tuple(weights.tensor(theirs).shape)
     if not shape or shape[0] == 0:
         line = f"{theirs!r} is {shape}, not of one channel or more; a damaged file"
-        raise ValueError(f"{weights.path}: {line}")
+        raise UserError(f"{weights.path}: {line}")
     return int(shape[0])

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pspnet.errors import Parser, refusals
+from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.tools.ablation.folder import join_metrics, read_state
 from pspnet.tools.ablation.launch import alone, launch
 from pspnet.tools.ablation.listing import describe, estimate
@@ -82,7 +82,7 @@ def run_sweep(
     """
     unknown = [setting for setting in only if setting not in sweep.settings]
     if unknown:
-        raise ValueError(f"only={unknown[0]}: give of {', '.join(sweep.settings)}")
+        raise UserError(f"only={unknown[0]}: give of {', '.join(sweep.settings)}")
     runs = [run for run in sweep.runs if not only or run.setting in only]
     with alone(sweep.folder):
         count = _Count(runs)
@@ -113,14 +113,21 @@ def report(sweep: Sweep) -> Path:
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
     about = "Sweeps of settings and seeds, by the sweep files of W&B."
-    parser = Parser(prog="python -m pspnet.tools.ablation", description=about, allow_abbrev=False)
+    parser = Parser(
+        prog="python -m pspnet.tools.ablation",
+        description=about,
+    )
     actions = parser.add_subparsers(dest="action", required=True)
     for action, says in (
         ("list", "print the runs, the command of each, and what is left to do"),
         ("run", "run what is not finished, and write the report"),
         ("report", "write the report of what is on disk"),
     ):
-        add = actions.add_parser(action, help=says, description=says, allow_abbrev=False)
+        add = actions.add_parser(
+            action,
+            help=says,
+            description=says,
+        )
         add.add_argument("sweep", metavar="NAME|FILE", help="of configs/sweeps, or a file")
         add.add_argument(
             "--data",
@@ -163,7 +170,7 @@ def main(words: list[str] | None = None) -> None:
     """
     options = _arguments(words)
     try:
-        with refusals():
+        with one_line_errors():
             failed = _act(options)
     except KeyboardInterrupt as stop:
         sys.stderr.write("stopped; the same command goes on from here\n")

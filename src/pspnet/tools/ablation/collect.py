@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from pspnet.errors import UserError
 from pspnet.tools.ablation.records import Costs, Record, Results, State, read_run
 
 ORDER: tuple[State, ...] = ("finished", "failed", "unfinished")
@@ -61,10 +62,10 @@ def collect(folder: Path, *, rows: Sequence[str] | None = None) -> Collected:
         logs = folder.parent.parent
         there = sorted(f"{path.parent.name} on {path.name}" for path in logs.glob("*/*/"))
         others = f", or name one of {', '.join(there)}" if there else ""
-        raise FileNotFoundError(f"{folder}: no such folder; run the sweep first{others}")
+        raise UserError(f"{folder}: no such folder; run the sweep first{others}")
     found = {path.name: path for path in sorted(folder.iterdir()) if _run_folders(path)}
     if not found:
-        raise FileNotFoundError(f"{folder} holds no run; run the sweep first")
+        raise UserError(f"{folder} holds no run; run the sweep first")
     notes: list[str] = []
     names = sorted(found, key=lambda name: name != "baseline") if rows is None else list(rows)
     settings = [_setting(folder / name, notes) for name in names]

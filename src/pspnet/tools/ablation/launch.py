@@ -18,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pspnet.errors import UserError
 from pspnet.tools.ablation import folder as folders
 from pspnet.tools.ablation import runner
 from pspnet.tools.ablation.sweep import Run
@@ -45,7 +46,7 @@ def alone(folder: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             lock.seek(0)
-            raise ValueError(f"{folder} is being run by {lock.read()}; wait, or end it") from error
+            raise UserError(f"{folder} is being run by {lock.read()}; wait, or end it") from error
         lock.truncate(0)
         lock.write(f"process {os.getpid()} on {socket.gethostname()}")
         lock.flush()
@@ -152,7 +153,7 @@ def share(
         ValueError: if no machine has that many, or no core is asked for.
     """
     if cpus == 0:
-        raise ValueError("cpus=0 a run: give more than 0")
+        raise UserError("cpus=0 a run: give more than 0")
     pairs = [(node.get("CPU", 0.0), node.get("GPU", 0.0)) for node in nodes]
     if gpus is None:
         gpus = float(any(most for _, most in pairs))
@@ -162,7 +163,7 @@ def share(
         cpus = max(1, min(shares, default=1))
     if not any(cores >= cpus for cores, _ in fitting):
         offers = " or ".join(f"{cores:g} and {most:g}" for cores, most in sorted(set(pairs)))
-        raise ValueError(f"cpus={cpus:g}, gpus={gpus:g} a run: the machines have {offers}")
+        raise UserError(f"cpus={cpus:g}, gpus={gpus:g} a run: the machines have {offers}")
     return cpus, gpus
 
 
@@ -184,7 +185,7 @@ def _ray(folder: Path, *, address: str | None) -> Iterator[None]:
     try:
         import ray
     except ModuleNotFoundError as error:
-        raise OSError(NO_RAY) from error
+        raise UserError(NO_RAY) from error
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # failures are told by `end`
     shutil.rmtree(files, ignore_errors=True)  # of a start that was killed
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
@@ -192,10 +193,10 @@ def _ray(folder: Path, *, address: str | None) -> Iterator[None]:
     try:
         try:
             ray.init(address or "local", **quiet, **({} if address else own))
-        except (RuntimeError, ConnectionError) as error:
+        except (RuntimeError, UserError) as error:
             reason = str(error).partition("\n")[0]
             hint = "; if the cluster wants a token, set RAY_AUTH_MODE=token" if address else ""
-            raise ConnectionError(f"Ray does not start: {reason}{hint}") from error
+            raise UserError(f"Ray does not start: {reason}{hint}") from error
         yield
     finally:
         ray.shutdown()
@@ -207,12 +208,12 @@ def _knock(address: str) -> None:
     """Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
-        raise ValueError(f"address={address}: give HOST:PORT of a cluster's head")
+        raise UserError(f"address={address}: give HOST:PORT of a cluster's head")
     try:
         socket.create_connection((host, int(port)), timeout=10).close()
     except (OSError, OverflowError) as error:
         remedy = "start a cluster by `ray start --head`, or leave it out"
-        raise ConnectionError(f"address={address}: no Ray answers there; {remedy}") from error
+        raise UserError(f"address={address}: no Ray answers there; {remedy}") from error
 
 
 def _storage(folder: Path) -> Path:

@@ -15,6 +15,8 @@ from typing import Any
 
 from scipy.special import betaincinv
 
+from pspnet.errors import UserError
+
 Spec = Mapping[str, Any]
 
 
@@ -59,7 +61,7 @@ def _values(name: str, spec: Spec) -> list[Any]:
         return list(spec["values"])
     if kind == "int_uniform":
         return list(range(spec["min"], spec["max"] + 1))
-    raise ValueError(f"{name}: a grid cannot hold {kind}; give its values, or use method: random")
+    raise UserError(f"{name}: a grid cannot hold {kind}; give its values, or use method: random")
 
 
 def _draw(name: str, spec: Spec, quantile: float) -> Any:
@@ -123,19 +125,19 @@ OPTIONAL = NORMAL | BETA | {"q"}
 def _distribution(name: str, spec: Spec) -> str:
     """The distribution that is named or, by W&B's rule, meant; all its keys are there and sound."""
     if not isinstance(spec, Mapping):
-        raise ValueError(f"parameters: {name} is {spec!r}; write {name}: {{value: {spec!r}}}")
+        raise UserError(f"parameters: {name} is {spec!r}; write {name}: {{value: {spec!r}}}")
     if "parameters" in spec:
-        raise ValueError(f"{name}: nested parameters are not run here; write {name}.KEY for each")
+        raise UserError(f"{name}: nested parameters are not run here; write {name}.KEY for each")
     kind = spec.get("distribution") or _meant(spec)
     if kind is None:
-        raise ValueError(f"{name}: give value, values, or min and max")
+        raise UserError(f"{name}: give value, values, or min and max")
     if kind not in KEYS:
-        raise ValueError(f"{name}: distribution={kind} is not of {', '.join(KEYS)}")
+        raise UserError(f"{name}: distribution={kind} is not of {', '.join(KEYS)}")
     given = spec.keys() - {"distribution"}
     missing, unknown = KEYS[kind] - given - OPTIONAL, given - KEYS[kind]
     if missing or unknown:
         fault = f"needs {min(missing)}" if missing else f"has no {min(unknown)}"
-        raise ValueError(f"{name}: {kind} {fault}; its keys are {', '.join(sorted(KEYS[kind]))}")
+        raise UserError(f"{name}: {kind} {fault}; its keys are {', '.join(sorted(KEYS[kind]))}")
     _check(name, spec, kind=kind)
     return kind
 
@@ -153,25 +155,23 @@ def _meant(spec: Spec) -> str | None:
 def _check(name: str, spec: Spec, *, kind: str) -> None:
     for key in ("values", "probabilities"):
         if key in spec and (not isinstance(spec[key], list) or not spec[key]):
-            raise ValueError(f"{name}: {key}={spec[key]!r}; give a list of at least one")
+            raise UserError(f"{name}: {key}={spec[key]!r}; give a list of at least one")
     chances = spec.get("probabilities", [])
     if chances and (len(chances) != len(spec["values"]) or min(chances) < 0 or sum(chances) <= 0):
-        raise ValueError(f"{name}: probabilities={chances}; give one of 0 or more for each value")
+        raise UserError(f"{name}: probabilities={chances}; give one of 0 or more for each value")
     for key in (RANGE | OPTIONAL) & spec.keys():
         number = spec[key]
         if isinstance(number, bool) or not isinstance(number, int | float):
             # YAML reads 1e-4 as a word
-            raise ValueError(f"{name}: {key}={number!r} is no number; YAML writes one as 1.0e-4")
+            raise UserError(f"{name}: {key}={number!r} is no number; YAML writes one as 1.0e-4")
     if kind == "int_uniform" and not (_whole(spec["min"]) and _whole(spec["max"])):
-        raise ValueError(f"{name}: int_uniform needs whole numbers as min and max")
+        raise UserError(f"{name}: int_uniform needs whole numbers as min and max")
     low, high = spec.get("min", 0), spec.get("max", 1)
     if low > high or (kind.endswith("_values") and low <= 0):
-        raise ValueError(
-            f"{name}: min={low}, max={high}; give two in order, above 0 for logarithms"
-        )
+        raise UserError(f"{name}: min={low}, max={high}; give two in order, above 0 for logarithms")
     for key in sorted((OPTIONAL - {"mu"}) & spec.keys()):
         if spec[key] <= 0:
-            raise ValueError(f"{name}: {key}={spec[key]}; give more than 0")
+            raise UserError(f"{name}: {key}={spec[key]}; give more than 0")
 
 
 def _whole(number: Any) -> bool:

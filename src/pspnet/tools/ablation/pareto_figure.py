@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from pspnet.errors import UserError
 from pspnet.plotting import (
-    GREY,
+    GRAY,
     INK,
     LARGE,
     RULE,
@@ -74,7 +75,7 @@ def scores_by_cost(points: Sequence[Point], out: Path, *, title: str, cost: str)
         ValueError: if there is no point.
     """
     if not points:
-        raise ValueError("no points to draw; give at least one")
+        raise UserError("no points to draw; give at least one")
     figure = sheet(LEFT + WIDE + EDGE, height=TOP + HIGH + 0.5)
     write(figure, title, left=EDGE, top=0.12, size=LARGE)
     about = (
@@ -86,8 +87,8 @@ def scores_by_cost(points: Sequence[Point], out: Path, *, title: str, cost: str)
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_axisbelow(True)
     axes.grid(color=RULE, lw=0.6)
-    axes.set_xlabel(cost, size=SMALL, color=GREY)
-    axes.set_ylabel("mIoU, %", size=SMALL, color=GREY)
+    axes.set_xlabel(cost, size=SMALL, color=GRAY)
+    axes.set_ylabel("mIoU, %", size=SMALL, color=GRAY)
     _scale(axes, points)
     stairs = _stairs(axes, [point for point in points if point.front])
     places = _side_by_side(axes, points)
@@ -217,7 +218,7 @@ def _write(axes: Axes, name: str, *, at: tuple[float, float], place: Box, lead: 
     if lead:
         end = _nearest(at, place)
         ends = [(at[0] / WIDE, end[0] / WIDE), (at[1] / HIGH, end[1] / HIGH)]
-        axes.plot(*ends, transform=axes.transAxes, color=GREY, lw=0.5, zorder=1)
+        axes.plot(*ends, transform=axes.transAxes, color=GRAY, lw=0.5, zorder=1)
     axes.annotate(
         name,
         ((place.left + place.right) / 2 / WIDE, (place.bottom + place.top) / 2 / HIGH),

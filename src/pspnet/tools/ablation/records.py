@@ -9,6 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from pspnet.errors import UserError
+
 State = Literal["finished", "failed", "unfinished"]
 T = TypeVar("T")
 
@@ -73,7 +75,7 @@ def _try(read: Callable[[dict[str, Any]], T], path: Path, notes: list[str]) -> T
     try:
         data = json.loads(path.read_text("utf-8"))
         if not isinstance(data, dict):
-            raise ValueError("holds no JSON object")
+            raise UserError("holds no JSON object")
         return read(data)
     except (OSError, ValueError) as error:
         said = "is no JSON" if isinstance(error, json.JSONDecodeError) else str(error)
@@ -84,7 +86,7 @@ def _try(read: Callable[[dict[str, Any]], T], path: Path, notes: list[str]) -> T
 
 def _results(data: dict[str, Any]) -> Results:
     if "miou" not in data:
-        raise ValueError("has no miou")
+        raise UserError("has no miou")
     # `name` is the protocol's, `batch` changes no score
     options = {k: v for k, v in _table(data, "inference").items() if k not in ("name", "batch")}
     return Results(
@@ -124,7 +126,7 @@ def _numbers(data: Mapping[str, Any], key: str) -> dict[str, float | None]:
 def _table(data: Mapping[str, Any], key: str) -> dict[str, Any]:
     table = data.get(key) or {}
     if not isinstance(table, dict):
-        raise ValueError(f"{key} is {table!r}, no table")
+        raise UserError(f"{key} is {table!r}, no table")
     return table
 
 
@@ -133,5 +135,5 @@ def _number(data: Mapping[str, Any], key: str) -> float | None:
     if value is None:
         return None
     if not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{key} is {value!r}, no number")
+        raise UserError(f"{key} is {value!r}, no number")
     return value

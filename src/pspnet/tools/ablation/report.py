@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pspnet.data.image_io import write_whole
+from pspnet.errors import write_atomic
 from pspnet.tools.ablation.collect import collect
 from pspnet.tools.ablation.markdown import document, picture
 from pspnet.tools.ablation.paper import published
@@ -55,7 +55,7 @@ def write_report(
     text = document(
         found, table, groups=groups, classes=classes, title=title, seeds=meant, pictures=pictures
     )
-    write_whole(folder / "report.md", text.encode())
+    write_atomic(folder / "report.md", text.encode())
     return folder / "report.md"
 
 
@@ -145,4 +145,4 @@ def _write_csv(path: Path, rows: list[Cells]) -> None:
     writer = csv.DictWriter(text, fieldnames=[*rows[0]], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, text.getvalue().encode())
+    write_atomic(path, text.getvalue().encode())

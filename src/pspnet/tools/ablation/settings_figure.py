@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pspnet.errors import UserError
 from pspnet.plotting import (
-    GREY,
+    GRAY,
     INK,
     LARGE,
     NORMAL,
@@ -59,7 +60,7 @@ def setting_scores(
     """
     names = {tuple(scores) for scores in panels.values()}
     if len(names) != 1 or not (settings := names.pop()):
-        raise ValueError("panels without settings, or of different ones; give the same for each")
+        raise UserError("panels without settings, or of different ones; give the same for each")
     gutter = max(text_width(_name(name), size=NORMAL) for name in settings) + 0.12
     beside = max(text_width(mark, size=SMALL) for mark in ["", *marks.values()]) + 0.06
     columns, lines = min(len(panels), ACROSS), math.ceil(len(panels) / ACROSS)
@@ -90,7 +91,7 @@ def _panel(axes: Axes, scores: Sequence[Scores], *, title: str) -> None:
     axes.set_title(plain(title, limit=36), loc="left", size=NORMAL, color=INK, weight="bold", pad=4)
     axes.set_ylim(len(scores) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0, labelsize=NORMAL)
-    axes.tick_params(axis="x", labelcolor=GREY)
+    axes.tick_params(axis="x", labelcolor=GRAY)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.set_axisbelow(True)
     axes.grid(axis="x", color=RULE, lw=0.6)
@@ -124,7 +125,7 @@ def _scale(axes: Axes, values: list[float]) -> None:
     if not values:
         axes.set_xlim(0, 100)
         axes.set_xticks([])
-        axes.text(0.5, 0.5, "no run", transform=axes.transAxes, size=SMALL, color=GREY, ha="center")
+        axes.text(0.5, 0.5, "no run", transform=axes.transAxes, size=SMALL, color=GRAY, ha="center")
         return
     low, high = axes.dataLim.intervalx
     room = max(0.07 * (high - low), 0.5)
@@ -142,7 +143,7 @@ def _write_marks(axes: Axes, marks: list[str]) -> None:
             textcoords="offset points",
             va="center_baseline",
             size=SMALL,
-            color=GREY,
+            color=GRAY,
         )
 
 

@@ -20,6 +20,7 @@ from wandb.sdk.launch.sweeps.utils import (
     create_sweep_command_args,
 )
 
+from pspnet.errors import UserError
 from pspnet.tools.ablation.parameters import draws, grid
 
 SWEEPS = Path("configs/sweeps")
@@ -81,7 +82,7 @@ def load_sweep(sweep: str, *, data: str) -> Sweep:
     try:
         return _sweep(_read(path), stem=path.stem, data=data)
     except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise UserError(f"{path}: {error}") from error
 
 
 def _find(sweep: str) -> Path:
@@ -90,7 +91,7 @@ def _find(sweep: str) -> Path:
         path = SWEEPS / f"{sweep}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(found.stem for found in SWEEPS.glob("*.yaml"))) or "none"
-        raise FileNotFoundError(f"{path}: no such sweep; give a file, or one of {SWEEPS}: {known}")
+        raise UserError(f"{path}: no such sweep; give a file, or one of {SWEEPS}: {known}")
     return path
 
 
@@ -98,7 +99,7 @@ def _read(path: Path) -> dict[str, Any]:
     """The file's content, with what is left out in it."""
     content = yaml.safe_load(path.read_text("utf-8"))
     if not isinstance(content, dict):
-        raise ValueError("no keys; write method, parameters and command of a sweep")
+        raise UserError("no keys; write method, parameters and command of a sweep")
     method, parameters = content.get("method"), content.get("parameters")
     cap = content.setdefault("run_cap", None)
     content["command"] = content.get("command") or DEFAULT_SWEEP_COMMAND
@@ -106,15 +107,15 @@ def _read(path: Path) -> dict[str, Any]:
     if "target" in (content.get("metric") or {}):
         undone.append("metric.target")
     if undone:
-        raise ValueError(f"{undone[0]} is not done here; leave it out, or {REMEDY}")
+        raise UserError(f"{undone[0]} is not done here; leave it out, or {REMEDY}")
     if method not in ("grid", "random"):
-        raise ValueError(f"method={method} is not done here; use grid or random, or {REMEDY}")
+        raise UserError(f"method={method} is not done here; use grid or random, or {REMEDY}")
     if not isinstance(parameters, dict) or not parameters:
-        raise ValueError(f"parameters={parameters!r}; name at least one with its values")
+        raise UserError(f"parameters={parameters!r}; name at least one with its values")
     if cap is None and method == "random":
-        raise ValueError("method=random draws without end; add run_cap, the number of runs")
+        raise UserError("method=random draws without end; add run_cap, the number of runs")
     if cap is not None and (not isinstance(cap, int) or cap < 1):
-        raise ValueError(f"run_cap={cap!r}; give a whole number of at least 1")
+        raise UserError(f"run_cap={cap!r}; give a whole number of at least 1")
     return content
 
 
@@ -136,7 +137,7 @@ def _sweep(content: Mapping[str, Any], *, stem: str, data: str) -> Sweep:
         run = _run(values, filled, setting=setting, folder=folder)
         rest = {key: value for key, value in values.items() if key != SEED}
         if rows.setdefault(setting, rest) != rest or run.folder in runs:
-            raise ValueError(f"two runs are both {run}; give each setting its own name")
+            raise UserError(f"two runs are both {run}; give each setting its own name")
         runs[run.folder] = run
     return Sweep(name=name, data=data, folder=folder, runs=tuple(runs.values()))
 
@@ -148,12 +149,12 @@ def _check_configurations(command: list[str], *, data: str) -> None:
         if key != "--config" or Path(path).is_file():
             continue
         if DATA not in template:
-            raise FileNotFoundError(f"{path}: no such file; run it where the sweep's paths begin")
+            raise UserError(f"{path}: no such file; run it where the sweep's paths begin")
         before, after = template.split(DATA)
         pattern = Path(f"{before}*{after}")
         found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
         known = sorted(str(one)[len(before) : -len(after) or None] for one in found)
-        raise FileNotFoundError(f"data={data}: {path} is missing; known are {', '.join(known)}")
+        raise UserError(f"data={data}: {path} is missing; known are {', '.join(known)}")
 
 
 def _logs(words: list[str], *, name: str, data: str) -> Path:
@@ -161,7 +162,7 @@ def _logs(words: list[str], *, name: str, data: str) -> Path:
     given = [word.removeprefix("--logs=") for word in words if word.startswith("--logs=")]
     folder = Path(given[-1]) if given else Path()
     if folder.parts[-2:] != (name, data):
-        raise ValueError(f"add --logs=logs/ablation/{name}/{DATA} to command, for its runs")
+        raise UserError(f"add --logs=logs/ablation/{name}/{DATA} to command, for its runs")
     return folder
 
 
@@ -173,7 +174,7 @@ def _setting(
     names = [values[key] if key == "name" else values[key]["name"] for key in sorted(says)]
     for name in names:
         if not isinstance(name, str):
-            raise ValueError(f"name={name!r}; put it in quotes, as it is a word")
+            raise UserError(f"name={name!r}; put it in quotes, as it is a word")
     varied = {key for key, spec in parameters.items() if "value" not in spec}
     others = sorted(varied - says - {SEED})
     short = {key: key.rpartition(".")[2] for key in others}
@@ -181,7 +182,7 @@ def _setting(
         short = {key: key for key in others}
     setting = ",".join([*names, *(f"{short[key]}={_word(values[key])}" for key in others)])
     if "/" in setting or (names and not setting.strip(". ")):
-        raise ValueError(f"name={setting!r}: it names a folder; leave out '/'")
+        raise UserError(f"name={setting!r}: it names a folder; leave out '/'")
     return setting or sweep, len(names) == 1 and not others
 
 
@@ -205,7 +206,7 @@ def _fill(words: list[str], values: Mapping[str, Any], *, program: str | None) -
     for word in create_sweep_command(list(words)):
         macro = word.startswith("${") and word.endswith("}")
         if macro and word[2:-1] not in macros:
-            raise ValueError(f"command: {word} is not done here; use ${{args}}")
+            raise UserError(f"command: {word} is not done here; use ${{args}}")
         filled += macros[word[2:-1]] if macro else [word]
     return filled
 
@@ -213,6 +214,6 @@ def _fill(words: list[str], values: Mapping[str, Any], *, program: str | None) -
 def _run(values: Mapping[str, Any], command: list[str], *, setting: str, folder: Path) -> Run:
     seed = values.get(SEED, 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise ValueError(f"{SEED}={seed!r}; give whole numbers of at least 0")
+        raise UserError(f"{SEED}={seed!r}; give whole numbers of at least 0")
     version = f"seed_{seed}"
     return Run(setting, seed, folder / setting / version, (*command, f"--version={version}"))

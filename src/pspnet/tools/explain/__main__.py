@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from pspnet.errors import Parser, refusals
+from pspnet.errors import Parser, one_line_errors
 from pspnet.tools.explain.report import write_report
 from pspnet.tools.explain.subject import load_subject
 
@@ -34,7 +34,10 @@ def _device(text: str) -> torch.device:
 
 def _parser() -> Parser:
     about = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m pspnet.tools.explain", description=about, allow_abbrev=False)
+    parser = Parser(
+        prog="python -m pspnet.tools.explain",
+        description=about,
+    )
     parser.add_argument(
         "path", type=Path, help="a run's checkpoint, or its or an experiment's YAML"
     )
@@ -54,7 +57,7 @@ def main(args: list[str] | None = None) -> None:
     """
     given = _parser().parse_args(args)
     device = given.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with refusals():
+    with one_line_errors():
         subject = load_subject(given.path, root=given.root)
         subject = replace(subject, network=subject.network.to(device).eval())
         report = write_report(

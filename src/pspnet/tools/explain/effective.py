@@ -33,7 +33,7 @@ def energies(
 
     Args:
         network: in evaluation mode.
-        images: normalised, (3, H, W) each, of one size.
+        images: normalized, (3, H, W) each, of one size.
         only: names of the outputs to measure; None is all.
         seed: of the signs; two layouts are compared with the same ones.
 
@@ -107,7 +107,7 @@ def square_of(energy: np.ndarray, share: float, *, center: tuple[int, int]) -> i
 
 
 def centered(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """The middle of an image (3, H, W) at a size, padded with the mean colour where it is less."""
+    """The middle of an image (3, H, W) at a size, padded with the mean color where it is less."""
     padded, _ = pad_centrally(image[None], multiple=1, smallest=size)
     top, left = ((have - want) // 2 for have, want in zip(padded.shape[2:], size, strict=True))
     return padded[0, :, top : top + size[0], left : left + size[1]]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pspnet.plotting import (
-    GREY,
+    GRAY,
     INK,
     LARGE,
     RULE,
@@ -32,7 +32,7 @@ COLUMNS = 3
 DECADES = 3  # from the strongest gradient down to what is shown as nothing
 LINES = ("#1a73e8", "#d9480f", "#12805c", "#9334a8", "#b08900", "#5f6368")
 LEGEND = (
-    "colour: size of the gradient, three decades; white and blue squares: 50 and 95 % of its "
+    "color: size of the gradient, three decades; white and blue squares: 50 and 95 % of its "
     "energy; dashed: theory"
 )
 HALF, MOST = "#ffffff", "#7fdfff"
@@ -73,7 +73,7 @@ def field_maps(maps: Sequence[FieldMap], out: Path, *, title: str) -> None:
     figure = sheet(max(across, least), height=TOP + rows * (high + FOOT) + 0.05)
     write(figure, title, left=EDGE, top=0.1, size=LARGE)
     legend = (
-        "colour: size of the gradient over three decades; white and blue squares: 50 and 95 % of"
+        "color: size of the gradient over three decades; white and blue squares: 50 and 95 % of"
     )
     write(figure, f"{legend} its energy; dashed: theory", left=EDGE, top=0.32, size=SMALL)
     for number, drawn in enumerate(maps):
@@ -112,7 +112,7 @@ def field_growth(
         label = plain(name, limit=60)
         axes.plot(places, shown, label=label, color=color, lw=wide, marker=mark, ms=wide + 1.5)
     for side, name in zip(sides, ("height", "width"), strict=True):
-        axes.axhline(side, color=GREY, lw=0.8, ls=(0, (4, 3)), zorder=1)
+        axes.axhline(side, color=GRAY, lw=0.8, ls=(0, (4, 3)), zorder=1)
         axes.annotate(
             f"the image's {name}, {side}" if sides[0] != sides[1] else f"the image's sides, {side}",
             (0.01, side),
@@ -120,13 +120,13 @@ def field_growth(
             xytext=(0, 2),
             textcoords="offset points",
             size=SMALL,
-            color=GREY,
+            color=GRAY,
         )
         if sides[0] == sides[1]:
             break
     axes.set_title(title, loc="left", size=LARGE, color=INK, weight="bold")
-    axes.set_xlabel("convolution wider than 1×1", size=SMALL, color=GREY)
-    axes.set_ylabel("receptive field, pixels", size=SMALL, color=GREY)
+    axes.set_xlabel("convolution wider than 1×1", size=SMALL, color=GRAY)
+    axes.set_ylabel("receptive field, pixels", size=SMALL, color=GRAY)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.grid(color=RULE, lw=0.6)
@@ -153,7 +153,7 @@ def _map(axes: Axes, drawn: FieldMap) -> None:
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5))
     axes.set_title(plain(drawn.title, limit=44), loc="left", size=SMALL + 1, color=INK, pad=3)
     half, most = drawn.squares
-    axes.set_xlabel(f"50 % in {half} px, 95 % in {most} px", size=SMALL, color=GREY, labelpad=2)
+    axes.set_xlabel(f"50 % in {half} px, 95 % in {most} px", size=SMALL, color=GRAY, labelpad=2)
 
 
 def _box(

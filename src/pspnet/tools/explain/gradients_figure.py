@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pspnet.callbacks.figures.curves import AUXILIARY, MAIN, TRAIN, running_mean
-from pspnet.plotting import GREY, INK, LARGE, RULE, SMALL, panel, save, sheet
+from pspnet.plotting import GRAY, INK, LARGE, RULE, SMALL, panel, save, sheet
 
 
 def gradient_curves(steps: np.ndarray, auxiliary: np.ndarray, main: np.ndarray, out: Path) -> None:
@@ -41,7 +41,7 @@ def gradient_curves(steps: np.ndarray, auxiliary: np.ndarray, main: np.ndarray, 
     ratio.set_ylim(bottom=0)
     for axes, title in ((norms, "Gradient at stage 4"), (ratio, "Auxiliary by main")):
         axes.set_title(title, loc="left", size=LARGE, color=INK, weight="bold")
-        axes.set_xlabel("step", size=SMALL, color=GREY)
+        axes.set_xlabel("step", size=SMALL, color=GRAY)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         axes.tick_params(which="both", labelsize=SMALL, color=RULE, labelcolor=INK)
         axes.grid(color=RULE, lw=0.6)

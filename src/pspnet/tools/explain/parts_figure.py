@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pspnet.plotting import (
-    GREY,
+    GRAY,
     INK,
     LARGE,
     LINE,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ROW, COLUMN, EDGE = 0.2, 0.85, 0.15  # inches
 CELL, GAP, HEAD, FOOT = 2.3, 0.08, 0.42, 0.22  # inches
-LOUDEST = 60.0  # percentage points; beyond them the colour stays
+LOUDEST = 60.0  # percentage points; beyond them the color stays
 
 
 @dataclass(frozen=True)
@@ -61,18 +61,18 @@ def loss_table(
     columns: Sequence[str],
     title: str,
 ) -> None:
-    """Draws losses of IoU by class and silenced part as a table of colours.
+    """Draws losses of IoU by class and silenced part as a table of colors.
 
     Args:
         losses: in percentage points, (rows, columns), nan where there is none.
-        sure: whether the loss can be told from 0, (rows, columns); the others are printed grey.
+        sure: whether the loss can be told from 0, (rows, columns); the others are printed gray.
         out: the picture, .png, .pdf or .svg.
         rows: names of the classes.
         columns: what is silenced.
         title: stands above.
     """
     gutter = max(text_width(plain(name, limit=28), size=SMALL) for name in rows) + 0.15
-    note = "percentage points lost, gained where negative; grey where not to be told from none"
+    note = "percentage points lost, gained where negative; gray where not to be told from none"
     texts = (1.2 * text_width(title, size=LARGE), text_width(note, size=SMALL))  # bold is wider
     wide = max(gutter + len(columns) * COLUMN, *texts)
     figure = sheet(wide + 2 * EDGE, height=1.0 + len(rows) * ROW)
@@ -98,7 +98,7 @@ def loss_table(
 def contribution_grid(
     pictures: Sequence[Picture], out: Path, *, palette: np.ndarray, names: Sequence[str]
 ) -> None:
-    """Draws a line for every image: image, prediction, and each part's map over the grey image.
+    """Draws a line for every image: image, prediction, and each part's map over the gray image.
 
     Red raises the predicted class's score, blue lowers it; the bins of an image share one scale.
 
@@ -125,7 +125,7 @@ def contribution_grid(
             axes = panel(figure, left=left, top=top, width=CELL, height=height)
             axes.set(xticks=[], yticks=[])
             axes.imshow(shown, interpolation="auto", interpolation_stage="rgba")
-            axes.set_xlabel(plain(note, limit=40), size=SMALL, color=GREY, labelpad=2)
+            axes.set_xlabel(plain(note, limit=40), size=SMALL, color=GRAY, labelpad=2)
             if number == 0:
                 axes.set_title(title, size=NORMAL, color=INK, weight="bold", pad=4)
         top += height + FOOT
@@ -134,20 +134,20 @@ def contribution_grid(
 
 
 def tinted(image: np.ndarray, change: np.ndarray, *, scale: float) -> np.ndarray:
-    """The image in pale grey under red where `change` is positive and blue where it is negative.
+    """The image in pale gray under red where `change` is positive and blue where it is negative.
 
     Args:
         image: (H, W, 3) uint8.
         change: (H, W).
-        scale: the size of a change at which the colour is full, above 0.
+        scale: the size of a change at which the color is full, above 0.
 
     Returns:
         (H, W, 3) uint8.
     """
-    grey = 120 + 0.5 * (image @ np.array([0.299, 0.587, 0.114]))[..., None]  # ITU-R BT.601
+    gray = 120 + 0.5 * (image @ np.array([0.299, 0.587, 0.114]))[..., None]  # ITU-R BT.601
     strength = np.abs(change / scale).clip(max=1)[..., None]
     color = np.where(change[..., None] > 0, (200, 20, 30), (20, 60, 200))
-    mixed: np.ndarray = np.rint((1 - strength) * grey + strength * color).astype(np.uint8)
+    mixed: np.ndarray = np.rint((1 - strength) * gray + strength * color).astype(np.uint8)
     return mixed
 
 
@@ -161,7 +161,7 @@ def _cells(picture: Picture, palette: np.ndarray) -> list[tuple[str, np.ndarray,
     for name, change in picture.maps.items():
         own = float(np.quantile(np.abs(change), 0.99))
         scale = max(own if name == "features" else shared, 1e-6)
-        note = f"{change.min():+.1f} to {change.max():+.1f}, full colour at ±{scale:.1f}"
+        note = f"{change.min():+.1f} to {change.max():+.1f}, full color at ±{scale:.1f}"
         cells.append((name, tinted(picture.image, change, scale=scale), note))
     return cells
 
@@ -169,5 +169,5 @@ def _cells(picture: Picture, palette: np.ndarray) -> list[tuple[str, np.ndarray,
 def _cell(axes: Axes, loss: float, *, sure: bool, place: tuple[int, int]) -> None:
     text = "–" if np.isnan(loss) else f"{loss:.1f}".replace("-0.0", "0.0")
     dark = not np.isnan(loss) and abs(loss) > 0.45 * LOUDEST
-    color = "white" if dark else INK if sure else GREY
+    color = "white" if dark else INK if sure else GRAY
     axes.text(*place, text, ha="center", va="center_baseline", size=SMALL, color=color)

@@ -24,7 +24,7 @@ class Terms:
     """What the decoder's first convolution makes of each part of an image's context.
 
     Args:
-        terms: by "features", "bin 1", …: (N, D, h, w), before the normalisation; their sum is what
+        terms: by "features", "bin 1", …: (N, D, h, w), before the normalization; their sum is what
             the network computes.
         parts: the parts themselves, (N, channels, h, w) each.
         padded: height and width of the image that went through the network.
@@ -47,7 +47,7 @@ def split(network: PSPNet, image: Tensor) -> Terms:
 
     Args:
         network: in evaluation mode.
-        image: (N, 3, H, W), normalised.
+        image: (N, 3, H, W), normalized.
     """
     multiple = network.output_stride if network.align_corners else 1
     padded, (top, left) = pad_centrally(image, multiple=multiple, smallest=SMALLEST_SIDE)
@@ -140,7 +140,7 @@ class Averages:
     def sizes(self) -> dict[str, tuple[float, float]]:
         """Root mean square of each part's term: of all of it, and of what varies about its mean.
 
-        A term's mean by channel is no more than a bias, which the normalisation takes off.
+        A term's mean by channel is no more than a bias, which the normalization takes off.
         """
         sizes = {}
         for name, squares in self.squares.items():
@@ -162,7 +162,7 @@ def contributions(
 
     Args:
         network: in evaluation mode.
-        image: (3, H, W), normalised.
+        image: (3, H, W), normalized.
         means: each part's mean over a data set.
     """
     terms = split(network, image[None])

@@ -47,7 +47,7 @@ class Reaches(TorchFunctionMode):
 
     Where paths meet, as at the end of a residual block, the widest reach counts. What loses the
     extent of its input, as a mean over the image or an adaptive pool does, sees the whole image;
-    so, too wide, does what is resized or cut. What normalisations share is left out, as in
+    so, too wide, does what is resized or cut. What normalizations share is left out, as in
     evaluation mode.
 
     Args:

@@ -31,7 +31,7 @@ def reception_section(
         network: in evaluation mode.
         size: height and width of the images.
         folder: of the report.
-        images: normalised, (3, H, W) each, of that size; none leaves out what needs weights.
+        images: normalized, (3, H, W) each, of that size; none leaves out what needs weights.
     """
     networks, refused = _layouts(network)
     layers = {name: trace_layers(other, size=size) for name, other in networks.items()}

@@ -20,7 +20,7 @@ class Cost:
     Args:
         level: channels of each pyramid level.
         context: channels that enter the decoder.
-        pyramid: parameters and operations of the 1×1 convolutions, with their normalisations.
+        pyramid: parameters and operations of the 1×1 convolutions, with their normalizations.
         decoder: parameters and operations of the decoder.
         network: of all of it, the auxiliary head left out.
         computed: operations of all of it as `pspnet.ops.fused_pyramid_conv` computes the decoder.

@@ -10,6 +10,7 @@ from tempfile import mkdtemp
 import numpy as np
 import torch
 
+from pspnet.errors import UserError
 from pspnet.tools.explain.auxiliary import gradients
 from pspnet.tools.explain.gradients_figure import gradient_curves
 from pspnet.tools.explain.layouts import describe
@@ -48,9 +49,9 @@ def write_report(
     """
     folder = subject.folder
     if os.path.lexists(folder) and not overwrite:
-        raise FileExistsError(f"{folder} exists; add --overwrite, or move it away")
+        raise UserError(f"{folder} exists; add --overwrite, or move it away")
     if image is not None and not subject.trained:
-        raise ValueError(f"{image}: maps of random weights say nothing; give a checkpoint")
+        raise UserError(f"{image}: maps of random weights say nothing; give a checkpoint")
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

@@ -137,8 +137,8 @@ def _shares(roles: Roles) -> str:
 
 The decoder's 3×3 convolution is linear: its output is a sum of one term for the features and one
 for each bin, got by splitting its kernel by input channels. Given is the root mean square of
-each term, before the normalisation, as a share of the sum of them all. A term's mean by channel
-is no more than a bias, which the normalisation takes off; the second column leaves it out, and
+each term, before the normalization, as a share of the sum of them all. A term's mean by channel
+is no more than a bias, which the normalization takes off; the second column leaves it out, and
 is the one to read.
 
 {table(header, rows)}
@@ -180,7 +180,7 @@ bins is for.
 
 Changes of IoU in percentage points with the mean in its place, classes of large regions first
 (mean connected region of the truth, in pixels); in the picture losses that the images cannot
-tell from none are grey (95 %, bootstrap over the images). With both fillings:
+tell from none are gray (95 %, bootstrap over the images). With both fillings:
 [silencing.csv](silencing.csv).
 
 {table(("class", "region, px", "IoU %", *roles.silent), rows)}
@@ -204,7 +204,7 @@ def _claim(roles: Roles, losses: np.ndarray, sure: np.ndarray) -> str:
 
 If so, classes of large regions lose most where a small bin is silenced, and classes of small
 regions where a large one is: the rank correlation of region size and loss falls from bin to bin.
-Size is that of what is labelled; how far away lies what it is told by, it does not say.
+Size is that of what is labeled; how far away lies what it is told by, it does not say.
 
 {verdict}
 

@@ -12,11 +12,12 @@ from torch import Tensor
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.image_io import read_image
-from pspnet.data.transforms.pipeline import normalise
+from pspnet.data.transforms.pipeline import normalize
+from pspnet.errors import UserError
 from pspnet.tools.explain.effective import centered
 from pspnet.tools.explain.silencing import Pair
 
-Shown = tuple[str, np.ndarray, Tensor]  # name, (H, W, 3) uint8, normalised (3, H, W)
+Shown = tuple[str, np.ndarray, Tensor]  # name, (H, W, 3) uint8, normalized (3, H, W)
 
 
 class Samples:
@@ -35,8 +36,8 @@ class Samples:
         try:
             data.source.prepare()
             data.setup("validate")
-        except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}; or give --root=FOLDER, where the data is") from error
+        except UserError as error:
+            raise UserError(f"{error}; or give --root=FOLDER, where the data is") from error
         self.data = data
         self.set: SegmentationDataset = data.val_set
         self.total = len(self.set)
@@ -74,7 +75,7 @@ def picture(data: SegmentationData, path: Path) -> Shown:
 
 def _taken(image: Tensor, data: SegmentationData) -> Tensor:
     """An image (3, H, W) uint8 as the network takes it."""
-    return normalise(image, mean=data.mean, std=data.std).contiguous()
+    return normalize(image, mean=data.mean, std=data.std).contiguous()
 
 
 def _spread(indices: list[int], count: int) -> list[int]:

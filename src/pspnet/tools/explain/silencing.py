@@ -16,7 +16,7 @@ from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.pyramid import WHOLE, Averages, logits, silenced, split, variants
 
 Filling = Literal["mean", "zero"]  # what stands in place of a silenced part
-Pair = tuple[Tensor, Tensor]  # image (3, H, W) normalised, label (H, W) of train ids and 255
+Pair = tuple[Tensor, Tensor]  # image (3, H, W) normalized, label (H, W) of train ids and 255
 ROUNDS = 1000  # of the bootstrap
 
 

@@ -13,6 +13,7 @@ import pspnet.data  # noqa: F401  (the sources, so that their names are found)
 from pspnet.checkpoints import read_checkpoint
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
+from pspnet.errors import UserError
 from pspnet.models.pspnet import PSPNet
 from pspnet.task import Segmentation
 
@@ -70,13 +71,13 @@ def load_subject(path: Path, *, root: Path | None = None) -> Subject:
     folder = path.parent.parent / "explain" if in_a_run else Path("logs", "explain", path.stem)
     data = _parse({"data": config["data"]}, root=root, path=path).data
     if data.classes.names != task.classes.names:
-        raise ValueError(f"{path}: trained on other classes than the data has; give its own --root")
+        raise UserError(f"{path}: trained on other classes than the data has; give its own --root")
     return Subject(path, name, task.network, task.classes, data, task.absent, True, folder)
 
 
 def _of_config(path: Path, root: Path | None) -> Subject:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file; give a .ckpt or a .yaml of a run")
+        raise UserError(f"{path}: no such file; give a .ckpt or a .yaml of a run")
     config = _read(path)
     if isinstance(config.get("data"), str):  # a file beside it, as jsonargparse takes it
         config["data"] = _read(path.parent / config["data"])
@@ -84,7 +85,7 @@ def _of_config(path: Path, root: Path | None) -> Subject:
     network = {**(model.get("network") or {}), "encoder_weights": None}
     for key, value in (("data", config.get("data")), ("model", config.get("model"))):
         if not isinstance(value, dict):
-            raise ValueError(f"{path}: lacks {key!r}; give a .yaml of a run or an experiment")
+            raise UserError(f"{path}: lacks {key!r}; give a .yaml of a run or an experiment")
     parsed = _parse({"data": config["data"], "network": network}, root=root, path=path)
     name = str(config.get("name", path.stem))
     folder = Path("logs", "explain", name)
@@ -109,7 +110,7 @@ def _parse(options: dict[str, Any], *, root: Path | None, path: Path) -> Any:
     try:
         return parser.instantiate(parser.parse_object(options))
     except ArgumentError as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
 
 
 def _with_root(data: dict[str, Any], root: Path) -> dict[str, Any]:
@@ -125,7 +126,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text("utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path}: holds no options; give a .yaml of a run or an experiment")
+        raise UserError(f"{path}: holds no options; give a .yaml of a run or an experiment")
     return content
