@@ -18,7 +18,7 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
 from pspnet.evaluation.inference import evaluate
 from pspnet.evaluation.protocols import Changes, resolve
-from pspnet.evaluation.whole import whole
+from pspnet.evaluation.single_pass import full_logits
 from pspnet.task import Segmentation
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -103,7 +103,7 @@ def own_prediction(checkpoint: str, picture: Path) -> np.ndarray:
     pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None] / 255
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     with torch.no_grad():
-        return whole(task.network, (pixels - mean) / std).argmax(1)[0].numpy()
+        return full_logits(task.network, (pixels - mean) / std).argmax(1)[0].numpy()
 
 
 def test_a_version_is_named_and_never_run_over(shapes, tmp_path, capsys):

@@ -1,11 +1,13 @@
 """The command line: `python -m pspnet fit | validate | test | predict`, on LightningCLI.
 
-The constructors of `Segmentation`, `PSPNet`, `SegmentationData` and its sources are the options;
-the classes come from the data, or from the checkpoint where pictures are predicted on.
+The constructors of `Segmentation`, `PSPNet`, `SegmentationData` and its sources are the options.
+The classes come from the data, or from the checkpoint where images are predicted on.
 """
 
 from __future__ import annotations
 
+import argparse
+import ast
 import json
 import sys
 import warnings
@@ -13,24 +15,36 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor, ModelCheckpoint
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
+from pspnet.callbacks import run_folder
 from pspnet.callbacks.costs import AuxiliaryGradient, Costs
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.report import Randomness, Report, SaveConfig
 from pspnet.callbacks.writers import PredictionWriter, SubmissionWriter
-from pspnet.checkpoints import read_checkpoint
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
-from pspnet.errors import UserError
+from pspnet.errors import UserError, one_line_errors
 from pspnet.evaluation.summary import format_table
-from pspnet.parsing import Parser, checkpoint_argument, from_python, one_line
-from pspnet.precision import default_precision
+from pspnet.models.checkpoint import read_checkpoint
+from pspnet.models.encoder import input_statistics
+from pspnet.models.pspnet import PSPNet
 from pspnet.task import Segmentation
+
+Precision = Literal["bf16-mixed", "32-true"]
+
+
+class Parser(LightningArgumentParser):
+    """LightningCLI's parser with errors of one line, without the usage of 60 options first."""
+
+    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
+        sys.stderr.write(f"error: {' '.join(str(message).split())}\n")
+        raise SystemExit(2) from ex
 
 
 class PSPNetCLI(LightningCLI):
@@ -50,52 +64,57 @@ class PSPNetCLI(LightningCLI):
             "--wandb", type=Wandb, default="auto", help="auto: online if a key is configured"
         )
         parser.add_lightning_class_args(PredictionWriter, "output")
+        parser.set_defaults({"model.network": {"class_path": _path(PSPNet)}})
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         for target, compute in (
             ("model.classes", self.classes),
-            ("model.network.num_classes", self.num_classes),
+            ("model.network.init_args.num_classes", self.num_classes),
             ("model.crop_size", lambda data: data.crop_size),
             ("model.base_size", lambda data: data.source.base_size),
         ):
             parser.link_arguments("data", target, compute_fn=compute, apply_on="instantiate")
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
-        """Lays the checkpoint's configuration, if one is given, under that of the command line."""
+        """Lay the checkpoint's configuration, if one is given, under that of the command line."""
         given = sys.argv[1:] if args is None else args
         assert isinstance(given, list)
         words = [from_python(word) for word in given]
-        self.ckpt_path = checkpoint_argument(words)
+        self.ckpt_path = _checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
             self.ckpt_path = self.config[self.config.subcommand].ckpt_path  # of a file's
         if self.ckpt_path is None:
             return
         self.checkpoint = read_checkpoint(self.ckpt_path)
-        fit = words[0] == "fit"
+        saved, fit = self.checkpoint["config"], words[0] == "fit"
         if fit and "optimizer_states" not in self.checkpoint:
             raise UserError(
-                f"ckpt_path={self.ckpt_path}: converted weights have no optimizer to go on with; "
+                f"ckpt_path={self.ckpt_path}: converted weights have no optimizer to resume; "
                 "evaluate them, or start a run with model.network.encoder_weights"
             )
         kept = ("name", "data", "model", *(("seed_everything", "trainer") if fit else ()))
-        saved = {key: self.checkpoint["config"][key] for key in kept}
-        self.config = parser.parse_args([words[0], f"--config={json.dumps(saved)}", *words[1:]])
+        under: dict[str, Any] = {key: saved[key] for key in kept}
+        under["model"] = {**saved["model"], "network": _network(self.checkpoint)}
+        if not fit and (precision := _usable(saved.get("trainer", {}).get("precision"))):
+            under["trainer"] = {"precision": precision}
+        self.config = parser.parse_args([words[0], f"--config={json.dumps(under)}", *words[1:]])
         if fit:
-            self._check_resume(saved["model"])
-        network = dict(self.checkpoint["hyper_parameters"]["network"])
-        del network["num_classes"]  # linked
-        layered = {self.config.subcommand: {"model": {"network": network}}}
+            self._check_resume(parser, under)
+        # the network is the checkpoint's, whatever the command line says
+        layered = {self.config.subcommand: {"model": {"network": under["model"]["network"]}}}
         self.config = parser.parse_object(layered, self.config)
-        # else LightningCLI, too, would read it, and refuse the links
+        # LightningCLI would read it, too, and refuse the links
         self.config[self.config.subcommand].ckpt_path = None
 
-    def _check_resume(self, saved: dict[str, Any]) -> None:
-        for key in ("lr", "new_layer_factor", "momentum", "weight_decay"):
-            now = self.config.fit.model[key]
-            if now != saved[key]:
+    def _check_resume(self, parser: LightningArgumentParser, saved: dict[str, Any]) -> None:
+        before = parser.parse_args(["fit", f"--config={json.dumps(saved)}"]).fit.model
+        now = self.config.fit.model
+        for key in ("optimizer", "new_layer_factor", "norm_decay"):
+            if now[key] != before[key]:
                 raise UserError(
-                    f"model.{key}={now}: a resumed run goes on with its optimizer, {saved[key]}; "
-                    "leave the option out, or start a new run without ckpt_path"
+                    f"model.{key}={_short(now[key])}: a resumed run continues with its optimizer, "
+                    f"{_short(before[key])}; leave the option out, or start a new run without "
+                    "ckpt_path"
                 )
 
     def before_instantiate_classes(self) -> None:
@@ -110,27 +129,32 @@ class PSPNetCLI(LightningCLI):
             raise UserError(
                 f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
             )
+        if config.data.mean is None and config.data.std is None:
+            encoder = config.model.network.init_args.encoder
+            config.data.mean, config.data.std = input_statistics(encoder)
+        if config.trainer.precision is None:
+            gpu = _on_gpu(config.trainer.accelerator)
+            config.trainer.precision = default_precision(torch.device("cuda" if gpu else "cpu"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init[self.config.subcommand]
-        more = config.trainer.logger
-        if more is False:
+        further = config.trainer.logger
+        if further is False:
             raise UserError(
                 "trainer.logger=false: a run's folder is its logger's; to log less use --wandb=off"
             )
-        own = more if isinstance(more, list) else [] if more in (None, True) else [more]
+        own = further if isinstance(further, list) else [] if further in (None, True) else [further]
+        fit = self.config.subcommand == "fit"
         if config.version is not None:
-            resumed = config.ckpt_path if self.config.subcommand == "fit" else None
-            _make_room(Path(config.logs) / config.name / config.version, resumed=resumed)
+            folder = Path(config.logs) / config.name / config.version
+            run_folder.claim(folder, resumed=config.ckpt_path if fit else None)
         loggers = default_loggers(
             config.logs, name=config.name, version=config.version, wandb=config.wandb
         )
-        gpu = torch.cuda.is_available() and config.trainer.accelerator != "cpu"
         self.submission = SubmissionWriter()
-        fit = self.config.subcommand == "fit"
         saving = fit and config.trainer.enable_checkpointing is not False
         self.trainer_defaults["callbacks"] = [
-            *(_checkpoints() if saving else []),
+            *(run_folder.best_and_last() if saving else []),
             Report(),
             self.submission,
             *(
@@ -141,14 +165,13 @@ class PSPNetCLI(LightningCLI):
         ]
         return super().instantiate_trainer(
             **kwargs,
-            precision=config.trainer.precision
-            or default_precision(torch.device("cuda" if gpu else "cpu")),
             logger=[*loggers, *own],
-            sync_batchnorm=config.trainer.sync_batchnorm and gpu,  # CPUs cannot share statistics
+            # CPUs cannot share statistics
+            sync_batchnorm=config.trainer.sync_batchnorm and _on_gpu(config.trainer.accelerator),
         )
 
     def after_fit(self) -> None:
-        """Evaluates the best checkpoint on the validation split; the last if none was scored."""
+        """Evaluate the best checkpoint on the validation split; the last if none was scored."""
         saved = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
         path = next((c.best_model_path for c in saved if c.best_model_path), None)
         if path is not None:
@@ -173,11 +196,11 @@ class PSPNetCLI(LightningCLI):
             print(f"{len(writer.names)} predictions written to {writer.writer.out_dir}")
 
     def num_classes(self, data: SegmentationData) -> int:
-        """The length of the class table."""
+        """Return the length of the class table."""
         return len(self.classes(data))
 
     def classes(self, data: SegmentationData) -> Classes:
-        """The data's class table, which must fit the checkpoint's; the latter for pictures."""
+        """Return the data's class table, which must fit the checkpoint's; the latter for images."""
         if self.checkpoint is None:
             return data.classes
         saved = self.checkpoint["hyper_parameters"]["classes"]
@@ -197,35 +220,75 @@ class PSPNetCLI(LightningCLI):
             return
         scores = self.model.scores()
         miou = "–" if scores["miou"] is None else f"{100 * scores['miou']:.2f} %"
-        line = f"mIoU on {split} ({self.model.protocol.name}): {miou} of {self.trainer.ckpt_path}"
-        print(f"\n{format_table(scores)}\n\n{line}")
+        how = f"{self.model.protocol.name}, {self.trainer.precision}"
+        print(f"\n{format_table(scores)}\n")
+        print(f"mIoU on {split} ({how}): {miou} of {self.trainer.ckpt_path}")
         print(f"pictures, results.json and config.yaml: {log_dir}")
 
 
-@rank_zero_only  # the other processes come when the first has begun to write
-def _make_room(folder: Path, *, resumed: str | None) -> None:
-    """Refuses a folder that holds a run, unless that run goes on: then its log is kept aside."""
-    if not (folder / "config.yaml").is_file():  # each run's first file
-        return
-    if resumed is None or folder.resolve() not in Path(resumed).resolve().parents:
-        raise UserError(
-            f"version={folder.name}: {folder} holds a run; give another version, or go on with it "
-            f"by fit --ckpt_path={folder}/checkpoints/last.ckpt"
-        )
-    log, kept = folder / "metrics.csv", len(list(folder.glob("metrics.before_*.csv")))
-    if log.is_file():  # Lightning's logger would delete it
-        log.rename(folder / f"metrics.before_{kept + 1}.csv")
+def default_precision(device: torch.device) -> Precision:
+    """Return the precision that a machine gains from: bfloat16 where the hardware computes it.
+
+    That is on GPUs of compute capability 8.0 and above and on CPUs with AMX or AVX512_BF16.
+    Elsewhere bfloat16 is emulated or no faster than float32.
+
+    Args:
+        device: the network's.
+    """
+    if device.type == "cuda":
+        major, _ = torch.cuda.get_device_capability(device)
+        return "bf16-mixed" if major >= 8 else "32-true"
+    has = torch.cpu.get_capabilities()
+    fast = any(has.get(feature, False) for feature in ("amx_bf16", "avx512_bf16"))
+    return "bf16-mixed" if device.type == "cpu" and fast else "32-true"
 
 
-def _checkpoints() -> list[Callback]:
-    best = ModelCheckpoint(
-        filename="best", monitor="val/miou", mode="max", enable_version_counter=False
-    )
-    # the `save_last` of `best` would save only when the best improves
-    last = ModelCheckpoint(
-        filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    return [best, last]
+def from_python(word: str) -> str:
+    """Return an option as JSON that was printed as a Python literal, as W&B's agent does."""
+    key, equals, value = word.partition("=")
+    if not (key.startswith("--") and value.startswith(("None", "[", "{", "("))):
+        return word
+    try:
+        return key + equals + json.dumps(ast.literal_eval(value))
+    except (ValueError, SyntaxError, TypeError):
+        return word  # YAML's or JSON's own
+
+
+def _checkpoint_argument(words: list[str]) -> str | None:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path")
+    path: str | None = parser.parse_known_args(words)[0].ckpt_path
+    return None if path in (None, "null", "None") else path
+
+
+def _network(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return class and options of a checkpoint's network, without the linked number of classes."""
+    network = checkpoint["hyper_parameters"]["network"]
+    if "class_path" not in network:
+        network = {"class_path": _path(PSPNet), "init_args": network}
+    options = {key: value for key, value in network["init_args"].items() if key != "num_classes"}
+    return {**network, "init_args": options}
+
+
+def _usable(precision: str | None) -> str | None:
+    """Return a run's precision, or None where it needs a GPU that is not there."""
+    return None if precision and "16-" in precision and not _computes(precision) else precision
+
+
+def _computes(precision: str) -> bool:
+    return torch.cuda.is_available() or precision.startswith("bf16")
+
+
+def _on_gpu(accelerator: object) -> bool:
+    return torch.cuda.is_available() and accelerator != "cpu"
+
+
+def _path(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _short(value: Any) -> str:
+    return json.dumps(value.as_dict()) if hasattr(value, "as_dict") else str(value)
 
 
 def _count(classes: Classes) -> str:
@@ -233,31 +296,28 @@ def _count(classes: Classes) -> str:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Runs the command line; `args` stands in for `sys.argv[1:]`.
+    """Run the command line; `args` stands in for `sys.argv[1:]`.
 
     Raises:
-        SystemExit: with code 1 and one line for what this package refuses, 2 for wrong options.
+        SystemExit: with code 1 and one line for a UserError, 2 for wrong options.
     """
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
     # Lightning 2.6 calls torch's tree functions in a way that torch 2.15 announces to retire
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     strict = {"allow_abbrev": False}
-    try:
-        PSPNetCLI(
-            Segmentation,
-            SegmentationData,
-            args=args,
-            parser_class=Parser,
-            parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),
-            save_config_callback=SaveConfig,
-            save_config_kwargs={"overwrite": True},  # of a run that goes on in its folder
-            seed_everything_default=0,
-            auto_configure_optimizers=False,
-            trainer_defaults={"num_sanity_val_steps": 0},
-        )
-    except Exception as error:
-        line = one_line(error)
-        if line is None:
-            raise
-        sys.stderr.write(f"error: {line}\n")
-        raise SystemExit(1) from error
+    with one_line_errors():
+        try:
+            PSPNetCLI(
+                Segmentation,
+                SegmentationData,
+                args=args,
+                parser_class=Parser,
+                parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),
+                save_config_callback=SaveConfig,
+                save_config_kwargs={"overwrite": True},  # of a run resumed in its folder
+                seed_everything_default=0,
+                auto_configure_optimizers=False,
+                trainer_defaults={"num_sanity_val_steps": 0},
+            )
+        except MisconfigurationException as error:  # what Lightning's Trainer refuses
+            raise UserError(str(error)) from error

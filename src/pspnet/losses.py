@@ -1,9 +1,16 @@
-"""Losses of logits against labels, chosen by name: `--model.loss=OhemCrossEntropy`."""
+"""Losses of logits against targets: `--model.loss=OhemCrossEntropy`.
+
+Any `nn.Module` of logits (N, C, H, W) and target (N, H, W) is a loss. Those here also have a method
+`chunked`, which takes logits at feature resolution and holds no more than a few rows of them at the
+target's size. It is used where `why_not_chunked` finds no reason against it.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +18,9 @@ from torch.nn import functional as F
 
 from pspnet.errors import UserError
 from pspnet.ops.chunked_logits import at_least_float32, pixel_losses, weighted_cross_entropy
+from pspnet.ops.equivalence import nearly_equal, why_not_plain
 
-IGNORE = 255  # the label of pixels that do not train; the same as in `pspnet.data.datasets.classes`
+IGNORE = 255  # the target of pixels that do not train; the same as in `pspnet.data`
 
 
 class Loss(nn.Module, ABC):
@@ -22,11 +30,11 @@ class Loss(nn.Module, ABC):
     gives 0 and gradients of 0.
 
     Args:
-        class_weights: one weight a class, not negative; None weighs all classes 1. They come from
+        class_weights: one weight per class, not negative; None weighs all classes 1. They come from
             the configuration and are not written to checkpoints.
 
     Raises:
-        ValueError: if a weight is negative or not finite.
+        UserError: if a weight is negative or not finite.
     """
 
     class_weights: Tensor | None
@@ -38,58 +46,67 @@ class Loss(nn.Module, ABC):
                 raise UserError(
                     f"class_weights[{index}]={weight}: give finite weights of 0 or more"
                 )
-        weights = (
-            None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-        )
+        weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
 
     @abstractmethod
-    def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:
-        """The loss, 0-dim, of logits (N, C, h, w) and label (N, H, W) int64 in 0 to C-1 or 255.
-
-        Logits of another size than the label's are those of the image enlarged bilinearly.
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Return the loss, 0-dim, of logits (N, C, H, W) and target (N, H, W) int64.
 
         Raises:
-            ValueError: if there are class weights, but not one for each of the C classes.
+            UserError: if there are class weights, but not one for each of the C classes.
         """
 
-    def pixel_weights(self, label: Tensor, num_classes: int) -> Tensor:
-        """Weight of each pixel by its true class, (N, H, W) float32, 0 where ignored."""
-        valid = label != IGNORE
-        if self.class_weights is None:
-            return valid.float()
-        if len(self.class_weights) != num_classes:
+    def check_classes(self, num_classes: int) -> None:
+        """Refuse class weights that are not one per class.
+
+        Raises:
+            UserError: if there are class weights, and not `num_classes` of them.
+        """
+        if self.class_weights is not None and len(self.class_weights) != num_classes:
             raise UserError(
                 f"class_weights has {len(self.class_weights)} weights, but the logits have "
-                f"{num_classes} classes; give one weight a class"
+                f"{num_classes} classes; give one weight per class"
             )
-        return self.class_weights.float()[torch.where(valid, label, 0)] * valid
+
+    def pixel_weights(self, target: Tensor, num_classes: int) -> Tensor:
+        """Return the weight of each pixel by its target class, (N, H, W), 0 where ignored."""
+        self.check_classes(num_classes)
+        valid = target != IGNORE
+        if self.class_weights is None:
+            return valid.float()
+        return self.class_weights.float()[torch.where(valid, target, 0)] * valid
 
 
 class CrossEntropy(Loss):
     """Cross-entropy, averaged with the class weights: sum of w·loss over sum of w, as in torch."""
 
-    def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:
-        weights = self.pixel_weights(label, logits.shape[1])
-        return weighted_cross_entropy(logits, label, weights, align_corners=align_corners)
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        losses = cross_entropy(logits, target)
+        return weighted_mean(losses, self.pixel_weights(target, logits.shape[1]))
+
+    def chunked(self, logits: Tensor, target: Tensor, *, align_corners: bool) -> Tensor:
+        """Return the loss of logits (N, C, h, w), upsampled bilinearly to the target's size."""
+        weights = self.pixel_weights(target, logits.shape[1])
+        return weighted_cross_entropy(logits, target, weights, align_corners=align_corners)
 
 
 class OhemCrossEntropy(Loss):
     """Cross-entropy over the hard pixels: online hard example mining.
 
-    A pixel is kept if the probability of its true class is below the threshold, or if it is one of
-    the `min_kept` least probable of the batch on this device; equally hard pixels at the border
+    A pixel is kept if the probability of its target class is below the threshold, or if it is one
+    of the `min_kept` least probable of the batch on this device; equally hard pixels at the border
     are all kept. Class weights do not enter the choice; they weigh the average over what is kept.
     With a threshold of 1 this is `CrossEntropy`.
 
     Args:
-        threshold: probability of the true class, in (0, 1].
+        threshold: probability of the target class, in (0, 1].
         min_kept: pixels of a batch, at least 1. HRNet counts them for the batch, as here;
             mmsegmentation multiplies them by the number of images.
-        class_weights: one weight a class, not negative; None weighs all classes 1.
+        class_weights: one weight per class, not negative; None weighs all classes 1.
 
     Raises:
-        ValueError: if threshold, min_kept or a weight is out of its range.
+        UserError: if threshold, min_kept or a weight is out of its range.
     """
 
     def __init__(
@@ -106,14 +123,19 @@ class OhemCrossEntropy(Loss):
         self.threshold = threshold
         self.min_kept = min_kept
 
-    def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:
-        weights = self.pixel_weights(label, logits.shape[1])
-        losses = pixel_losses(logits, label, ignore=IGNORE, align_corners=align_corners)
-        kept = weights * self.hard(losses)
-        return weighted_cross_entropy(logits, label, kept, align_corners=align_corners)
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        losses = cross_entropy(logits, target)
+        kept = self.pixel_weights(target, logits.shape[1]) * self.hard(losses.detach())
+        return weighted_mean(losses, kept)
+
+    def chunked(self, logits: Tensor, target: Tensor, *, align_corners: bool) -> Tensor:
+        """Return the loss of logits (N, C, h, w), upsampled bilinearly to the target's size."""
+        losses = pixel_losses(logits, target, ignore_index=IGNORE, align_corners=align_corners)
+        kept = self.pixel_weights(target, logits.shape[1]) * self.hard(losses)
+        return weighted_cross_entropy(logits, target, kept, align_corners=align_corners)
 
     def hard(self, losses: Tensor) -> Tensor:
-        """Which pixels are kept, (N, H, W) bool, from their losses -log p."""
+        """Return which pixels are kept, (N, H, W) bool, from their losses -log p."""
         # ignored pixels have the lowest loss, 0: with too few others, all others are kept
         hardest = losses.flatten().topk(min(self.min_kept, losses.numel()), sorted=False).values
         return (losses > -math.log(self.threshold)) | (losses >= hardest.min())
@@ -122,14 +144,12 @@ class OhemCrossEntropy(Loss):
 class CrossEntropyDice(Loss):
     """Cross-entropy plus the soft Dice loss, which weighs rare classes like frequent ones.
 
-    Unlike the others it holds the scores of all classes at the label's size.
-
     Args:
         dice_weight: factor of the Dice loss, 0 or more.
-        class_weights: one weight a class for the cross-entropy, not negative; Dice takes none.
+        class_weights: one weight per class for the cross-entropy, not negative; Dice takes none.
 
     Raises:
-        ValueError: if dice_weight or a weight is negative or not finite.
+        UserError: if dice_weight or a weight is negative or not finite.
     """
 
     def __init__(self, dice_weight: float = 1.0, class_weights: list[float] | None = None) -> None:
@@ -138,32 +158,80 @@ class CrossEntropyDice(Loss):
             raise UserError(f"dice_weight={dice_weight}: give a finite factor of 0 or more")
         self.dice_weight = dice_weight
 
-    def forward(self, logits: Tensor, label: Tensor, *, align_corners: bool = True) -> Tensor:
-        weights = self.pixel_weights(label, logits.shape[1])
-        cross_entropy = weighted_cross_entropy(logits, label, weights, align_corners=align_corners)
-        size = (label.shape[1], label.shape[2])
-        if logits.shape[2:] != size:
-            logits = F.interpolate(
-                at_least_float32(logits), size=size, mode="bilinear", align_corners=align_corners
-            )
-        return cross_entropy + self.dice_weight * dice_loss(logits, label)
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        losses = cross_entropy(logits, target)
+        average = weighted_mean(losses, self.pixel_weights(target, logits.shape[1]))
+        return average + self.dice_weight * dice_loss(logits, target)
 
 
-def dice_loss(logits: Tensor, label: Tensor) -> Tensor:
-    """Mean of 1 - 2·sum(p·y) / (sum(p) + sum(y)) over the classes that the batch's label has.
+def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the cross-entropy -log p of each pixel, (N, H, W), 0 where ignored."""
+    wide = at_least_float32(logits)
+    return F.cross_entropy(wide, target, ignore_index=IGNORE, reduction="none")
+
+
+def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """Return the sum of weights·losses over the sum of weights, 0-dim; 0 if that sum is 0."""
+    total = weights.to(losses.dtype).sum()
+    return (weights * losses).sum() / torch.where(total > 0, total, 1)
+
+
+def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Return the mean of 1 - 2·sum(p·y) / (sum(p) + sum(y)) over the classes of the targets.
 
     The sums go over all pixels of the batch that are not ignored; p is the softmax of the logits,
     y is 1 at the pixels of the class.
     """
     n, c, h, _ = logits.shape
-    valid = label != IGNORE
-    truth = torch.where(valid, label, 0)
+    valid = target != IGNORE
+    classes = torch.where(valid, target, 0)
     probability = at_least_float32(logits).softmax(1) * valid[:, None]  # (N, C, H, W)
-    hit = probability.gather(1, truth[:, None])[:, 0]  # (N, H, W)
-    # summed by rows first: no one-hot label as large as the logits, no long float32 sum
+    hit = probability.gather(1, classes[:, None])[:, 0]  # (N, H, W)
+    # summed by rows first: no one-hot target as large as the logits, no long float32 sum
     rows = probability.new_zeros(n, h, c)
-    overlap = rows.scatter_add(2, truth, hit).sum((0, 1))  # (C,)
-    pixels = rows.scatter_add(2, truth, valid.to(rows.dtype)).sum((0, 1))  # (C,)
+    overlap = rows.scatter_add(2, classes, hit).sum((0, 1))  # (C,)
+    pixels = rows.scatter_add(2, classes, valid.to(rows.dtype)).sum((0, 1))  # (C,)
     dice = 2 * overlap / (probability.sum((0, 2, 3)) + pixels).clamp(min=1)
     present = pixels > 0  # a present class has a denominator above 1, so the clamp leaves it
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
+
+
+def why_not_chunked(loss: nn.Module) -> str | None:
+    """Return why `loss.chunked` does not stand for the loss, or None.
+
+    The class that defines `forward` has to define `chunked` as well, both have to give the same
+    value and gradient, and the loss must have no hooks.
+    """
+    kind = type(loss)
+    owner = next(base for base in kind.__mro__ if "forward" in vars(base))
+    if "chunked" not in vars(owner):
+        return f"{kind.__name__} has no chunked form"
+    if (reason := why_not_plain(loss, kind)) is not None:
+        return reason
+    forms = vars(owner)["forward"], vars(owner)["chunked"]
+    if not _chunked_is_forward(kind, *forms):  # type: ignore[arg-type]
+        return f"{kind.__name__}.chunked differs from its forward"
+    return None
+
+
+@lru_cache(maxsize=16)
+def _chunked_is_forward(
+    kind: type[nn.Module], forward: Callable[..., Tensor], chunked: Callable[..., Tensor]
+) -> bool:
+    """Compare both forms of a loss, as its defaults make it, on small logits."""
+    with torch.device("cpu"), torch.enable_grad():
+        loss = kind().double()
+        low = torch.sin(torch.arange(2 * 3 * 4 * 5.0, dtype=torch.float64)).view(2, 3, 4, 5)
+        target = torch.arange(2 * 25 * 33).view(2, 25, 33) % 5 % 3
+        target[:, 3:5] = IGNORE
+        values = []
+        for form in (forward, chunked):
+            logits = low.clone().requires_grad_()
+            if form is forward:
+                full = F.interpolate(logits, (25, 33), mode="bilinear", align_corners=True)
+                value = form(loss, full, target)
+            else:
+                value = form(loss, logits, target, align_corners=True)
+            (gradient,) = torch.autograd.grad(value, logits)
+            values.append(torch.cat([value.detach().view(1), gradient.flatten()]))
+    return nearly_equal(values[1], values[0])

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from functools import partial
 
+from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LRScheduler
 
 from pspnet.errors import UserError
 
 
 def poly(step: int, *, total: int, power: float = 0.9, floor: float = 0.0) -> float:
-    """Factor of the base learning rate at an iteration: floor + (1 - floor)·(1 - step/total)^power.
+    """Return the factor of the base learning rate: floor + (1 - floor)·(1 - step/total)^power.
 
     The floor is relative to the base rate, so that groups of different base rates keep their ratio
     at every step. mmsegmentation's is an absolute rate, 1e-4; with its base rate of 0.01 for all
@@ -23,56 +23,92 @@ def poly(step: int, *, total: int, power: float = 0.9, floor: float = 0.0) -> fl
         total: iterations of the whole training.
         power: 0.9 in the paper.
         floor: the factor at the end, in [0, 1).
-
-    Raises:
-        ValueError: if total or power is not above 0, or floor is outside [0, 1).
     """
-    if not 0 < total < math.inf:
-        raise UserError(f"total={total}: the schedule needs the number of iterations, 1 or more")
-    if power <= 0:
-        raise UserError(f"power={power}: give a power above 0; the paper has 0.9")
-    if not 0 <= floor < 1:
-        raise UserError(f"floor={floor}: give a part of the base learning rate in [0, 1)")
     return floor + (1 - floor) * math.pow(max(0.0, 1 - step / total), power)
 
 
-def poly_schedule(
-    optimizer: Optimizer,
-    *,
-    total_steps: int,
-    power: float = 0.9,
-    floor: float = 0.0,
-    warmup_steps: int = 0,
-) -> LambdaLR:
+class PolyLR(LRScheduler):
     """The poly policy for each parameter group from its own base rate; step it every iteration.
 
-    The checkpointed state holds the step and the base rates, while `total_steps` and the other
-    numbers are those given here: a run resumed with more iterations follows the longer curve.
+    A group that a callback adds later without a base rate (Lightning's BackboneFinetuning) keeps
+    the rate that the callback gives it. A checkpoint holds the step alone: a run resumed with more
+    iterations follows the longer curve.
 
     Args:
         optimizer: its groups' rates are the base rates.
-        total_steps: iterations of the whole training.
+        total_steps: iterations of the whole training; None until `Segmentation` sets those of the
+            trainer.
         power: 0.9 in the paper.
         floor: the last factor, relative to the base rate, in [0, 1).
         warmup_steps: iterations over which the factor also grows linearly, from 1/warmup_steps.
 
     Raises:
-        ValueError: if a number is out of its range (see `poly`), or the warm-up is not shorter than
-            the training.
+        UserError: if a number is out of its range.
     """
-    poly(0, total=total_steps, power=power, floor=floor)  # refuses wrong numbers
-    if not 0 <= warmup_steps < total_steps:
-        raise UserError(
-            f"warmup_steps={warmup_steps}: give 0 to {total_steps - 1} (total_steps - 1)"
-        )
-    # partial, not a lambda: it can be pickled; not an object with attributes: LambdaLR would
-    # put those of the checkpoint in place of the configured ones
-    factor = partial(
-        _warm_poly, total=total_steps, power=power, floor=floor, warmup_steps=warmup_steps
-    )
-    return LambdaLR(optimizer, factor)
 
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_steps: int | None = None,
+        power: float = 0.9,
+        floor: float = 0.0,
+        warmup_steps: int = 0,
+    ) -> None:
+        if power <= 0:
+            raise UserError(f"power={power}: give a power above 0; the paper has 0.9")
+        if not 0 <= floor < 1:
+            raise UserError(f"floor={floor}: give a part of the base learning rate in [0, 1)")
+        self.power, self.floor, self.warmup_steps = power, floor, warmup_steps
+        self.total_steps: int | None = None
+        super().__init__(optimizer)
+        if total_steps is not None:
+            self.set_total_steps(total_steps)
 
-def _warm_poly(step: int, *, total: int, power: float, floor: float, warmup_steps: int) -> float:
-    ramp = min(1.0, (step + 1) / warmup_steps) if warmup_steps else 1.0
-    return ramp * poly(step, total=total, power=power, floor=floor)
+    def set_total_steps(self, total_steps: int) -> None:
+        """Set the length of the training and the rates of its current step.
+
+        Raises:
+            UserError: if it is below 1, or the warm-up is not shorter.
+        """
+        if total_steps < 1:
+            raise UserError(
+                f"total_steps={total_steps}: the schedule needs the number of iterations, 1 or more"
+            )
+        if not 0 <= self.warmup_steps < total_steps:
+            raise UserError(
+                f"warmup_steps={self.warmup_steps}: give 0 to {total_steps - 1} (total_steps - 1)"
+            )
+        self.total_steps = total_steps
+        self.apply()
+
+    def apply(self) -> None:
+        """Give each group the rate of the current step."""
+        for group, rate in zip(self.optimizer.param_groups, self.get_lr(), strict=True):
+            group["lr"] = rate
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
+
+    def get_lr(self) -> list[float | Tensor]:
+        """Return the rate of each group at the current step."""
+        factor = self.factor(self.last_epoch)
+        groups = self.optimizer.param_groups
+        return [
+            group["initial_lr"] * factor if "initial_lr" in group else group["lr"]
+            for group in groups
+        ]
+
+    def factor(self, step: int) -> float:
+        """Return the factor of the base rates at an iteration; 1 while the length is unknown."""
+        if self.total_steps is None:
+            return 1.0
+        ramp = min(1.0, (step + 1) / self.warmup_steps) if self.warmup_steps else 1.0
+        return ramp * poly(step, total=self.total_steps, power=self.power, floor=self.floor)
+
+    def state_dict(self) -> dict[str, int]:
+        """Return the step; all else comes from the configuration."""
+        return {"last_epoch": self.last_epoch, "_step_count": self._step_count}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Continue at the step of `state_dict`, of this class or of torch's schedulers."""
+        self.last_epoch = state_dict["last_epoch"]
+        self._step_count = state_dict["_step_count"]
+        self.apply()

@@ -3,30 +3,37 @@
 from __future__ import annotations
 
 import math
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
 import lightning
 import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
+from torch import Tensor, nn
+from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.errors import UserError
 from pspnet.evaluation.inference import predict
+from pspnet.evaluation.inference_copy import InferenceCopy
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
 from pspnet.evaluation.protocols import Changes, ProtocolName, resolve
+from pspnet.evaluation.single_pass import FeatureLogits, why_not_chunked
 from pspnet.evaluation.summary import Summary, summary
-from pspnet.evaluation.whole import Coarse
 from pspnet.losses import CrossEntropy, Loss
-from pspnet.lr_schedules import poly_schedule
+from pspnet.losses import why_not_chunked as why_loss_not_chunked
+from pspnet.lr_schedules import PolyLR
+from pspnet.models.options import structure
 from pspnet.models.pspnet import PSPNet
-from pspnet.ops.activation_recompute import Recomputation
-from pspnet.ops.conv_bn_fusion import fold
+from pspnet.models.pyramid_pooling import BatchNorm2d
+from pspnet.ops.activation_recompute import ActivationRecompute
+
+PLAIN_NORMS = (nn.BatchNorm2d, BatchNorm2d)  # those that `ops.activation_recompute` knows
 
 
 class Segmentation(lightning.LightningModule):
@@ -38,30 +45,26 @@ class Segmentation(lightning.LightningModule):
     Args:
         network: the network.
         classes: names, colors and groups of its classes; from the data, not from the options.
-        loss: loss of the main and of the auxiliary logits; None is plain cross-entropy.
+        loss: any module of logits (N, C, H, W) and target (N, H, W), 255 where ignored; it is
+            applied to the main and to the auxiliary logits. None is cross-entropy.
         auxiliary_weight: weight of the auxiliary loss (table 2: 0.4 is best).
-        lr: learning rate of the encoder before the poly decay.
-        new_layer_factor: the learning rate of all new layers is this times `lr`.
-        momentum: of SGD.
-        weight_decay: of SGD, on every parameter.
-        power: of the poly decay.
-        floor: the learning rate that the decay ends at, relative to `lr`.
-        warmup_steps: steps over which the learning rate also grows linearly.
-        absent: what a class absent from truth and prediction does to a mean: "skip" or count as
+        optimizer: of the parameter groups; its `lr` is the encoder's.
+        lr_scheduler: stepped every iteration, ReduceLROnPlateau every validation.
+        new_layer_factor: the learning rate of all new layers is this times the encoder's.
+        norm_decay: let the scales and shifts of normalizations decay as well; not in the authors'
+            Caffe training.
+        absent: what a class absent from target and prediction does to a mean: "skip" or count as
             "zero".
-        norm_decay: whether the scales and shifts of normalizations decay as well; not in the
-            authors' Caffe training.
         protocol: how images are evaluated and predicted on, see `evaluation.protocols.resolve`.
-        inference: what is done in another way than the protocol's name says.
-        crop_size: height and width of the windows of protocols that have some; from the data.
+        inference: overrides of individual fields of the named protocol.
+        crop_size: height and width of the windows of protocols that slide; from the data.
         base_size: the data set's long side in the paper's tests; from the data.
-        compile: whether `torch.compile` makes the training's network, and that of evaluations; the
-            first steps take minutes.
-        recompute: whether trainings make maps behind normalizations and residual sums anew in the
-            backward pass, for less memory; see `pspnet.ops.activation_recompute`.
+        compile: run training and evaluation by `torch.compile`; the first steps take minutes.
+        recompute: recompute BN and ReLU outputs in the backward pass to save memory, see
+            `ops.activation_recompute`.
 
     Raises:
-        ValueError: for a class table of another length than the network's logits, or an option out
+        UserError: for a class table of another length than the network's logits, or an option out
             of range.
     """
 
@@ -69,17 +72,15 @@ class Segmentation(lightning.LightningModule):
         self,
         network: PSPNet,
         classes: Classes,
-        loss: Loss | None = None,
+        loss: nn.Module | None = None,
         auxiliary_weight: float = 0.4,
-        lr: float = 0.01,
+        optimizer: OptimizerCallable = lambda params: torch.optim.SGD(
+            params, lr=0.01, momentum=0.9, weight_decay=1e-4
+        ),
+        lr_scheduler: LRSchedulerCallable = lambda optimizer: PolyLR(optimizer, power=0.9),
         new_layer_factor: float = 10.0,
-        momentum: float = 0.9,
-        weight_decay: float = 1e-4,
-        power: float = 0.9,
-        floor: float = 0.0,
-        warmup_steps: int = 0,
-        absent: Absent = "skip",
         norm_decay: bool = True,
+        absent: Absent = "skip",
         protocol: ProtocolName = "whole",
         inference: Changes = Changes(),  # noqa: B008  (frozen)
         crop_size: tuple[int, int] | None = None,
@@ -93,18 +94,10 @@ class Segmentation(lightning.LightningModule):
                 f"{len(classes)} classes for a network of {network.num_classes}; "
                 f"set num_classes={len(classes)}"
             )
-        for name, value in (("lr", lr), ("new_layer_factor", new_layer_factor)):
-            if not 0 < value < math.inf:
-                raise UserError(f"model.{name}={value}: give a number above 0")
-        for name, value in (
-            ("auxiliary_weight", auxiliary_weight),
-            ("momentum", momentum),
-            ("weight_decay", weight_decay),
-        ):
-            if not 0 <= value < math.inf:
-                raise UserError(f"model.{name}={value}: give 0 or more")
-        if loss is not None and loss.class_weights is not None:
-            loss.pixel_weights(torch.zeros(1, 1, 1, dtype=torch.long), len(classes))
+        if not 0 < new_layer_factor < math.inf:
+            raise UserError(f"model.new_layer_factor={new_layer_factor}: give a number above 0")
+        if not 0 <= auxiliary_weight < math.inf:
+            raise UserError(f"model.auxiliary_weight={auxiliary_weight}: give 0 or more")
         if compile and recompute:
             raise UserError(
                 "model.recompute=true with model.compile=true: torch.compile decides itself what to"
@@ -113,63 +106,93 @@ class Segmentation(lightning.LightningModule):
         self.network = network.to(memory_format=torch.channels_last)
         self.classes = classes
         self.loss = loss or CrossEntropy()
+        if isinstance(self.loss, Loss):
+            self.loss.check_classes(len(classes))
         self.auxiliary_weight, self.absent = auxiliary_weight, absent
-        self.lr, self.new_layer_factor = lr, new_layer_factor
-        self.momentum, self.weight_decay = momentum, weight_decay
-        self.power, self.floor, self.warmup_steps = power, floor, warmup_steps
-        self.compiled = compile
-        self._forgetting = Recomputation(self.network) if recompute else nullcontext
-        self.norm_decay, self.crop_size, self.base_size = norm_decay, crop_size, base_size
+        self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
+        self.new_layer_factor, self.norm_decay = new_layer_factor, norm_decay
+        self.protocol_name, self.inference = protocol, inference
+        self.crop_size, self.base_size = crop_size, base_size
         self.protocol = resolve(protocol, inference, crop_size=crop_size, base_size=base_size)
+        self.compiled = compile
+        self.recompute = ActivationRecompute(self.network, norms=PLAIN_NORMS) if recompute else None
+        self.chunked = False  # whether losses take logits at feature resolution
+        self.inference_copy = InferenceCopy(compile=compile)
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
         self.evaluation_loss = MeanMetric()
-        self._folded: list[PSPNet] = []  # for inference; in a list, as it is no part of the module
         self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
+        self._lr: float | None = None  # set by a learning rate finder
+
+    @property
+    def backbone(self) -> nn.Module:
+        """The encoder, by the name that Lightning's BackboneFinetuning asks for."""
+        return self.network.encoder
+
+    @property
+    def lr(self) -> float:
+        """The encoder's base learning rate; Lightning's LearningRateFinder sets it."""
+        if self._lr is None:
+            probe = self.optimizer([nn.Parameter(torch.zeros(1))])
+            self._lr = float(probe.param_groups[0]["lr"])
+        return self._lr
+
+    @lr.setter
+    def lr(self, value: float) -> None:
+        self._lr = value
 
     def setup(self, stage: str) -> None:
         if self.compiled and stage == "fit":
+            # torch.compile traces no comparison of both forms
+            self.network.fused_pyramid &= self.network.why_not_fused() is None
             self.network.compile()
 
+    def on_fit_start(self) -> None:
+        reasons = {
+            "fused pyramid": self.network.why_not_fused(),
+            "chunked loss": why_not_chunked(self.network) or why_loss_not_chunked(self.loss),
+            **({"recompute": self.recompute.why_inactive()} if self.recompute else {}),
+        }
+        self.chunked = reasons["chunked loss"] is None
+        active = [name for name, reason in reasons.items() if reason is None]
+        off = [f"{name} off: {reason}" for name, reason in reasons.items() if reason is not None]
+        rank_zero_info("; ".join([f"substitutes: {', '.join(active) or 'none'}", *off]))
+
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        with self._forgetting():
-            output = self.network(_channels_last(batch["image"]), upsample=False)
+        image, target = batch["image"], batch["label"]
+        with self._recomputing():
+            output = (
+                self.network(_channels_last(image), upsample=False)
+                if self.chunked
+                else (self.network(_channels_last(image)))
+            )
         logits, auxiliary = output if isinstance(output, tuple) else (output, None)
-        align = self.network.align_corners
-        main: Tensor = self.loss(logits, batch["label"], align_corners=align)
-        loss = main
+        main = loss = self._loss(logits, target)
         if auxiliary is not None:
-            extra: Tensor = self.loss(auxiliary, batch["label"], align_corners=align)
+            extra = self._loss(auxiliary, target)
             loss = main + self.auxiliary_weight * extra
             self.log_dict({"train/loss_main": main, "train/loss_auxiliary": extra})
-        finite = bool(torch.isfinite(loss))
-        if not self.trainer.strategy.reduce_boolean_decision(finite):  # all stop, or none
-            raise UserError(
-                f"the loss is {loss.item()} at step {self.global_step}; lower model.lr="
-                f"{self.lr:g}, warm up with model.warmup_steps, or clip the gradients"
-            )
+        self._check_finite(loss)
         self.log("train/loss", loss, prog_bar=True)
         self.log("lr", self._current_lr(), prog_bar=True, logger=False)
         return loss
 
     def on_train_start(self) -> None:
-        """Puts the first step of a resumed run on the curve, whose end may have been moved."""
-        schedule = self.lr_schedulers()
-        assert isinstance(schedule, LambdaLR)
-        rates = zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
-        for group, (base, factor) in zip(
-            self.trainer.optimizers[0].param_groups, rates, strict=True
-        ):
-            group["lr"] = base * factor(schedule.last_epoch)
+        """Take over the rate that a learning rate finder has set after the optimizer was built."""
+        if self._lr is not None:
+            self._set_rates(self.trainer.optimizers[0])
+            schedule = self.lr_schedulers()
+            if isinstance(schedule, PolyLR):
+                schedule.apply()
 
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
         self.evaluation_loss.reset()
-        self._fold()
+        self.inference_copy.update(self.network)
 
     on_test_epoch_start = on_validation_epoch_start
 
     def on_predict_epoch_start(self) -> None:
-        self._fold()
+        self.inference_copy.update(self.network)
 
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         return self._evaluate(batch, split="val")
@@ -187,11 +210,11 @@ class Segmentation(lightning.LightningModule):
             self._log_scores(split="test")
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Class ids (N, H, W) uint8 of the images' own size."""
+        """Return class ids (N, H, W) uint8 at the images' own size."""
         return self._predict(batch["image"])[0]
 
     def scores(self) -> Summary:
-        """Every score of the last evaluation, over all processes."""
+        """Return every score of the last evaluation, over all processes."""
         return summary(
             self.matrix,
             names=self.classes.names,
@@ -201,55 +224,128 @@ class Segmentation(lightning.LightningModule):
         )
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
-        steps = self.trainer.estimated_stepping_batches
-        if not math.isfinite(steps):
-            raise UserError("the poly decay needs an end: set trainer.max_steps or max_epochs")
         groups = self.network.parameter_groups(
-            lr=self.lr, new_layer_factor=self.new_layer_factor, norm_decay=self.norm_decay
+            new_layer_factor=self.new_layer_factor, norm_decay=self.norm_decay
         )
-        optimizer = torch.optim.SGD(
-            groups,
-            lr=self.lr,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
-            # one kernel for all parameters; with a loss scale Lightning could not clip gradients,
-            # and torch's kernel for CPUs copies every channels-last gradient first
-            fused=self.trainer.scaler is None and self.device.type == "cuda",
-        )
-        schedule = poly_schedule(
-            optimizer,
-            total_steps=int(steps),
-            power=self.power,
-            floor=self.floor,
-            warmup_steps=self.warmup_steps,
-        )
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+        if not groups:
+            raise UserError("no parameter of the network trains; lower model.network.frozen_stages")
+        optimizer = self._build_optimizer(groups)
+        self._set_rates(optimizer)
+        scheduler = self.lr_scheduler(optimizer)
+        if isinstance(scheduler, ReduceLROnPlateau):
+            plateau = {"scheduler": scheduler, "interval": "epoch", "monitor": scheduler.monitor}
+            return {"optimizer": optimizer, "lr_scheduler": plateau}  # type: ignore[typeddict-item]
+        if isinstance(scheduler, PolyLR) and scheduler.total_steps is None:
+            steps = self.trainer.estimated_stepping_batches
+            if not math.isfinite(steps):
+                raise UserError("the poly decay needs an end: set trainer.max_steps or max_epochs")
+            scheduler.set_total_steps(int(steps))
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        network: dict[str, Any] = self.network.options
+        if type(self.network) is not PSPNet:
+            kind = type(self.network)
+            network = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": network}
         checkpoint["hyper_parameters"] = {
-            "network": self.network.options,
+            "network": network,
             "classes": asdict(self.classes),
+            "absent": self.absent,
+            "protocol": self.protocol_name,
+            "inference": {
+                key: list(value) if isinstance(value, tuple) else value
+                for key, value in asdict(self.inference).items()
+            },
             "crop_size": None if self.crop_size is None else list(self.crop_size),
             "base_size": self.base_size,
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
         }
+        checkpoint["structure"] = structure(self.network, without="encoder")
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Refuse weights of a network that was edited after its construction, and is not so here.
+
+        Raises:
+            UserError: naming the first module that differs.
+        """
+        saved = checkpoint.get("structure", {})
+        own = structure(self.network, without="encoder")
+        differing = [name for name in {**saved, **own} if saved.get(name) != own.get(name)]
+        if saved and differing:
+            name = differing[0]
+            raise UserError(
+                f"network.{name} is {own.get(name, 'missing')}, and in the checkpoint "
+                f"{saved.get(name, 'missing')}: it was edited after its construction; edit a "
+                "network likewise and give it: load_from_checkpoint(path, network=network)"
+            )
+
+    def _build_optimizer(self, groups: list[dict[str, Any]]) -> Optimizer:
+        try:
+            optimizer = self.optimizer(groups)
+        except ValueError as error:  # "Invalid momentum value: -1"
+            kind = getattr(self.optimizer, "func", torch.optim.SGD)
+            if not kind.__module__.startswith("torch.optim"):
+                raise
+            raise UserError(f"model.optimizer: {error}") from error
+        if not 0 < float(optimizer.defaults["lr"]) < math.inf:
+            raise UserError(f"model.optimizer.lr={optimizer.defaults['lr']}: give a number above 0")
+        return optimizer
+
+    def _set_rates(self, optimizer: Optimizer) -> None:
+        """Give each group its multiple of the optimizer's rate, or of the one that was found."""
+        for group in optimizer.param_groups:
+            if "lr_factor" in group:  # not those that a callback added
+                base = optimizer.defaults["lr"] if self._lr is None else self._lr
+                group["lr"] = base * group["lr_factor"]
+                if "initial_lr" in group:
+                    group["initial_lr"] = group["lr"]
+
+    def _recomputing(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.recompute is None else self.recompute()
+
+    def _loss(self, logits: Tensor, target: Tensor) -> Tensor:
+        if not self.chunked:
+            loss: Tensor = self.loss(logits, target)
+            return loss
+        assert isinstance(self.loss, nn.Module)
+        chunked: Tensor = self.loss.chunked(  # type: ignore[operator]
+            logits, target, align_corners=self.network.align_corners
+        )
+        return chunked
+
+    def _check_finite(self, loss: Tensor) -> None:
+        finite = bool(torch.isfinite(loss))
+        if not self.trainer.strategy.reduce_boolean_decision(finite):  # all stop, or none
+            raise UserError(
+                f"the loss is {loss.item()} at step {self.global_step}; lower model.optimizer.lr="
+                f"{self.lr:g}, warm up with model.lr_scheduler.warmup_steps, or clip the gradients"
+            )
 
     def _evaluate(self, batch: dict[str, Any], *, split: str) -> Tensor:
-        label = batch["label"]
+        target = batch["label"]
         prediction, scores = self._predict(batch["image"])
-        self.evaluation.update(prediction, label)
+        self.evaluation.update(prediction, target)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]
         if self.protocol.average == "scores":  # the loss takes no probabilities
-            if isinstance(scores, Coarse):
-                loss = scores.loss(self.loss, label, ignore=IGNORE)
-            else:
-                loss = self.loss(scores, label)
-            self.evaluation_loss.update(loss, weight=(label != IGNORE).sum())
+            loss = self._evaluation_loss(scores, target)
+            self.evaluation_loss.update(loss, weight=(target != IGNORE).sum())
             logged.append(("loss", self.evaluation_loss))
         for name, metric in logged:
-            bar, log, size = name == "miou", self._logged, len(label)
+            bar, log, size = name == "miou", self._logged, len(target)
             self.log(f"{split}/{name}", metric, prog_bar=bar, logger=log, batch_size=size)
         return prediction
+
+    def _evaluation_loss(self, scores: FeatureLogits | Tensor, target: Tensor) -> Tensor:
+        if isinstance(scores, Tensor):
+            loss: Tensor = self.loss(scores, target)
+        elif why_loss_not_chunked(self.loss) is None:
+            loss = scores.loss(self.loss.chunked, target, ignore_index=IGNORE)  # type: ignore[arg-type]
+        else:
+            loss = self.loss(scores.upsample(), target)
+        return loss
 
     @property
     def _logged(self) -> bool:
@@ -257,15 +353,8 @@ class Segmentation(lightning.LightningModule):
         alone = self.trainer.state.fn == TrainerFn.VALIDATING
         return not (alone and self.trainer.global_step > 0)
 
-    def _fold(self) -> None:
-        folded = fold(self.network)
-        if self.compiled:
-            folded.compile(dynamic=True)  # images of all sizes
-        self._folded = [folded]
-
-    def _predict(self, image: Tensor) -> tuple[Tensor, Coarse | Tensor]:
-        network = self._folded[0] if self._folded else self.network
-        return predict(network, image, self.protocol)
+    def _predict(self, image: Tensor) -> tuple[Tensor, FeatureLogits | Tensor]:
+        return predict(self.inference_copy.network or self.network, image, self.protocol)
 
     def _log_scores(self, *, split: str) -> None:
         self.matrix = self.evaluation.total().cpu()
@@ -282,8 +371,7 @@ class Segmentation(lightning.LightningModule):
         self.log_dict(present, sync_dist=False, logger=self._logged)
 
     def _current_lr(self) -> float:
-        optimizer = self.trainer.optimizers[0]
-        return float(optimizer.param_groups[0]["lr"])
+        return float(self.trainer.optimizers[0].param_groups[0]["lr"])
 
 
 def _channels_last(image: Tensor) -> Tensor:

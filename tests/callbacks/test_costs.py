@@ -32,7 +32,7 @@ def test_operations_of_the_head_are_those_of_its_convolutions():
     spreading = 2 * 64 * (9 * (1 + 4) * width + 3 * (1 + 2) * height * width)
     more = count_flops(pyramid, size=size) - count_flops(plain, size=size)
     assert more == levels + pooling + taps + spreading
-    pyramid.concatenate = True
+    pyramid.fused_pyramid = False
     head = 2 * features * (1024 * 64 * 9 - 512 * 64 * 9)
     assert count_flops(pyramid, size=size) - count_flops(plain, size=size) == head + levels
     strided = PSPNet(7, bins=(), dilation=Dilation(stage4=(1,), stage5=(1,)), **options)

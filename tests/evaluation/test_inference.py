@@ -9,9 +9,10 @@ import torch
 
 from pspnet import Dilation, PSPNet
 from pspnet.errors import UserError
-from pspnet.evaluation.inference import evaluate, window_starts
+from pspnet.evaluation.inference import evaluate
 from pspnet.evaluation.protocols import SIX_SCALES, Changes, Protocol, resolve
-from pspnet.evaluation.whole import pad_centrally, whole
+from pspnet.evaluation.single_pass import full_logits, pad_centrally
+from pspnet.evaluation.sliding_window import window_starts
 
 CLASSES = 5
 CROP = (65, 81)
@@ -66,7 +67,7 @@ def test_padding_fits_the_output_stride():
     image = torch.randn(1, 3, 41, 65)
     with torch.no_grad():
         padded = network(torch.nn.functional.pad(image, (0, 0, 12, 12)))
-        torch.testing.assert_close(whole(network, image), padded[:, :, 12:53])
+        torch.testing.assert_close(full_logits(network, image), padded[:, :, 12:53])
 
 
 @pytest.mark.parametrize("align_corners", [True, False])
@@ -76,13 +77,13 @@ def test_logits_of_any_size_come_back_in_that_size(align_corners):
     ).eval()
     with torch.no_grad():
         for size in ((5, 7), (32, 70), (50, 49)):
-            assert whole(network, torch.zeros(1, 3, *size)).shape == (1, 3, *size)
+            assert full_logits(network, torch.zeros(1, 3, *size)).shape == (1, 3, *size)
         image = torch.randn(1, 3, 41, 49)
-        torch.testing.assert_close(whole(network, image), network(image))
+        torch.testing.assert_close(full_logits(network, image), network(image))
         odd = torch.randn(1, 3, 44, 50)
         padded = torch.nn.functional.pad(odd, (3, 4, 2, 3)) if align_corners else odd
         cut = network(padded)[:, :, 2:46, 3:53] if align_corners else network(padded)
-        torch.testing.assert_close(whole(network, odd), cut)
+        torch.testing.assert_close(full_logits(network, odd), cut)
 
 
 def published(network: PSPNet, image: np.ndarray, *, scales, average="softmax") -> np.ndarray:
@@ -210,7 +211,7 @@ def test_whole_is_one_pass(network):
     image = tensor(picture(60, 90))
     with torch.no_grad():
         plain = evaluate(network, image, resolve("whole", Changes(), crop_size=None, base_size=512))
-        assert torch.equal(plain, whole(network, image))
+        assert torch.equal(plain, full_logits(network, image))
 
 
 @pytest.mark.parametrize("average", ["softmax", "scores"])
@@ -231,7 +232,7 @@ def test_mmsegmentation_averages_at_the_images_size(network, average, align_corn
             scaled = resize(image, size, align_corners=False)
             for flip in (False, True):
                 seen = scaled.flip(3) if flip else scaled
-                logits = resize(whole(other, seen), (60, 90), align_corners=align_corners)
+                logits = resize(full_logits(other, seen), (60, 90), align_corners=align_corners)
                 logits = logits.flip(3) if flip else logits
                 expected += (logits.softmax(1) if average == "softmax" else logits) / 4
         found = evaluate(other, image, protocol)

@@ -29,7 +29,7 @@ def test_resnet50_has_the_published_channels():
     assert network.decoder[4].weight.shape == (21, 512, 1, 1)
     assert network.auxiliary[0].weight.shape == (256, 1024, 3, 3)
     assert [level[0].weight.shape[:2] for level in network.pyramid.levels] == [(512, 2048)] * 4
-    new = sum(p.numel() for g in network.parameter_groups(lr=1.0)[1:] for p in g["params"])
+    new = sum(p.numel() for g in network.parameter_groups()[1:] for p in g["params"])
     by_hand = 4 * (2048 * 512 + 2 * 512)  # pyramid
     by_hand += 4096 * 512 * 9 + 2 * 512 + 512 * 21 + 21  # decoder
     by_hand += 1024 * 256 * 9 + 2 * 256 + 256 * 21 + 21  # auxiliary head
@@ -54,8 +54,8 @@ def test_without_bins_it_is_the_dilated_fcn():
 
 def test_the_two_parameter_groups_hold_every_parameter_once():
     network = PSPNet(4, **SMALL)
-    encoder, new = network.parameter_groups(lr=0.01)
-    assert (encoder["lr"], new["lr"]) == (0.01, pytest.approx(0.1))
+    encoder, new = network.parameter_groups()
+    assert (encoder["lr_factor"], new["lr_factor"]) == (1, 10)
     ids = [id(p) for group in (encoder, new) for p in group["params"]]
     assert len(ids) == len(set(ids)) == len(list(network.parameters()))
     assert {id(p) for p in network.encoder.parameters()} == {id(p) for p in encoder["params"]}
@@ -64,10 +64,10 @@ def test_the_two_parameter_groups_hold_every_parameter_once():
 def test_normalizations_can_be_spared_the_decay():
     """Exactly scale and shift of each BN, as by `decay_mult: 0` in the authors' prototxts."""
     network = PSPNet(4, **SMALL)
-    groups = network.parameter_groups(lr=0.01, norm_decay=False)
+    groups = network.parameter_groups(norm_decay=False)
     assert [group["name"] for group in groups] == ["encoder", "encoder_norm", "new", "new_norm"]
     assert [group.get("weight_decay") for group in groups] == [None, 0.0, None, 0.0]
-    assert [group["lr"] for group in groups] == [0.01, 0.01, pytest.approx(0.1), pytest.approx(0.1)]
+    assert [group["lr_factor"] for group in groups] == [1, 1, 10, 10]
     spared = {id(p) for group in (groups[1], groups[3]) for p in group["params"]}
     names = [name for name, p in network.named_parameters() if id(p) in spared]
     vectors = [name for name, p in network.named_parameters() if p.ndim == 1]

@@ -8,14 +8,17 @@ import torch
 from torch import nn
 
 from pspnet import PSPNet
-from pspnet.ops.activation_recompute import Recomputation, _Recipe
+from pspnet.models.pyramid_pooling import BatchNorm2d
+from pspnet.ops.activation_recompute import ActivationRecompute, _Recipe
+
+NORMS = (torch.nn.BatchNorm2d, BatchNorm2d)
 
 
 def gradients(network, image, *, recompute, autocast=False):
     """Outputs, gradients and statistics of one step."""
     network = copy.deepcopy(network).train()
     image = image.clone().requires_grad_()
-    forgetting = Recomputation(network)() if recompute else nullcontext()
+    forgetting = ActivationRecompute(network, norms=NORMS)() if recompute else nullcontext()
     with forgetting, torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         logits, auxiliary = network(image, upsample=False)
     (logits.square().mean() + auxiliary.square().mean()).backward()
@@ -87,7 +90,7 @@ def test_what_else_happens_to_the_maps_counts(kind, same):
     block, image = Block(same).train(), torch.randn(2, 3, 9, 9)
     twin = copy.deepcopy(block)
     twin.kind = kind
-    with Recomputation(twin)():
+    with ActivationRecompute(twin, norms=NORMS)():
         found = twin(image)
     found.square().sum().backward()
     block(image).square().sum().backward()
@@ -97,7 +100,7 @@ def test_what_else_happens_to_the_maps_counts(kind, same):
 
 def test_outside_of_it_and_in_evaluation_nothing_is_made_anew():
     block = Block("plain")
-    recomputation = Recomputation(block)
+    recomputation = ActivationRecompute(block, norms=NORMS)
     packed = []
     image = torch.randn(2, 3, 9, 9)
     for train, active in ((True, False), (False, True)):
@@ -145,7 +148,7 @@ class Residuals(nn.Module):
 
 def recipes(network: nn.Module, image: torch.Tensor) -> list[_Recipe]:
     """What is made anew, each once."""
-    recomputation, found = Recomputation(network.train()), {}
+    recomputation, found = ActivationRecompute(network.train(), norms=NORMS), {}
     pack = recomputation._pack
 
     def note(tensor):
@@ -177,7 +180,7 @@ def test_of_residual_sums_every_second_is_made_of_the_one_before(number, project
     network, image = Residuals(number, projected, spoiled).train(), torch.randn(2, 3, 9, 9)
     assert len(recipes(copy.deepcopy(network), image)) == made
     twin = copy.deepcopy(network)
-    with Recomputation(twin)():
+    with ActivationRecompute(twin, norms=NORMS)():
         found = twin(image)
     found.square().sum().backward()
     network(image).square().sum().backward()
@@ -190,7 +193,7 @@ def test_of_residual_sums_every_second_is_made_of_the_one_before(number, project
 
 def kept_bytes(network, image, *, recompute: bool) -> int:
     """What a graph holds besides parameters: saved tensors, and what recipes start from."""
-    recomputation, total, held = Recomputation(network.train()), {}, []
+    recomputation, total, held = ActivationRecompute(network.train(), norms=NORMS), {}, []
     pack = recomputation._pack
 
     def note(tensor):

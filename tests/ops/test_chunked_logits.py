@@ -1,12 +1,17 @@
-"""Scores enlarged strip by strip, against torch's own resize and cross-entropy of whole tensors."""
+"""Scores enlarged chunk by chunk, against torch's own resize and cross-entropy of whole tensors."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pspnet.ops import chunked_logits as pieces
-from pspnet.ops.chunked_logits import Enlarged, pixel_losses, predict, weighted_cross_entropy
+from pspnet.ops import chunked_logits
+from pspnet.ops.chunked_logits import (
+    ChunkedUpsampling,
+    argmax,
+    pixel_losses,
+    weighted_cross_entropy,
+)
 
 SIZES = [
     ((5, 7), (33, 49)),
@@ -18,9 +23,9 @@ SIZES = [
 
 
 @pytest.fixture(params=[40, 500, 2**22])
-def strips(request, monkeypatch):
+def chunks(request, monkeypatch):
     """Strips of one row, of some, of all rows."""
-    monkeypatch.setattr(pieces, "VALUES", request.param)
+    monkeypatch.setattr(chunked_logits, "CHUNK", request.param)
 
 
 def whole(logits, size, align_corners):
@@ -45,7 +50,7 @@ def plain_loss(logits, label, weights, align_corners):
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("sizes", SIZES)
-def test_loss_and_gradient_are_those_of_the_whole(strips, sizes, align_corners):
+def test_loss_and_gradient_are_those_of_the_whole(chunks, sizes, align_corners):
     logits, label, weights = batch(sizes)
     one, other = (logits.clone().requires_grad_() for _ in range(2))
     expected = plain_loss(one, label, weights, align_corners)
@@ -96,9 +101,9 @@ def test_without_a_weighed_pixel_loss_and_gradient_are_0():
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("sizes", SIZES)
-def test_pixel_losses(strips, sizes, align_corners):
+def test_pixel_losses(chunks, sizes, align_corners):
     logits, label, _ = batch(sizes)
-    found = pixel_losses(logits, label, ignore=255, align_corners=align_corners)
+    found = pixel_losses(logits, label, ignore_index=255, align_corners=align_corners)
     scores = whole(logits, label.shape[1:], align_corners)
     expected = F.cross_entropy(scores, label, ignore_index=255, reduction="none")
     torch.testing.assert_close(found, expected)
@@ -107,20 +112,20 @@ def test_pixel_losses(strips, sizes, align_corners):
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("sizes", SIZES)
-def test_predictions_with_and_without_a_window(strips, sizes, align_corners):
+def test_predictions_with_and_without_a_window(chunks, sizes, align_corners):
     logits, label, _ = batch(sizes)
     size = tuple(label.shape[1:])
     expected = whole(logits, size, align_corners).argmax(1)
-    assert torch.equal(predict(logits, size, align_corners=align_corners), expected.byte())
+    assert torch.equal(argmax(logits, size, align_corners=align_corners), expected.byte())
     window = (slice(2, size[0] - 1), slice(1, size[1]))
-    cut = predict(logits, size, align_corners=align_corners, window=window)
+    cut = argmax(logits, size, align_corners=align_corners, window=window)
     assert torch.equal(cut, expected[:, window[0], window[1]].byte())
 
 
-def test_the_strips_are_the_resized_scores_in_order(strips):
+def test_the_chunks_are_the_resized_scores_in_order(chunks):
     logits, *_ = batch(SIZES[0])
-    enlarged = Enlarged(logits[0], (33, 49), align_corners=False)
-    rows, parts = zip(*enlarged.strips(), strict=True)
+    enlarged = ChunkedUpsampling(logits[0], (33, 49), align_corners=False)
+    rows, parts = zip(*enlarged.chunks(), strict=True)
     assert [part for row in rows for part in range(row.start, row.stop)] == list(range(33))
     expected = whole(logits[:1], (33, 49), False)[0]
     torch.testing.assert_close(torch.cat(parts, 1), expected, rtol=1e-12, atol=1e-12)
@@ -139,7 +144,7 @@ class Largest(TorchDispatchMode):
 
 
 def test_no_tensor_grows_with_classes_times_the_batchs_pixels(monkeypatch):
-    monkeypatch.setattr(pieces, "VALUES", 20_000)
+    monkeypatch.setattr(chunked_logits, "CHUNK", 20_000)
     classes, images, side = 50, 3, 129
     logits = torch.randn(images, classes, 17, 17, requires_grad=True)
     label = torch.randint(classes, (images, side, side))

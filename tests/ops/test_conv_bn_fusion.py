@@ -5,7 +5,14 @@ import torch
 from torch import nn
 
 from pspnet import PSPNet
-from pspnet.ops.conv_bn_fusion import fold
+from pspnet.models.pyramid_pooling import BatchNorm2d
+from pspnet.ops.conv_bn_fusion import fuse_conv_bn, same_output
+
+NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d)
+
+
+def fold(network):
+    return fuse_conv_bn(network, norms=NORMS)[0]
 
 
 def network_of(encoder: str, **options) -> PSPNet:
@@ -43,7 +50,7 @@ def test_it_computes_the_same(encoder, left):
     folded = fold(network)
     with torch.no_grad():
         torch.testing.assert_close(folded(image), network(image), rtol=1e-10, atol=1e-10)
-        folded.concatenate = True
+        folded.fused_pyramid = False
         torch.testing.assert_close(folded(image), network(image), rtol=1e-10, atol=1e-10)
     assert norms(folded) == left < norms(network)
 
@@ -68,7 +75,7 @@ def test_later_weights_need_a_new_copy():
 
 def test_what_something_else_reads_too_is_not_folded(monkeypatch):
     network = network_of("tu-resnet10t")
-    network.concatenate = True
+    network.fused_pyramid = False
     plain = nn.Sequential.forward
 
     def forward(self, x):
@@ -85,15 +92,25 @@ def test_what_something_else_reads_too_is_not_folded(monkeypatch):
         torch.testing.assert_close(folded(image), network(image), rtol=1e-10, atol=1e-10)
 
 
-def test_hooks_and_shared_batchnorm_are_no_obstacle():
+def test_hooks_run_in_the_copy_and_shared_batchnorm_is_folded():
     network = network_of("tu-resnet10t")
     calls = []
-    network.auxiliary.register_forward_pre_hook(lambda *_: calls.append(1))
-    network.decoder[4].register_forward_hook(lambda *_: calls.append(1))
     shared = nn.SyncBatchNorm.convert_sync_batchnorm(network)
+    shared.decoder[4].register_forward_hook(lambda *_: calls.append("classifier"))
+    shared.decoder[1].register_forward_hook(lambda *_: calls.append("norm"))
     image = torch.randn(1, 3, 41, 65, dtype=torch.float64)
     folded = fold(shared)
+    calls.clear()
     with torch.no_grad():
         found = folded(image)
-        assert not calls
+        assert calls == ["norm", "classifier"]
         torch.testing.assert_close(found, shared(image), rtol=1e-10, atol=1e-10)
+    assert norms(folded) == 2  # the auxiliary head's, and the one with a hook
+
+
+def test_a_copy_that_computes_something_else_is_found():
+    network = network_of("tu-resnet10t")
+    assert same_output(network, fold(network))
+    other = fold(network)
+    other.decoder[4].bias = nn.Parameter(other.decoder[4].bias + 1e-2)
+    assert not same_output(network, other)

@@ -10,7 +10,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pspnet import PSPNet, PyramidPooling
-from pspnet.ops.conv_bn_fusion import fold
+from pspnet.evaluation.inference_copy import inference_copy
+from pspnet.models.fused_pyramid import fused_pyramid_conv, fusing_saves
 from pspnet.ops.fused_pyramid_conv import convolve, pool_average, saves
 
 SMALL = {"encoder": "tu-resnet10t", "decoder_channels": 8}
@@ -32,7 +33,7 @@ def both(pyramid, convolution, features, *, train):
         module, kernel = copy.deepcopy(pyramid), copy.deepcopy(convolution)
         x = features.clone().requires_grad_()
         module.train(train)
-        out = module.convolved(x, kernel) if fused else kernel(module(x))
+        out = fused_pyramid_conv(module, kernel, x) if fused else kernel(module(x))
         out.backward(upstream)
         parameters = [*module.parameters(), *kernel.parameters()]
         buffers = [b for b in module.buffers() if b.is_floating_point()]
@@ -49,7 +50,7 @@ def error(found: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize("reduce", [True, False])
 @pytest.mark.parametrize("pool", ["average", "max"])
-@pytest.mark.parametrize("bins", [(), (1,), (1, 2, 3, 6), (4, 3), (2, 9)])
+@pytest.mark.parametrize("bins", [(1,), (1, 2, 3, 6), (4, 3), (2, 9)])
 def test_outputs_and_gradients_are_those_of_the_concatenation(
     bins, pool, reduce, align_corners, train
 ):
@@ -70,7 +71,9 @@ def test_with_a_bias_and_an_encoder_that_may_be_frozen(trained):
     upstream = torch.randn(2, 5, 17, 22, dtype=torch.float64)
     wanted = [convolution.weight, convolution.bias, *pyramid.parameters()]
     wanted += [features] if trained else []
-    found = torch.autograd.grad(pyramid.convolved(features, convolution), wanted, upstream)
+    found = torch.autograd.grad(
+        fused_pyramid_conv(pyramid, convolution, features), wanted, upstream
+    )
     expected = torch.autograd.grad(convolution(pyramid(features)), wanted, upstream)
     for one, other in zip(found, expected, strict=True):
         assert error(one, other) < 1e-10
@@ -156,10 +159,10 @@ def test_the_cheaper_form_is_chosen_by_torchs_own_count(bins, side, reduce):
             convolve(features, levels, convolution.weight, align_corners=True)
 
         plain = flops(lambda: convolution(pyramid(features)))
-        chosen = flops(lambda: pyramid.convolved(features, convolution))
-        fused = flops(products) + (flops(lambda: pyramid(features)) if reduce else 0)
-    taken = saves(bins, channels=256, level=level, out=64, height=side, width=side)
-    assert chosen == (fused if taken else plain)
+        fused = flops(lambda: fused_pyramid_conv(pyramid, convolution, features))
+        assert fused == flops(products) + (flops(lambda: pyramid(features)) if reduce else 0)
+        taken = fusing_saves(pyramid, convolution, features)
+    assert taken == saves(bins, channels=256, level=level, out=64, height=side, width=side)
     if max(fused, plain) > 1.1 * min(fused, plain):  # torch counts neither adding nor upsampling
         assert taken == (fused < plain)
 
@@ -171,10 +174,10 @@ def test_the_network_computes_the_same_in_both_forms_with_one_state_dict():
     image = torch.randn(2, 3, 65, 129, dtype=torch.float64)
     with torch.no_grad():
         fused = network(image)
-        network.concatenate = True
+        network.fused_pyramid = False
         assert error(fused, network(image)) < 1e-10
         assert error(network(image, upsample=False), network(image)[..., ::8, ::8]) < 1e-10
-    assert not any("concatenate" in key for key in (*network.state_dict(), *network.options))
+    assert not any("fused" in key for key in network.state_dict())
 
 
 def test_under_autocast_the_errors_are_those_of_the_concatenation():
@@ -189,8 +192,10 @@ def test_under_autocast_the_errors_are_those_of_the_concatenation():
 
     def results(*, fused, autocast):
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
-            parts = features, convolution
-            out = pyramid.convolved(*parts) if fused else convolution(pyramid(features))
+            if fused:
+                out = fused_pyramid_conv(pyramid, convolution, features)
+            else:
+                out = convolution(pyramid(features))
         assert out.dtype == (torch.bfloat16 if autocast else torch.float32)
         return [out, *torch.autograd.grad(out, wanted, upstream.to(out.dtype))]
 
@@ -207,7 +212,7 @@ def test_a_folded_network_gives_gradients_by_the_image():
     network = PSPNet(3, auxiliary=False, **SMALL).eval()
     image = torch.randn(1, 3, 65, 97)
     found = []
-    for one in (network, fold(network)):
+    for one in (network, inference_copy(network)[0]):
         view = image.clone().requires_grad_()
         one(view).square().sum().backward()  # folded, a ReLU writes over what `convolve` gives
         found.append(view.grad)
@@ -218,8 +223,8 @@ def test_matrices_made_in_inference_mode_can_train():
     pyramid, convolution = head((1, 2), "average", True, False)
     features = torch.randn(2, 24, 19, 23, dtype=torch.float64)  # a size of no other test
     with torch.inference_mode():
-        pyramid.convolved(features, convolution)
-    pyramid.convolved(features.requires_grad_(), convolution).sum().backward()
+        fused_pyramid_conv(pyramid, convolution, features)
+    fused_pyramid_conv(pyramid, convolution, features.requires_grad_()).sum().backward()
     assert torch.isfinite(features.grad).all()
 
 

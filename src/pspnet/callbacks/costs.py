@@ -41,7 +41,7 @@ def count_flops(network: PSPNet, *, size: tuple[int, int]) -> int:
     """
     with torch.device("meta"):
         hollow = from_options(network.options)
-        hollow.concatenate = network.concatenate
+        hollow.fused_pyramid = network.fused_pyramid
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         hollow.eval()(torch.zeros(1, 3, *size, device="meta"))
     return int(counter.get_total_flops())

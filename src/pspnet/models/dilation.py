@@ -135,6 +135,25 @@ def trace(encoder: nn.Module) -> list[_Step]:
     return steps
 
 
+def layers_of_stages(encoder: nn.Module, count: int) -> list[str]:
+    """Return the names of the layers of the first `count` stages of a plain network.
+
+    Stage s ends at 1/2^s of the image: 1 is the stem, 5 the last. Blocks with parameters of their
+    own (ConvNeXt's scales) belong to a stage with all of their layers.
+    """
+    if not count:
+        return []
+    steps = trace(encoder)
+    names = {step.name for step in steps if step.after <= 2**count}
+    later = {step.name for step in steps} - names
+    for block, module in encoder.named_modules():
+        inside = f"{block}." if block else ""
+        own = any(True for _ in module.parameters(recurse=False))
+        if own and block not in later and not any(name.startswith(inside) for name in later):
+            names.add(block)
+    return sorted(names)
+
+
 def blank(encoder: nn.Module, side: int) -> Tensor:
     """A black image (1, 3, side, side) where the encoder is; on "meta" only shapes are computed."""
     return torch.zeros(1, 3, side, side, device=next(encoder.parameters()).device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
-from pspnet.models.dilation import Dilation, blank, dilate
+from pspnet.models.dilation import Dilation, blank, dilate, layers_of_stages
 from pspnet.models.published.key_maps import fit, floats, read_weights
 
 CHECK_SIZE = 64
@@ -30,19 +30,23 @@ SEMSEG_STEM = {
 V1C_STEM = {f"stem.{place}": f"conv1.{place}" for place in (0, 1, 3, 4, 6)} | {"stem.7": "bn1"}
 
 
-def build_encoder(name: str, *, weights: str | None, dilation: Dilation) -> nn.Module:
-    """An smp encoder with the layout set, that returns its features as a list, stage 5 last.
+def build_encoder(
+    name: str, *, weights: str | None, dilation: Dilation, frozen_stages: int = 0
+) -> nn.Module:
+    """Return an smp encoder with the layout set, whose output is a list of features, stage 5 last.
 
     Args:
         name: smp's name of the network, "tu-…" for timm's.
         weights: None, "imagenet", or the path of a safetensors or torch file.
         dilation: the layout, the same for smp's networks and timm's.
+        frozen_stages: stages from the stem on whose parameters do not train, 0 to 5.
 
     Raises:
-        ValueError: for an unknown network, one that cannot be dilated, or weights that do not fit.
-        FileNotFoundError: for a weights file that is not there.
-        ConnectionError: for pretrained weights that cannot be fetched.
+        UserError: for an unknown network, one that cannot be dilated, or weights that are missing,
+            cannot be fetched or do not fit.
     """
+    if not 0 <= frozen_stages <= 5:
+        raise UserError(f"frozen_stages={frozen_stages}: give 0 (none) to 5 (the whole encoder)")
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise UserError(
             f"encoder_weights={weights}: no such file; give a safetensors or torch file, "
@@ -50,6 +54,7 @@ def build_encoder(name: str, *, weights: str | None, dilation: Dilation) -> nn.M
         )
     encoder = _create(name, pretrained=weights == "imagenet")
     try:
+        frozen = layers_of_stages(encoder, frozen_stages)
         dilate(encoder, dilation)
         _check_features(encoder, dilation)
     except (ValueError, RuntimeError, TypeError, IndexError, AssertionError) as error:
@@ -57,7 +62,18 @@ def build_encoder(name: str, *, weights: str | None, dilation: Dilation) -> nn.M
         raise UserError(f"encoder={name!r} cannot be dilated: {reason}; {FAMILIES}") from error
     if weights not in (None, "imagenet"):
         load_weights(encoder, Path(str(weights)))
+    for layer in frozen:
+        encoder.get_submodule(layer).requires_grad_(False)
+    encoder.frozen = frozen  # type: ignore[assignment]  # names, for `frozen_modules`
     return encoder
+
+
+def frozen_modules(encoder: nn.Module, *, norms: bool) -> Iterator[nn.Module]:
+    """Yield the layers of the frozen stages; with `norms` all batch normalizations as well."""
+    names = set(getattr(encoder, "frozen", ()))
+    for name, module in encoder.named_modules():
+        if name in names or (norms and isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm)):
+            yield module
 
 
 def load_weights(encoder: nn.Module, path: Path) -> None:
@@ -105,7 +121,7 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
     from segmentation_models_pytorch.encoders import encoders, get_encoder
     from timm import list_models
 
-    import pspnet.models.resnets  # noqa: F401  (registers networks with timm)
+    import pspnet.models.resnets  # noqa: F401  (registers more networks with timm)
 
     if name not in encoders and name.removeprefix("tu-").split(".")[0] not in list_models():
         known = [*encoders, *(f"tu-{model}" for model in list_models())]
@@ -130,12 +146,20 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
 
 
 def _check_features(encoder: nn.Module, dilation: Dilation) -> None:
-    """Stages 4 and 5 must come out where the layout says, as (N, C, H, W), of odd images too."""
+    """Check that stages 4 and 5 come out where the layout says, for images of odd sizes too.
+
+    Parameters without influence on stage 5 (classification heads that smp leaves in) are frozen:
+    DistributedDataParallel waits for the gradient of every parameter that asks for one.
+    """
     training = encoder.training
+    features: list[Tensor] = encoder.eval()(blank(encoder, CHECK_SIZE))
     with torch.no_grad():
-        features: list[Tensor] = encoder.eval()(blank(encoder, CHECK_SIZE))
         encoder(blank(encoder, ODD_SIZE))
     encoder.train(training)
+    used = _leaves(features[-1])
+    for parameter in encoder.parameters():
+        if id(parameter) not in used:
+            parameter.requires_grad_(False)
     strides = (min(16, dilation.output_stride), dilation.output_stride)
     for stage, stride, feature in zip((4, 5), strides, features[-2:], strict=True):
         side = CHECK_SIZE // stride
@@ -145,6 +169,20 @@ def _check_features(encoder: nn.Module, dilation: Dilation) -> None:
                 f"stage {stage} of a {CHECK_SIZE}×{CHECK_SIZE} image comes out as {got}, "
                 f"not {side}×{side}"
             )
+
+
+def _leaves(output: Tensor) -> set[int]:
+    """Return the ids of all parameters that `output` was computed from."""
+    leaves, seen, queue = set(), set(), [output.grad_fn]
+    while queue:
+        node = queue.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            leaves.add(id(node.variable))
+        queue += [before for before, _ in node.next_functions]
+    return leaves
 
 
 def _in_timms_words(key: str, state: Collection[str]) -> str:
@@ -158,3 +196,28 @@ def _in_timms_words(key: str, state: Collection[str]) -> str:
 def _flat(key: str) -> str:
     """A tensor's name with the separators alike: timm's feature extractors replace some dots."""
     return key.replace(".", "_")
+
+
+def input_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return mean and std, of 0 to 1, that an encoder's pretrained weights expect.
+
+    An encoder without pretrained weights gets ImageNet's usual ones.
+
+    Args:
+        name: smp's name of the network, "tu-…" for timm's.
+    """
+    from segmentation_models_pytorch.encoders import encoders
+    from timm import is_model_pretrained
+    from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+    from timm.models import get_pretrained_cfg
+
+    settings = get_pretrained_cfg(name.removeprefix("tu-")) if name.startswith("tu-") else None
+    if settings is not None and is_model_pretrained(name.removeprefix("tu-")):
+        return tuple(settings.mean), tuple(settings.std)
+    published = encoders.get(name, {}).get("pretrained_settings", {}).get("imagenet")
+    if published is not None:
+        scale = published.get("input_range", [0, 1])[1]
+        return tuple(v / scale for v in published["mean"]), tuple(
+            v / scale for v in published["std"]
+        )
+    return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD

@@ -1,6 +1,5 @@
 """PSPNet, as in figure 3 of the paper.
 
-from pspnet.errors import UserError
 from pspnet import PSPNet
 logits = PSPNet(num_classes=21, encoder="resnet50").eval()(image)   # (N, 21, H, W)
 """
@@ -8,24 +7,27 @@ logits = PSPNet(num_classes=21, encoder="resnet50").eval()(image)   # (N, 21, H,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, cast, final
+from typing import Any, cast
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
-from pspnet.models.encoder import build_encoder
+from pspnet.models.encoder import build_encoder, frozen_modules
+from pspnet.models.fused_pyramid import fused_pyramid_conv, fusing_saves, why_not_fused
+from pspnet.models.options import build, records_options
 from pspnet.models.pyramid_pooling import Pool, PyramidPooling
 
 SMALLEST_SIDE = 32
 NORMALIZATIONS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
-@final
 class PSPNet(nn.Module):
     """Pyramid Scene Parsing Network (arXiv 1612.01105): dilated encoder, pyramid pooling, decoder.
+
+    To change a part, replace it on the object or in a subclass, after `super().__init__`:
+    `network.pyramid`, `network.decoder` (`head` builds one), `network.encoder`.
 
     Args:
         num_classes: number of classes C.
@@ -37,29 +39,35 @@ class PSPNet(nn.Module):
         dilation: dilations of stages 4 and 5; the paper's 2 and 4 keep the features at 1/8.
         bins: the pyramid's grids; none is the dilated FCN that table 1 starts from.
         pool: average or max pooling.
-        reduce: whether 1×1 convolutions reduce each level to its share of the channels.
+        reduce: reduce each level by a 1×1 convolution to its share of the channels.
         decoder_channels: width of the decoder's 3×3 convolution.
         dropout: probability of channel dropout before both classifiers.
-        auxiliary: whether a second classifier on stage 4 is trained along (section 4, figure 4).
+        auxiliary: train a second classifier on stage 4 (section 4, figure 4).
         align_corners: how the pyramid's levels and the logits are upsampled: True in the authors'
-            releases, with images of 8n + 1 pixels a side; False in mmsegmentation.
+            releases, with images of 8n + 1 pixels per side; False in mmsegmentation.
         auxiliary_channels: width of the auxiliary head's 3×3 convolution.
+        fused_pyramid: compute pyramid and decoder without the concatenation of figure 3 where both
+            are plain and it saves operations; logits are equal but for rounding.
+        frozen_stages: stages of the encoder, from the stem on, that do not train: 0 (none) to 5.
+        norm_eval: use and keep the running statistics of the encoder's batch normalizations.
 
     Shapes:
         (N, 3, H, W) in, any H and W of at least 32; logits (N, C, H, W) out, or with
-        `upsample=False` (N, C, H/8, W/8), as the losses of `pspnet.losses` take them too. While
-        training with an auxiliary head, a pair (logits, auxiliary logits) of that shape.
-
-    `concatenate`, an attribute, False at first, makes the decoder compute as published, with the
-    4096 channels of its input in memory; else it gets the same by other means where these are
-    cheaper, see `pspnet.ops.fused_pyramid_conv`.
+        `upsample=False` (N, C, H/8, W/8). In training mode with an auxiliary head, a pair (logits,
+        auxiliary logits).
 
     Raises:
-        ValueError: for an encoder that is unknown or cannot be dilated, or an option out of range.
-        FileNotFoundError: for weights that are not there.
-        ConnectionError: for pretrained weights that cannot be fetched.
+        UserError: for an encoder that is unknown or cannot be dilated, weights that are missing,
+            cannot be fetched or do not fit, or an option out of range.
     """
 
+    options: dict[str, Any]  # the constructor's arguments as plain data, see `from_options`
+
+    def __init_subclass__(cls) -> None:
+        if "__init__" in vars(cls):
+            cls.__init__ = records_options(cls.__init__)  # type: ignore[method-assign]
+
+    @records_options
     def __init__(
         self,
         num_classes: int,
@@ -74,129 +82,121 @@ class PSPNet(nn.Module):
         auxiliary: bool = True,
         align_corners: bool = True,
         auxiliary_channels: int = 256,
+        fused_pyramid: bool = True,
+        frozen_stages: int = 0,
+        norm_eval: bool = False,
     ) -> None:
         super().__init__()
-        if num_classes < 1:
-            raise UserError(f"num_classes={num_classes}: give at least 1")
-        for name, width in (
+        for name, value in (
+            ("num_classes", num_classes),
             ("decoder_channels", decoder_channels),
             ("auxiliary_channels", auxiliary_channels),
         ):
-            if width < 1:
-                raise UserError(f"{name}={width}: give at least 1")
+            if value < 1:
+                raise UserError(f"{name}={value}: give at least 1")
         if not 0 <= dropout < 1:
             raise UserError(f"dropout={dropout}: give a probability in [0, 1)")
         self.num_classes, self.align_corners = num_classes, align_corners
-        self.concatenate = False
         self.dilation, self.output_stride = dilation, dilation.output_stride
-        self.options = {  # plain data that builds this network again; its weights come with it
-            "num_classes": num_classes,
-            "encoder": encoder,
-            "encoder_weights": None,
-            "dilation": asdict(dilation),
-            "bins": list(bins),
-            "pool": pool,
-            "reduce": reduce,
-            "decoder_channels": decoder_channels,
-            "dropout": dropout,
-            "auxiliary": auxiliary,
-            "align_corners": align_corners,
-            "auxiliary_channels": auxiliary_channels,
-        }
-        self.encoder = build_encoder(encoder, weights=encoder_weights, dilation=dilation)
+        self.fused_pyramid, self.norm_eval = fused_pyramid, norm_eval
+        self.encoder = build_encoder(
+            encoder, weights=encoder_weights, dilation=dilation, frozen_stages=frozen_stages
+        )
         stage4, stage5 = cast(list[int], self.encoder.out_channels)[-2:]
         self.pyramid = PyramidPooling(
             stage5, bins=bins, pool=pool, reduce=reduce, align_corners=align_corners
         )
-        self.decoder = _head(self.pyramid.out_channels, decoder_channels, num_classes, dropout)
+        self.decoder = head(self.pyramid.out_channels, decoder_channels, num_classes, dropout)
         self.auxiliary = (
-            _head(stage4, auxiliary_channels, num_classes, dropout) if auxiliary else None
+            head(stage4, auxiliary_channels, num_classes, dropout) if auxiliary else None
         )
-        for module in self._new_layers():
-            module.apply(_initialize)
+        for module in (self.pyramid, self.decoder, self.auxiliary):
+            if module is not None:
+                module.apply(initialize)
+        self.why_not_fused()  # compares both forms, once per process
 
-    def forward(self, image: Tensor, *, upsample: bool = True) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, upsample: bool = True) -> Tensor | tuple[Tensor, Tensor]:
         size = (image.shape[2], image.shape[3])
         if min(size) < SMALLEST_SIDE:
             raise UserError(
                 f"an image of {size[0]}×{size[1]} pixels: pad it to {SMALLEST_SIDE} a side at least"
             )
         *_, stage4, stage5 = self.encoder(image)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
-        logits = self._decode(stage5)  # (N, C, H/8, W/8)
+        if self.fuses(stage5):
+            logits = self.decoder[1:](fused_pyramid_conv(self.pyramid, self.decoder[0], stage5))
+        else:
+            logits = self.decoder(self.pyramid(stage5))  # (N, C, H/8, W/8)
         if upsample:
-            logits = self._upsample(logits, size)  # (N, C, H, W)
+            logits = self.upsample(logits, size)  # (N, C, H, W)
         if not self.training or self.auxiliary is None:
             return logits
         auxiliary = self.auxiliary(stage4)  # (N, C, H/8, W/8)
-        return logits, self._upsample(auxiliary, size) if upsample else auxiliary
+        return logits, self.upsample(auxiliary, size) if upsample else auxiliary
+
+    def upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample logits (N, C, h, w) bilinearly to height and width `size`."""
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
+
+    def fuses(self, features: Tensor) -> bool:
+        """Whether pyramid and decoder are computed in the fused form on these features."""
+        plain = self.why_not_fused() is None
+        return plain and fusing_saves(self.pyramid, self.decoder[0], features)
+
+    def why_not_fused(self) -> str | None:
+        """Return why pyramid and decoder do not take the fused form, None if they may."""
+        if not self.fused_pyramid:
+            return "fused_pyramid=false"
+        return why_not_fused(self.pyramid, self.decoder)
+
+    def train(self, mode: bool = True) -> PSPNet:
+        """Set training or evaluation mode; frozen stages and `norm_eval` keep evaluation mode."""
+        super().train(mode)
+        for module in frozen_modules(self.encoder, norms=self.norm_eval):
+            module.eval()
+        return self
 
     def parameter_groups(
-        self, *, lr: float, new_layer_factor: float = 10.0, norm_decay: bool = True
+        self, *, new_layer_factor: float = 10.0, norm_decay: bool = True
     ) -> list[dict[str, Any]]:
-        """Parameters by learning rate: the encoder at `lr`, new layers at a multiple of it.
+        """Trainable parameters by learning rate: the encoder's, and those of all new layers.
 
-        Without `norm_decay` scales and shifts of the normalizations are in groups of their own,
-        which say `weight_decay` 0.
+        Args:
+            new_layer_factor: `lr_factor` of the new layers' groups; the encoder's is 1.
+            norm_decay: without it, scales and shifts of normalizations are in groups of their own
+                with `weight_decay` 0.
 
         Source: the authors' Caffe prototxts (`lr_mult: 10`, `decay_mult: 0` of each BN) and semseg.
         """
-        parts: dict[str, tuple[float, list[nn.Module]]] = {
-            "encoder": (lr, [self.encoder]),
-            "new": (lr * new_layer_factor, self._new_layers()),
+        encoder = {id(parameter) for parameter in self.encoder.parameters()}
+        norms = {
+            id(parameter)
+            for layer in self.modules()
+            if isinstance(layer, NORMALIZATIONS) and not norm_decay
+            for parameter in layer.parameters(recurse=False)
         }
         groups: list[dict[str, Any]] = []
-        for name, (rate, modules) in parts.items():
-            every = [parameter for module in modules for parameter in module.parameters()]
-            norms = {
-                id(parameter)
-                for module in modules
-                for layer in module.modules()
-                if isinstance(layer, NORMALIZATIONS) and not norm_decay
-                for parameter in layer.parameters(recurse=False)
-            }
-            rest = [parameter for parameter in every if id(parameter) not in norms]
-            groups.append({"name": name, "params": rest, "lr": rate})
-            if norms:
-                free = [parameter for parameter in every if id(parameter) in norms]
-                groups.append(
-                    {"name": f"{name}_norm", "params": free, "lr": rate, "weight_decay": 0.0}
-                )
+        for name, factor, inside in (("encoder", 1.0, True), ("new", new_layer_factor, False)):
+            members = [p for p in self.parameters() if p.requires_grad]
+            members = [p for p in members if (id(p) in encoder) == inside]
+            for suffix, decay, is_norm in (("", {}, False), ("_norm", {"weight_decay": 0.0}, True)):
+                params = [p for p in members if (id(p) in norms) == is_norm]
+                if params:
+                    group = {"name": f"{name}{suffix}", "params": params, "lr_factor": factor}
+                    groups.append(group | decay)
         return groups
 
-    def _new_layers(self) -> list[nn.Module]:
-        heads = [self.pyramid, self.decoder, self.auxiliary]
-        return [module for module in heads if module is not None]
 
-    def _decode(self, features: Tensor) -> Tensor:
-        if self.concatenate:
-            context = self.pyramid(features)  # (N, 4096, H/8, W/8)
-            return cast(Tensor, self.decoder(context))
-        fused = self.pyramid.convolved(features, cast(nn.Conv2d, self.decoder[0]))  # (N, 512, …)
-        return cast(Tensor, self.decoder[1:](fused))
-
-    def _upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
-        return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
-
-
-def from_options(options: Mapping[str, Any]) -> PSPNet:
-    """The network that has these `options`, with weights of its own.
+def from_options(options: Mapping[str, Any], kind: type[PSPNet] = PSPNet) -> PSPNet:
+    """Build the network of class `kind` that has these `options`, with weights of its own.
 
     Raises:
-        ValueError, TypeError: if they are no options of a network.
+        UserError: if they are no options of a network.
     """
-    layout: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in options["dilation"].items()
-    }
-    plain: dict[str, Any] = {
-        **options,
-        "bins": tuple(options["bins"]),
-        "dilation": Dilation(**layout),
-    }
-    return PSPNet(**plain)
+    return build(kind, options)
 
 
-def _head(in_channels: int, channels: int, num_classes: int, dropout: float) -> nn.Sequential:
+def head(in_channels: int, channels: int, num_classes: int, dropout: float = 0.1) -> nn.Sequential:
+    """Return a 3×3 convolution, BN, ReLU, channel dropout and a 1×1 convolution to the classes."""
     return nn.Sequential(
         nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels),
@@ -206,7 +206,7 @@ def _head(in_channels: int, channels: int, num_classes: int, dropout: float) -> 
     )
 
 
-def _initialize(module: nn.Module) -> None:
+def initialize(module: nn.Module) -> None:
     """Kaiming for convolutions before a ReLU (Caffe's "msra"), N(0, 0.01) for the classifiers."""
     if isinstance(module, nn.Conv2d) and module.bias is None:
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

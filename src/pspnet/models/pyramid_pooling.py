@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
-from pspnet.ops import fused_pyramid_conv as fusion
 
 Pool = Literal["average", "max"]
 
@@ -17,7 +16,7 @@ Pool = Literal["average", "max"]
 class BatchNorm2d(nn.BatchNorm2d):
     """Batch normalization that uses its running statistics where there is nothing to average.
 
-    A 1×1 map of a batch of one has a single value a channel and so no variance; torch refuses it.
+    A 1×1 map of a batch of one has a single value per channel and so no variance; torch refuses it.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -29,21 +28,21 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class PyramidPooling(nn.Module):
-    """Concatenates features with themselves pooled to several grids and upsampled again.
+    """Concatenate features with themselves, pooled to several grids and upsampled again.
 
     Args:
         in_channels: channels C of the features.
         bins: sides of the grids, (1, 2, 3, 6) in the paper; empty passes the features through.
         pool: average or max pooling within a cell (table 1: average is better).
-        reduce: whether a 1×1 convolution takes each level to C / len(bins) channels, rounded down
-            as semseg does ("dimension reduction", table 1); otherwise the C pooled channels go on.
-        align_corners: how the levels are upsampled.
+        reduce: reduce each level to C / len(bins) channels by a 1×1 convolution, rounded down as
+            semseg does ("dimension reduction", table 1); otherwise each keeps its C channels.
+        align_corners: how the levels are upsampled, see `torch.nn.functional.interpolate`.
 
     Shapes:
         (N, C, H, W) in, (N, out_channels, H, W) out, features first, then the bins as given.
 
     Raises:
-        ValueError: for a bin below 1 or given twice, or more bins to reduce to than channels.
+        UserError: for a bin below 1 or given twice, or more bins to reduce to than channels.
     """
 
     def __init__(
@@ -89,37 +88,3 @@ class PyramidPooling(nn.Module):
             for side, level in zip(self.bins, self.levels, strict=True)
         ]
         return torch.cat([features, *context], dim=1)
-
-    def convolved(self, features: Tensor, convolution: nn.Conv2d) -> Tensor:
-        """What a 3×3 convolution makes of `forward`'s output, (N, D, H, W).
-
-        Computed without the concatenation where that takes fewer multiplications, to the same
-        values but for rounding; see `pspnet.ops.fused_pyramid_conv`.
-
-        Args:
-            features: (N, C, H, W).
-            convolution: of out_channels to D channels, padding 1.
-        """
-        level = (self.out_channels - features.shape[1]) // max(len(self.bins), 1)
-        height, width = features.shape[2:]
-        if not self.bins or not fusion.saves(
-            self.bins,
-            channels=features.shape[1],
-            level=level,
-            out=convolution.out_channels,
-            height=height,
-            width=width,
-        ):
-            return cast(Tensor, convolution(self(features)))
-        if self.pool == "average":
-            cells = fusion.pool_average(features, self.bins)
-        else:
-            cells = [F.adaptive_max_pool2d(features, side) for side in self.bins]
-        levels = [level(cell) for level, cell in zip(self.levels, cells, strict=True)]
-        return fusion.convolve(
-            features,
-            levels,
-            convolution.weight,
-            convolution.bias,
-            align_corners=self.align_corners,
-        )

@@ -1,10 +1,10 @@
-"""Activations that a backward pass makes anew from others that it has.
+"""Recompute activations in the backward pass instead of keeping them.
 
 A convolution, its normalization and the ReLU behind it keep two maps for the backward pass, the
-convolution's output and the ReLU's. The second follows from the first by a few operations a value,
-so it need not be kept. Nor need what a residual block gives, if what it added to is kept: of each
-stage every second block's output is made of the one before. In a ResNet-50 both are more than a
-fifth of what a training holds.
+convolution's output and the ReLU's. The second follows from the first by a few operations per
+value, so it need not be kept. Nor need the output of a residual block, if what it was added to is
+kept: in each stage, every second block's output is recomputed from the one before. In a ResNet-50
+both are more than a fifth of what a training holds.
 
 Whether a tensor is still what it was is read off its `_version`, torch's own count of changes in
 place, as autograd does; no public name gives it.
@@ -22,34 +22,44 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pspnet.models.pyramid_pooling import BatchNorm2d
-
 ADDITIONS = (Tensor.add_, Tensor.__iadd__)
 
 
-class Recomputation:
-    """Forgets what in-place ReLUs make of normalizations and residual sums, and makes it anew.
+class ActivationRecompute:
+    """Drop what in-place ReLUs compute from normalizations and residual sums, and recompute it.
 
     Gradients are the same to the last bit: the same operations run on the same values. Batch
-    statistics that processes share (`SyncBatchNorm`) are not made anew, and what they feed is kept.
+    statistics that processes share (`SyncBatchNorm`) are not recomputed; their outputs are kept.
 
     Args:
-        network: whose `nn.BatchNorm2d` and in-place `nn.ReLU` are watched from now on.
+        network: whose normalizations and in-place `nn.ReLU` are watched, as they are at each step.
+        norms: the exact classes that normalize like `nn.BatchNorm2d` in training mode.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self._active = False
+    def __init__(self, network: nn.Module, *, norms: tuple[type[nn.Module], ...]) -> None:
+        self._network, self._norms = network, norms
         self._forget()
-        for module in network.modules():
-            if type(module) in (nn.BatchNorm2d, BatchNorm2d):
-                module.register_forward_hook(self._after_norm)
-            elif type(module) is nn.ReLU and module.inplace:
-                module.register_forward_pre_hook(self._before_relu)
+
+    def why_inactive(self) -> str | None:
+        """Return why nothing of the network is recomputed, or None."""
+        modules = [*self._network.modules()]
+        if any(isinstance(module, nn.SyncBatchNorm) for module in modules):
+            return "SyncBatchNorm shares its statistics; set trainer.sync_batchnorm=false"
+        if not any(type(module) in self._norms for module in modules):
+            return "the network has no batch normalization"
+        if not any(type(module) is nn.ReLU and module.inplace for module in modules):
+            return "the network has no in-place ReLU"
+        return None
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
-        """While it lasts, forward passes forget; their backward passes may come later."""
-        self._active = True
+        """Let forward passes drop activations; their backward passes may come later."""
+        handles = []
+        for module in self._network.modules():
+            if type(module) in self._norms:
+                handles.append(module.register_forward_hook(self._after_norm))
+            elif type(module) is nn.ReLU and module.inplace:
+                handles.append(module.register_forward_pre_hook(self._before_relu))
         try:
             with (
                 torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack),
@@ -57,22 +67,23 @@ class Recomputation:
             ):
                 yield
         finally:
-            self._active = False
+            for handle in handles:
+                handle.remove()
             self._forget()
 
     def _forget(self) -> None:
-        self._normed: _Normed | None = None  # the last normalization's
-        self._kept: _State | None = None  # what the last ReLU gave that kept it
-        self._made: dict[int, tuple[_State, _Recipe]] = {}  # by address, what need not be kept
+        self._normed: _Normed | None = None  # the last normalization's output
+        self._kept: _State | None = None  # the last ReLU output that is kept
+        self._dropped: dict[int, tuple[_State, _Recipe]] = {}  # by address
 
     def _after_norm(self, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
-        averaged = output.numel() > output.shape[1]  # see `pyramid_pooling.BatchNorm2d`
-        if self._active and module.training and averaged and output.requires_grad:
+        averaged = output.numel() > output.shape[1]  # else running statistics were used
+        if module.training and averaged and output.requires_grad:
             assert isinstance(module, nn.BatchNorm2d)
             self._normed = _Normed(module, inputs[0], output)
 
     def _after_addition(self, total: Tensor, other: Tensor) -> None:
-        """Notes what a normalization's output was added to in place."""
+        """Note what a normalization's output was added to in place."""
         normed = self._normed
         if normed is not None and total is normed.output and normed.added is None:
             normed.added = other
@@ -83,11 +94,11 @@ class Recomputation:
         if normed is None or x is not normed.output:
             self._kept = after  # by the ReLU itself
         elif x._version == normed.version:
-            self._made[x.data_ptr()] = after, _Recipe(normed.norm, normed.source)
+            self._dropped[x.data_ptr()] = after, _Recipe(normed.norm, normed.source)
         elif x._version == normed.version + 1 and self._is_kept(normed.added):
             recipe = _Recipe(normed.norm, normed.source, normed.added)
-            # not `self._kept`: what is made of this one would have to be made twice
-            self._made[x.data_ptr()] = after, recipe
+            # not `self._kept`: what is recomputed from this one would take two recomputations
+            self._dropped[x.data_ptr()] = after, recipe
         else:
             self._kept = after
 
@@ -95,7 +106,7 @@ class Recomputation:
         return tensor is not None and self._kept is not None and self._kept.is_(tensor)
 
     def _pack(self, tensor: Tensor) -> Tensor | _Recipe:
-        state, recipe = self._made.get(tensor.data_ptr(), (None, None))
+        state, recipe = self._dropped.get(tensor.data_ptr(), (None, None))
         if state is None or recipe is None or not state.is_(tensor):
             return tensor
         recipe.uses += 1
@@ -103,7 +114,7 @@ class Recomputation:
 
 
 class _Additions(TorchFunctionMode):
-    """Tells of each tensor that another was added to in place."""
+    """Report each tensor that another was added to in place."""
 
     def __init__(self, after: Callable[[Tensor, Tensor], None]) -> None:
         super().__init__()
@@ -128,7 +139,7 @@ class _Normed:
 
 
 class _State:
-    """A tensor as it is after so many changes; it is not kept by this."""
+    """A tensor as it is after a number of changes in place, without a reference to it."""
 
     def __init__(self, tensor: Tensor, *, version: int) -> None:
         self._tensor, self._address = ref(tensor), tensor.data_ptr()
@@ -145,7 +156,7 @@ class _State:
 
 
 class _Recipe:
-    """How to make a ReLU's output anew, for as many uses as it was packed for."""
+    """Recompute a ReLU's output, for as many uses as it was packed for."""
 
     def __init__(self, norm: nn.BatchNorm2d, source: Tensor, added: Tensor | None = None) -> None:
         self.source, self.added = source.detach(), None if added is None else added.detach()
@@ -155,7 +166,7 @@ class _Recipe:
         self.uses = 0
         self.value: Tensor | None = None
 
-    def make(self) -> Tensor:
+    def compute(self) -> Tensor:
         value = self.value
         if value is None:
             with torch.no_grad():
@@ -171,4 +182,4 @@ class _Recipe:
 
 
 def _unpack(kept: Tensor | _Recipe) -> Tensor:
-    return kept.make() if isinstance(kept, _Recipe) else kept
+    return kept.compute() if isinstance(kept, _Recipe) else kept

@@ -1,66 +1,80 @@
-"""Batch normalization folded into the convolutions before it, for inference."""
+"""Batch normalization folded into the convolution before it, for inference.
+
+The folding is torch's, `fuse_conv_bn_eval`, on a deep copy of the network as it stands. This file
+finds out which normalizations alone read a convolution's output.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
 
-from pspnet.models.pspnet import SMALLEST_SIDE, PSPNet, from_options
-from pspnet.models.pyramid_pooling import BatchNorm2d
+from pspnet.ops.equivalence import (
+    copy_sharing_parameters,
+    copy_without_memory,
+    nearly_equal,
+    why_not_plain,
+)
 
-FOLDED = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d)  # just these: a subclass may do more
+SIDE = 129  # pixels of the image on which the network is traced, and 65 to compare the outputs
+Network = TypeVar("Network", bound=nn.Module)
 
 
-def fold(network: PSPNet) -> PSPNet:
-    """A copy for inference whose normalizations are part of the convolutions before them.
+def fuse_conv_bn(network: Network, *, norms: tuple[type[nn.Module], ...]) -> tuple[Network, int]:
+    """Return a copy for inference whose normalizations are part of the convolutions before them.
 
-    Folded is what has the output of just one convolution for its input, which nothing else reads,
-    and has running statistics: for these it computes the same but for rounding. The copy takes no
-    training, and no state dict of the network; it shares the tensors that are not folded.
+    A normalization is folded if its input is the output of just one convolution that nothing else
+    reads, if it has running statistics, and if both are plain and called once. The copy computes
+    the same but for rounding and shares all other tensors with the network, which stays as it is.
 
     Args:
-        network: any; it is left as it is.
+        network: takes images (N, 3, H, W).
+        norms: the exact classes that normalize like `nn.BatchNorm2d` in evaluation mode.
+
+    Returns:
+        The copy, in evaluation mode, and the number of normalizations that were folded.
     """
-    with torch.no_grad():
-        copy = _twin(network).eval()
-        for convolution, norm in _pairs(network):
-            _fold(copy.get_submodule(convolution), copy.get_submodule(norm))
-            parent, _, name = norm.rpartition(".")
-            setattr(copy.get_submodule(parent), name, nn.Identity())
-    return copy.requires_grad_(False)
+    copy = copy_sharing_parameters(network).eval()
+    pairs = _pairs(network, norms)
+    for convolution, norm in pairs:
+        fused = fuse_conv_bn_eval(copy.get_submodule(convolution), copy.get_submodule(norm))  # type: ignore[arg-type, type-var]
+        copy.set_submodule(convolution, fused)
+        copy.set_submodule(norm, nn.Identity())
+    return copy, len(pairs)
 
 
-def _twin(network: PSPNet) -> PSPNet:
-    """A network with the same tensors, but modules of its own, and no hooks on them."""
-    with torch.device("meta"):
-        twin = from_options(network.options)
-    twin.load_state_dict(network.state_dict(), assign=True)
-    for name, buffer in network.named_buffers():  # those that no state dict holds
-        parent, _, own = name.rpartition(".")
-        twin.get_submodule(parent).register_buffer(own, buffer.detach())
-    twin.concatenate = network.concatenate
-    return twin
+def same_output(network: nn.Module, copy: nn.Module) -> bool:
+    """Whether network and copy, both in evaluation mode, agree on one random image."""
+    parameter = next(network.parameters())
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(1, 3, SIDE // 2 + 1, SIDE // 2 + 1, generator=generator)
+    image = image.to(parameter.device, parameter.dtype)
+    with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
+        return nearly_equal(copy(image), network(image))
 
 
-def _pairs(network: PSPNet) -> list[tuple[str, str]]:
-    """Names of convolutions and of the normalizations that alone read what they give.
+def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple[str, str]]:
+    """Return the names of convolutions and of the normalizations that alone read their outputs.
 
-    Found in one forward pass of a network without memory, as published, in which every module is
-    called.
+    They are found in one forward pass, on shapes alone. The hooks that watch it also keep other
+    substitutes from bypassing a module.
     """
-    with torch.device("meta"):
-        hollow = from_options(network.options).eval()
-    hollow.concatenate = True
-    uses = _Uses()
-    sources: dict[int, str] = {}
-    found: list[tuple[str, str, Tensor]] = []
-    calls: Counter[str] = Counter()
+    hollow = copy_without_memory(network).eval()
+    convolutions: dict[str, nn.Module] = {}
+    followers: dict[str, nn.Module] = {}
+    for name, module in hollow.named_modules():
+        if why_not_plain(module, nn.Conv2d) is None:
+            convolutions[name] = module
+        elif why_not_plain(module, *norms) is None and module.track_running_stats:
+            followers[name] = module
+    uses, sources, calls = _Uses(), dict[int, str](), Counter[str]()
+    found: list[tuple[str, str, int]] = []
 
     def after(name: str) -> Callable[..., None]:
         def note(_: nn.Module, __: Any, output: Tensor) -> None:
@@ -73,48 +87,31 @@ def _pairs(network: PSPNet) -> list[tuple[str, str]]:
         def note(_: nn.Module, inputs: tuple[Tensor]) -> None:
             calls[name] += 1
             if id(inputs[0]) in sources:
-                found.append((sources[id(inputs[0])], name, inputs[0]))
+                found.append((sources[id(inputs[0])], name, id(inputs[0])))
 
         return note
 
-    for name, module in hollow.named_modules():
-        if type(module) is nn.Conv2d:
-            module.register_forward_hook(after(name))
-        elif type(module) in FOLDED and getattr(module, "track_running_stats", False):
-            module.register_forward_pre_hook(before(name))
-    side = 4 * SMALLEST_SIDE + 1
+    for name, module in convolutions.items():
+        module.register_forward_hook(after(name))
+    for name, module in followers.items():
+        module.register_forward_pre_hook(before(name))
+    image = torch.zeros(1, 3, SIDE, SIDE, device="meta", dtype=next(hollow.parameters()).dtype)
     with torch.no_grad(), uses:
-        hollow(torch.zeros(1, 3, side, side, device="meta"))
+        hollow(image)
     return [
         (convolution, norm)
         for convolution, norm, between in found
-        if uses.counts[id(between)] == 1 and calls[convolution] == calls[norm] == 1
+        if uses.counts[between] == 1 and calls[convolution] == calls[norm] == 1
     ]
 
 
-def _fold(convolution: nn.Module, norm: nn.Module) -> None:
-    assert isinstance(convolution, nn.Conv2d)
-    assert isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    convolution.weight, convolution.bias = fuse_conv_bn_weights(
-        convolution.weight,
-        convolution.bias,
-        norm.running_mean,
-        norm.running_var,
-        norm.eps,
-        norm.weight,
-        norm.bias,
-    )
-
-
 class _Uses(TorchFunctionMode):
-    """Counts how often each tensor enters a function that makes tensors."""
+    """Count how often each tensor enters a function that returns tensors."""
 
     def __init__(self) -> None:
         super().__init__()
         self.counts: Counter[int] = Counter()
-        self._kept: list[Any] = []  # an id stands for one tensor only while that lives
+        self._kept: list[Tensor] = []  # an id stands for one tensor only while that lives
 
     def keep(self, tensor: Tensor) -> int:
         self._kept.append(tensor)
@@ -124,14 +121,17 @@ class _Uses(TorchFunctionMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         result = func(*args, **(kwargs or {}))
-        if any(isinstance(item, Tensor) for item in _flat(result)):
-            for item in _flat((args, list((kwargs or {}).values()))):
-                if isinstance(item, Tensor):
-                    self.counts[self.keep(item)] += 1
+        if any(True for _ in _tensors(result)):
+            for tensor in _tensors((args, kwargs or {})):
+                self.counts[self.keep(tensor)] += 1
         return result
 
 
-def _flat(values: Any) -> list[Any]:
-    if isinstance(values, list | tuple):
-        return [item for value in values for item in _flat(value)]
-    return [values]
+def _tensors(values: Any) -> Iterator[Tensor]:
+    if isinstance(values, Tensor):
+        yield values
+    elif isinstance(values, dict):
+        yield from _tensors([*values.values()])
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from _tensors(value)

@@ -1,0 +1,57 @@
+"""The network that evaluation runs: a deep copy of it as it stands, with BN folded."""
+
+from __future__ import annotations
+
+from lightning.pytorch.utilities import rank_zero_info
+from torch import nn
+
+from pspnet.models.pspnet import PSPNet
+from pspnet.models.pyramid_pooling import BatchNorm2d
+from pspnet.ops.conv_bn_fusion import fuse_conv_bn, same_output
+
+NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d)
+
+
+class InferenceCopy:
+    """Holds the copy of a network for evaluation; not a module, as it is no part of a checkpoint.
+
+    Args:
+        compile: run the copy by `torch.compile`, for images of all sizes.
+    """
+
+    def __init__(self, *, compile: bool = False) -> None:
+        self.network: PSPNet | None = None
+        self._compile = compile
+        self._said: str | None = None
+
+    def update(self, network: PSPNet) -> None:
+        """Copy `network` as it is now; where that fails or computes something else, take it itself.
+
+        The log says once which it is.
+        """
+        copy, said = inference_copy(network)
+        if self._compile and copy is not network:
+            copy.compile(dynamic=True)
+        if said != self._said:
+            rank_zero_info(said)
+        self.network, self._said = copy, said
+
+
+def inference_copy(network: PSPNet) -> tuple[PSPNet, str]:
+    """Return a copy of `network` for inference, or the network, and a sentence on which it is.
+
+    The network is run on one small image, by itself and as a copy, and both outputs are compared.
+    """
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        copy, folded = fuse_conv_bn(network, norms=NORMS)
+        network.eval()
+        if same_output(network, copy):
+            return copy, f"evaluation: {folded} batch normalizations folded into convolutions"
+        reason = "its folded copy computes something else"
+    except Exception as error:  # whatever somebody's own layers raise on shapes without values
+        reason = f"it cannot be traced: {type(error).__name__}: {error}"
+    finally:
+        for module, training in modes:
+            module.training = training
+    return network, f"evaluation: the network itself, as {reason}"

@@ -1,0 +1,121 @@
+"""The constructor's arguments as plain data, from which the same network can be built again.
+
+They are derived from the signature: a subclass with further options needs no second list.
+"""
+
+from __future__ import annotations
+
+import inspect
+from argparse import ArgumentError
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, is_dataclass
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from jsonargparse import ArgumentParser
+from torch import nn
+
+from pspnet.errors import UserError
+
+Network = TypeVar("Network", bound=nn.Module)
+NO_STRUCTURE = ("training", "fused_pyramid", "norm_eval", "call_super_init", "dump_patches")
+Init = TypeVar("Init", bound=Callable[..., None])
+
+
+def records_options(init: Init) -> Init:
+    """Decorate a constructor: the first one that is entered sets `self.options`, as plain data.
+
+    `encoder_weights` is recorded as None: the weights come with the checkpoint.
+    """
+
+    @wraps(init)
+    def recording(self: nn.Module, *args: Any, **kwargs: Any) -> None:
+        if "options" not in vars(self):
+            options = constructor_options(type(self), args, kwargs)
+            object.__setattr__(self, "options", {**options, "encoder_weights": None})
+        init(self, *args, **kwargs)
+
+    return cast(Init, recording)
+
+
+def constructor_options(
+    cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, defaults: bool = True
+) -> dict[str, Any]:
+    """Return what `cls(*args, **kwargs)` gives to each parameter, as plain data.
+
+    What a subclass hands on by `*args` and `**kwargs` is named by its base class's signature.
+
+    Args:
+        cls: the class that is constructed.
+        args: positional arguments, without self.
+        kwargs: keyword arguments.
+        defaults: include the defaults of `cls` for what is not given.
+    """
+    owners = [base for base in cls.__mro__ if "__init__" in vars(base)]
+    signature = inspect.signature(vars(owners[0])["__init__"])
+    bound = signature.bind_partial(None, *args, **kwargs)  # None for self
+    if defaults:
+        bound.apply_defaults()
+    options: dict[str, Any] = {}
+    handed_on: tuple[Any, ...] = ()
+    named: dict[str, Any] = {}
+    for name, value in [*bound.arguments.items()][1:]:
+        kind = signature.parameters[name].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            handed_on = value
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            named = value
+        else:
+            options[name] = _plain(value)
+    if handed_on or named:
+        options |= constructor_options(owners[1], handed_on, named, defaults=False)
+    return options
+
+
+def build(cls: type[Network], options: Mapping[str, Any]) -> Network:
+    """Build the network that has these options, with weights of its own.
+
+    Raises:
+        UserError: if they are no options of `cls`.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(cls, "network", fail_untyped=False)
+    try:
+        parsed = parser.parse_object({"network": dict(options)})
+    except ArgumentError as error:
+        raise UserError(f"no options of {cls.__name__}: {error}") from error
+    network: Network = parser.instantiate(parsed).network
+    return network
+
+
+def structure(network: nn.Module, *, without: str) -> dict[str, str]:
+    """Describe each module by its class and plain attributes, to find edits after construction.
+
+    Args:
+        network: any.
+        without: name of a part that is left out with all that is in it.
+    """
+    found = {}
+    for name, module in network.named_modules():
+        if name.split(".")[0] == without:
+            continue
+        kind = type(module).__name__.replace("SyncBatchNorm", "BatchNorm2d")
+        plain = {
+            key: value
+            for key, value in vars(module).items()
+            if isinstance(value, bool | int | float | str | tuple) and not key.startswith("_")
+        }
+        plain = {key: plain[key] for key in sorted(plain) if key not in NO_STRUCTURE}
+        found[name] = f"{kind}({', '.join(f'{key}={value}' for key, value in plain.items())})"
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Dataclasses as mappings and tuples as lists, as JSON and YAML have them."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

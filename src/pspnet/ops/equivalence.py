@@ -1,0 +1,58 @@
+"""Checks that a fast substitute computes what stands in the network.
+
+A substitute bypasses modules. It may run only where these are plain, `why_not_plain`, and where a
+comparison on small tensors has found both forms equal, `nearly_equal`. Copies that share their
+parameters, `copy_sharing_parameters`, cost no memory.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
+
+_HOOKS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+
+
+def why_not_plain(module: nn.Module, *kinds: type[nn.Module]) -> str | None:
+    """Return why `module` cannot be bypassed, None if it is one of `kinds` without hooks.
+
+    A parametrized module (spectral norm, weight norm) has another type or hooks.
+    """
+    name = type(module).__name__
+    if type(module) not in kinds:
+        return f"{name} in place of {kinds[0].__name__}"
+    if "forward" in vars(module):
+        return f"{name} has a forward of its own"
+    if any(getattr(module, hooks) for hooks in _HOOKS):
+        return f"{name} has hooks"
+    return None
+
+
+def nearly_equal(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape and equal values but for rounding."""
+    if one.shape != other.shape:
+        return False
+    scale = max(float(other.abs().max()), 1e-6)
+    return bool((one - other).abs().max() <= 1e-4 * scale)
+
+
+def copy_sharing_parameters(module: Module) -> Module:
+    """Return a deep copy, hooks included, whose parameters and buffers are those of `module`."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
+
+
+def copy_without_memory(module: Module) -> Module:
+    """Return a deep copy on the device "meta", on which only shapes are computed."""
+    meta: dict[int, object] = {}
+    for parameter in module.parameters():
+        hollow = torch.empty_like(parameter, device="meta")
+        meta[id(parameter)] = nn.Parameter(hollow, requires_grad=parameter.requires_grad)
+    for buffer in module.buffers():
+        meta[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(module, meta)
