@@ -38,7 +38,7 @@ def options(shapes: Path, logs: Path) -> list[str]:
     return [
         *("--data.source=Folder", f"--data.source.root={shapes}", f"--logs={logs}", "--name=run"),
         *("--data.crop_size=41", "--data.batch_size=5", "--data.workers=0", *NETWORK, *QUIET),
-        *("--trainer.log_every_n_steps=1", "--model.lr=0.02"),
+        *("--trainer.log_every_n_steps=1", "--model.optimizer.lr=0.02"),
         *("--data.augmentation.scale=[1,1]", "--data.augmentation.rotation=0"),
     ]
 
@@ -65,7 +65,9 @@ def test_a_run_leaves_its_results(trained):
         assert np.array(Image.open(trained / name).convert("L")).std() > 5
     config = yaml.safe_load((trained / "config.yaml").read_text())
     assert config["model"]["network"]["bins"] == [1, 3]
-    assert config["model"]["momentum"] == 0.9  # resolved: not given on the command line
+    assert (
+        config["model"]["optimizer"]["init_args"]["momentum"] == 0.9
+    )  # resolved: not given on the command line
     results = json.loads((trained / "results.json").read_text())
     assert set(results["iou"]) == {"ground", "disc", "bar"}
     assert results["absent"] == "skip"
@@ -209,7 +211,7 @@ def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys)
 def test_a_run_resumes_alone_and_its_configuration_can_be_run_again(trained, tmp_path, capsys):
     last = trained / "checkpoints" / "last.ckpt"
     command = ["fit", f"--ckpt_path={last}", f"--logs={tmp_path}", *QUIET]
-    assert "goes on with its optimizer" in refusal([*command, "--model.lr=0.5"], capsys)
+    assert "goes on with its optimizer" in refusal([*command, "--model.optimizer.lr=0.5"], capsys)
     main([*command, "--trainer.max_epochs=17"])
     resumed = tmp_path / "run" / "version_0"
     checkpoint = torch.load(resumed / "checkpoints" / "last.ckpt")
@@ -264,8 +266,8 @@ def refusal(command: list[str], capsys) -> str:
         (["--model.network.dilation.stage5=[1]"], "undoes a dilated stage 4"),
         (["--model.network.dropout=1"], "dropout=1"),
         (["--model.loss=Focal"], "model.loss: give one of CrossEntropy, OhemCrossEntropy"),
-        (["--model.lr=-1"], "model.lr=-1"),
-        (["--model.lr=fast"], "model.lr"),
+        (["--model.optimizer.lr=-1"], "model.optimizer.lr=-1"),
+        (["--model.optimizer.lr=fast"], "model.optimizer.lr"),
         (["--data.crop_size=0"], "crop_size"),
         (["--data.batch_size=50"], "batch_size=50"),
         (["--data.source=Pascal"], "data.source: give one of ADE20K, CamVid"),
