@@ -47,8 +47,8 @@ class Comparison:
         variants: what is compared; the first is the baseline.
         images: images per unit of work.
         units: units per call; times are per unit.
-        time: whether times are measured.
-        memory: whether peak memory is measured.
+        time: measure times.
+        memory: measure peak memory.
         threads: CPU threads, None for the setting of the run.
         difference: describes how a result, the second argument, differs from the baseline's.
     """
