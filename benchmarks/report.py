@@ -40,7 +40,7 @@ def write_report(folder: Path, rows: Sequence[Row], *, machine: Mapping[str, Any
     """
     content = {"machine": dict(machine), "rows": [asdict(row) for row in rows]}
     write_atomic(folder / "results.json", f"{json.dumps(content, indent=2)}\n".encode())
-    write_atomic(folder / "report.md", markdown(rows, machine=machine).encode())
+    write_atomic(folder / "report.md", render_report(rows, machine=machine).encode())
     if groups := _groups(rows):
         threads = f"{machine['threads']} thread{'s' if machine['threads'] > 1 else ''}"
         name = machine["cpu"] if machine["device"] == "CPU" else machine["device"]
@@ -53,7 +53,7 @@ def write_report(folder: Path, rows: Sequence[Row], *, machine: Mapping[str, Any
         )
 
 
-def markdown(rows: Sequence[Row], *, machine: Mapping[str, Any]) -> str:
+def render_report(rows: Sequence[Row], *, machine: Mapping[str, Any]) -> str:
     """Return the report: the machine, how values are measured, and a table per section."""
     kind = "cpu" if machine["device"] == "CPU" else "cuda"
     legend = LEGEND.format(products=PRODUCTS, memory=MEMORY[kind])

@@ -12,7 +12,7 @@ from pspnet.models.pspnet import PSPNet
 AUXILIARY_WEIGHT = 0.4  # table 2 of the paper
 
 
-class Published(nn.Module):
+class PublishedPSPNet(nn.Module):
     """The forward pass of semseg's PSPNet, with the layers and so the weights of a network.
 
     Average pooling, aligned corners. Every level is upsampled, concatenated and convolved, and all

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from benchmarks import ours
 from benchmarks.compare import Comparison, Variant
 from benchmarks.plan import DTYPE_NAMES, Case, Plan, Size
-from benchmarks.published.network import Published
+from benchmarks.published.network import PublishedPSPNet
 from benchmarks.published.sliding_window import Network, SlidingWindow
 from benchmarks.synthetic import MEAN, STD, normalized, random_image, random_label
 from benchmarks.timing import Call
@@ -98,7 +98,7 @@ def build_metric(case: Case, size: Size) -> Call:
 
 def build_published(case: Case, size: Size) -> Call:
     """Return the published loop with the published network, float32, channels first."""
-    network = Published(network_of(case, size)).eval()
+    network = PublishedPSPNet(network_of(case, size)).eval()
     return _loop(lambda image: cast(Tensor, network(image)), case, size)
 
 

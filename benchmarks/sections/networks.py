@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmarks import ours
 from benchmarks.compare import Comparison, Variant
 from benchmarks.plan import DTYPE_NAMES, Case, Plan
-from benchmarks.published.network import Published, published_loss
+from benchmarks.published.network import PublishedPSPNet, published_loss
 from benchmarks.timing import Call
 from pspnet.data.datasets.classes import IGNORE
 
@@ -90,7 +90,7 @@ def build_published(case: Case, *, matched: bool) -> Call:
     image = ours.channels_last(case.images()) if matched else case.images()
     if case.task == "training step":
         return partial(step_published(case, matched=matched), image, case.labels())
-    network = _laid_out(Published(case.network()).eval(), matched=matched)
+    network = _laid_out(PublishedPSPNet(case.network()).eval(), matched=matched)
     precision = case.autocast if matched else nullcontext
     return _no_grad(lambda: network(image).argmax(1), precision=precision)
 
@@ -127,7 +127,7 @@ def step_ours(case: Case, *, recompute: bool = False) -> Step:
 def step_published(case: Case, *, matched: bool) -> Step:
     """Return a training step of the published network."""
     layers = case.network()
-    network = _laid_out(Published(layers), matched=matched)
+    network = _laid_out(PublishedPSPNet(layers), matched=matched)
 
     def loss(image: Tensor, label: Tensor) -> Tensor:
         return published_loss(network(image), label)
@@ -171,5 +171,5 @@ def _no_grad(forward: Callable[[], Tensor], *, precision: Context) -> Call:
     return call
 
 
-def _laid_out(network: Published, *, matched: bool) -> Published:
+def _laid_out(network: PublishedPSPNet, *, matched: bool) -> PublishedPSPNet:
     return network.to(memory_format=torch.channels_last) if matched else network

@@ -170,3 +170,4 @@ def test_wrong_values_are_refused_in_one_line(capsys, tmp_path, words, code, mes
 
 def test_the_full_form_has_every_section():
     assert FULL.sections == SECTIONS == tuple(entry.COMPARISONS)
+    FULL.check()

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.compare import Row
-from benchmarks.report import describe_machine, describe_row, duration, markdown
+from benchmarks.report import describe_machine, describe_row, duration, render_report
 from benchmarks.timing import Spread
 
 MACHINE = {"device": "CPU", "cpu": "Some CPU", "threads": 2, "cuda": None, "rate": 0.12345}
@@ -32,7 +32,7 @@ def cells(text: str) -> list[str]:
 
 
 def test_the_report_has_a_table_per_section():
-    text = markdown([OURS, OTHER, ALONE], machine=MACHINE)
+    text = render_report([OURS, OTHER, ALONE], machine=MACHINE)
     heads, rule, ours, other = (
         cells(row) for row in text[text.index("| case") :].split("\n\n")[0].splitlines()
     )
@@ -62,7 +62,7 @@ def test_the_report_has_a_table_per_section():
 
 
 def test_a_report_without_ratios_has_no_figure():
-    assert "![" not in markdown([ALONE], machine=MACHINE)
+    assert "![" not in render_report([ALONE], machine=MACHINE)
 
 
 @pytest.mark.parametrize(

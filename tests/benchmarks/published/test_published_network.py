@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.ours import set_fused_pyramid, training_loss
-from benchmarks.published.network import Published, published_loss
+from benchmarks.published.network import PublishedPSPNet, published_loss
 from pspnet import PSPNet
 
 SIZE = (65, 57)
@@ -35,7 +35,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("fused", [True, False])
 def test_logits_loss_and_gradients_are_ours(bins, fused):
     ours = set_fused_pyramid(network(bins), fused)
-    theirs = Published(deepcopy(ours))
+    theirs = PublishedPSPNet(deepcopy(ours))
     image, label = batch()
     outputs = theirs(image)
     loss = training_loss(ours, recompute=False)(image, label)
@@ -52,7 +52,7 @@ def test_logits_loss_and_gradients_are_ours(bins, fused):
         torch.testing.assert_close(other, mine, rtol=1e-10, atol=1e-10)
 
 
-def shared(theirs: Published, ours: PSPNet) -> list[torch.nn.Parameter]:
+def shared(theirs: PublishedPSPNet, ours: PSPNet) -> list[torch.nn.Parameter]:
     """Return the parameters of the published network in the order of ours."""
     named = dict(theirs.named_parameters())
     return [named[name.replace("pyramid.levels", "levels")] for name, _ in ours.named_parameters()]
@@ -62,6 +62,6 @@ def test_evaluation_has_no_auxiliary_logits():
     ours = network((1, 2, 3, 6)).eval()
     image, _ = batch()
     with torch.no_grad():
-        logits = Published(ours).eval()(image)
+        logits = PublishedPSPNet(ours).eval()(image)
         assert isinstance(logits, torch.Tensor)
         torch.testing.assert_close(logits, ours(image), rtol=1e-10, atol=1e-10)

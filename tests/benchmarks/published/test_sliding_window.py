@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmarks.ours import protocol
-from benchmarks.published.network import Published
+from benchmarks.published.network import PublishedPSPNet
 from benchmarks.published.sliding_window import SlidingWindow
 from benchmarks.synthetic import MEAN, STD, normalized, random_image
 from pspnet import PSPNet
@@ -33,7 +33,7 @@ def test_the_class_map_is_that_of_the_papers_protocol(network, size):
     with torch.no_grad():
         scores = evaluate(network, normalized(image), chosen)[0].numpy()
     sliding_window = SlidingWindow(
-        Published(network).eval(),
+        PublishedPSPNet(network).eval(),
         classes=CLASSES,
         crop=CROP,
         base_size=BASE,
