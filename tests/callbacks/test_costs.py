@@ -1,7 +1,6 @@
 """Parameters and operations by hand, and the pull of the two losses against two backward passes."""
 
 import json
-import sys
 from pathlib import Path
 
 import lightning
@@ -10,13 +9,7 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from pspnet import Dilation, PSPNet
-from pspnet.callbacks.costs import (
-    AuxiliaryGradient,
-    Costs,
-    count_flops,
-    count_parameters,
-    peak_memory,
-)
+from pspnet.callbacks.costs import AuxiliaryGradient, Costs, count_flops, count_parameters
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.folder import Folder
@@ -123,9 +116,3 @@ def test_a_training_says_what_it_cost(run):
     assert costs["peak_memory_of"] == "process"
     assert 1e8 < costs["peak_memory"] < 1e12
     assert costs["seconds"] > 0
-
-
-def test_a_system_without_a_resource_module_is_warned_about(monkeypatch):
-    monkeypatch.setitem(sys.modules, "resource", None)  # an import raises ModuleNotFoundError
-    with pytest.warns(UserWarning, match="peak memory is not measured"):
-        assert peak_memory(torch.device("cpu")) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -108,18 +108,10 @@ class Costs(Callback):
         (Path(folder) / "costs.json").write_text(text + "\n", "utf-8")
 
 
-def peak_memory(device: torch.device) -> int | None:
-    """Peak memory in bytes that torch has held on a GPU, or this process on a CPU, until now.
-
-    None, with a warning, on a CPU whose system has no `resource` module (Windows).
-    """
+def peak_memory(device: torch.device) -> int:
+    """Most memory in bytes that torch has held on a GPU, or this process on a CPU, until now."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
-    try:
-        import resource
-    except ModuleNotFoundError:
-        rank_zero_warn("peak memory is not measured: Python has no `resource` module here")
-        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
