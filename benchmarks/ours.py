@@ -7,25 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmarks.published.network import AUXILIARY_WEIGHT
 from pspnet.evaluation.inference import predict
+from pspnet.evaluation.inference_copy import inference_copy
 from pspnet.evaluation.protocols import Changes, Protocol, ProtocolName, resolve
 from pspnet.losses import CrossEntropy
 from pspnet.models.pspnet import PSPNet
-from pspnet.ops.activation_recompute import Recomputation
-from pspnet.ops.conv_bn_fusion import fold
+from pspnet.ops.activation_recompute import ActivationRecompute
+from pspnet.task import PLAIN_NORMS
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of images (N, 3, H, W) and labels (N, H, W)
 
 
 def set_fused_pyramid(network: PSPNet, fused: bool) -> PSPNet:
     """Choose the fused or the published form of pyramid and decoder convolution."""
-    network.concatenate = not fused
+    network.fused_pyramid = fused
     return network
 
 
@@ -36,28 +37,30 @@ def channels_last(image: Tensor) -> Tensor:
 
 def for_inference(network: PSPNet) -> PSPNet:
     """Return a copy with BN fused into the convolutions, in the layout of this package."""
-    return fold(network).to(memory_format=torch.channels_last)
+    copy, _ = inference_copy(network)
+    return copy.to(memory_format=torch.channels_last)
 
 
 def training_loss(network: PSPNet, *, recompute: bool) -> Loss:
     """Return the loss of a training step, evaluated in chunks of logits at feature resolution."""
     criterion = CrossEntropy()
-    context = Recomputation(network) if recompute else nullcontext
+    context = ActivationRecompute(network, norms=PLAIN_NORMS) if recompute else nullcontext
 
     def loss(image: Tensor, label: Tensor) -> Tensor:
         with context():
             outputs = network(image, upsample=False)
         main, auxiliary = (
-            criterion(logits, label, align_corners=network.align_corners) for logits in outputs
+            criterion.chunked(logits, label, align_corners=network.align_corners)
+            for logits in outputs
         )
-        return cast(Tensor, main + AUXILIARY_WEIGHT * auxiliary)
+        return main + AUXILIARY_WEIGHT * auxiliary
 
     return loss
 
 
 def parameter_groups(network: PSPNet, *, lr: float) -> list[dict[str, Any]]:
     """Return the optimizer's parameter groups, as in a training."""
-    return network.parameter_groups(lr=lr)
+    return [{**group, "lr": lr * group["lr_factor"]} for group in network.parameter_groups()]
 
 
 def protocol(
