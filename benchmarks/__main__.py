@@ -1,16 +1,16 @@
-"""Measures this package beside the published formulation, in turns in one run.
+"""Measure this package beside the published formulation, in turns in one run.
 
-python -m benchmarks                      within minutes on a CPU
+python -m benchmarks                      minutes on a CPU
 python -m benchmarks --full               everything, on a GPU
 python -m benchmarks --only augmentation
 
-It leaves report.md, results.json and ratios.png in a folder of its own.
+A run leaves report.md, results.json and ratios.png in a folder of its own.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -18,16 +18,74 @@ from typing import Any
 
 import torch
 
-from benchmarks import augmentation, epoch, evaluation
-from benchmarks.machine import describe, matrix_rate, pinned
-from benchmarks.measure import Bench, Row, compare
-from benchmarks.networks import NAMES, Case, sides
-from benchmarks.plan import FULL, QUICK, SECTIONS, Plan
-from benchmarks.report import facts, line, write_report
+from benchmarks import peak_memory
+from benchmarks.compare import Comparison, Row, Settings, compare
+from benchmarks.machine import describe, matmul_rate, pinned
+from benchmarks.plan import DTYPE_NAMES, FULL, QUICK, SECTIONS, Plan
+from benchmarks.report import describe_machine, describe_row, write_report
+from benchmarks.sections import augmentation, epoch, evaluation, networks
+from pspnet.cli import default_precision
 from pspnet.errors import Parser, check_new, one_line_errors
-from pspnet.precision import Precision, default_precision
 
 FOLDER = Path("logs/bench")
+DTYPES = {"bf16-mixed": torch.bfloat16, "32-true": torch.float32}
+COMPARISONS: dict[str, Callable[[Plan], Iterator[Comparison]]] = {
+    "step": networks.training,
+    "inference": networks.inference,
+    "augmentation": augmentation.comparisons,
+    "evaluation": evaluation.comparisons,
+    "epoch": epoch.comparisons,
+    "growth": networks.growth,
+}
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; `args` replaces `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: with code 1 and one line for values that are refused, 2 for wrong options.
+    """
+    options = _parser().parse_args(args)
+    device = options.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    threads = options.threads or torch.get_num_threads()
+    precision = options.precision or default_precision(device)
+    with one_line_errors(), pinned(threads):
+        plan = replace(_plan(options), device=str(device), dtype=DTYPES[precision])
+        plan.check()
+        folder = _make_folder(options.out)
+        dtypes = {torch.float32, plan.dtype}
+        rates = {dtype: matmul_rate(dtype, device=device) for dtype in dtypes}
+        machine = describe(device, threads=threads) | {"precision": precision}
+        machine |= {f"{DTYPE_NAMES[dtype]} TFLOP/s": rate / 1e12 for dtype, rate in rates.items()}
+        print(describe_machine(machine), flush=True)
+        if not peak_memory.measurable(device):
+            print(peak_memory.UNKNOWN)
+        settings = Settings(device, threads, plan.rounds, rates, _print_row)
+        rows: list[Row] = []
+        for section in plan.sections:
+            for comparison in COMPARISONS[section](plan):
+                rows += compare(settings, comparison)
+                write_report(folder, rows, machine=machine)
+    print(f"{folder}/report.md, results.json and ratios.png written")
+
+
+def _parser() -> Parser:
+    about = (__doc__ or "").partition("\n")[0]
+    parser = Parser(prog="python -m benchmarks", description=about)
+    add = parser.add_argument
+    add("--full", action="store_true", help="every section at all sizes, for a GPU")
+    add("--only", nargs="+", choices=SECTIONS, help="sections; by default the first three")
+    add("--encoder", nargs="+", help="encoders, such as tu-resnet50s")
+    add("--size", nargs="+", type=_count, help="sides of images and crops, 8n + 1 pixels")
+    add("--classes", nargs="+", type=_count, help="numbers of classes")
+    add("--batch", nargs="+", type=_count, help="images per step or forward pass")
+    add("--image", nargs=2, type=_count, metavar=("H", "W"), help="size of the evaluated image")
+    add("--rounds", type=_count, help="repetitions of each time; fewer where they take minutes")
+    add("--precision", choices=[*DTYPES], help="precision of ours; the device's default")
+    add("--device", type=_device, help="cpu or cuda; by default a GPU where there is one")
+    add("--threads", type=_count, help="CPU threads; by default torch's choice")
+    add("--out", type=Path, help="new folder; by default the next number in logs/bench")
+    return parser
 
 
 def _count(text: str) -> int:
@@ -47,96 +105,36 @@ def _device(text: str) -> torch.device:
     return torch.device(text)
 
 
-def _parser() -> Parser:
-    about = (__doc__ or "").partition("\n")[0]
-    parser = Parser(prog="python -m benchmarks", description=about, allow_abbrev=False)
-    add = parser.add_argument
-    add("--full", action="store_true", help="every section at all sizes, for a GPU")
-    add("--only", nargs="+", choices=SECTIONS, help="sections; by default the first three")
-    add("--encoder", nargs="+", help="of networks, such as tu-resnet50s")
-    add("--size", nargs="+", type=_count, help="sides of images and crops, 8n + 1 pixels")
-    add("--classes", nargs="+", type=_count, help="numbers of classes")
-    add("--batch", nargs="+", type=_count, help="images of a step or pass")
-    add("--picture", nargs=2, type=_count, help="height and width of what is evaluated")
-    add("--rounds", type=_count, help="of every time; fewer where they take minutes")
-    add("--precision", choices=("bf16-mixed", "32-true"), help="ours; the device's default")
-    add("--device", type=_device, help="cpu or cuda; a GPU where there is one")
-    add("--threads", type=_count, help="of the CPU; as torch chooses")
-    add("--out", type=Path, help="folder to make; the next number in logs/bench")
-    return parser
-
-
-def _plan(given: argparse.Namespace) -> Plan:
-    plan = FULL if given.full else QUICK
+def _plan(options: argparse.Namespace) -> Plan:
+    """Return the quick or the full plan with the sizes that are given."""
+    plan = FULL if options.full else QUICK
     changes: dict[str, Any] = {
-        "sections": given.only and tuple(name for name in SECTIONS if name in given.only),
-        "encoders": given.encoder and tuple(given.encoder),
-        "evaluated": given.picture and tuple(given.picture),
-        "rounds": given.rounds,
+        "sections": options.only and tuple(name for name in SECTIONS if name in options.only),
+        "encoders": options.encoder and tuple(options.encoder),
+        "evaluated": options.image and tuple(options.image),
+        "rounds": options.rounds,
     }
-    batches, sizes, classes, bins = plan.growing
-    if given.size:
-        changes |= {"sizes": tuple(given.size), "crop": max(given.size)}
-        sizes = _led(sizes, given.size[0])
-    if given.classes:
-        changes |= {"classes": tuple(given.classes), "sized_classes": ()}
-        changes["evaluated_classes"] = given.classes[0]
-        classes = _led(classes, given.classes[0])
-    if given.batch:
-        changes |= {"batches": tuple(given.batch), "inference_batches": tuple(given.batch)}
-        batches = _led(batches, given.batch[0])
-    changes["growing"] = (batches, sizes, classes, bins)
-    return replace(plan, **{key: value for key, value in changes.items() if value is not None})
+    growth = plan.growth
+    if options.size:
+        changes |= {"sizes": tuple(options.size), "crop": max(options.size)}
+        growth = replace(growth, sizes=_led_by(options.size[0], growth.sizes))
+    if options.classes:
+        changes |= {"classes": tuple(options.classes), "memory_classes": ()}
+        changes["evaluated_classes"] = options.classes[0]
+        growth = replace(growth, classes=_led_by(options.classes[0], growth.classes))
+    if options.batch:
+        changes |= {"batches": tuple(options.batch), "inference_batches": tuple(options.batch)}
+        growth = replace(growth, batches=_led_by(options.batch[0], growth.batches))
+    given = {key: value for key, value in changes.items() if value is not None}
+    return replace(plan, **given, growth=growth)
 
 
-def _led(values: tuple[int, ...], first: int) -> tuple[int, ...]:
+def _led_by(first: int, values: tuple[int, ...]) -> tuple[int, ...]:
     return first, *(value for value in values if value != first)
 
 
-def _run(plan: Plan, bench: Bench, *, precision: Precision) -> Iterator[list[Row]]:
-    """The rows of one comparison after the other."""
-    where: Any = {"device": bench.device, "precision": precision}
-    for section in plan.sections:
-        if section == "step":
-            for case in plan.cases("training step", **where):
-                yield _compare(bench, case, section=case.task)
-            for case in plan.sized(**where):
-                yield _compare(bench, case, section=case.task, timed=False, other=False)
-        elif section == "inference":
-            for case in plan.cases("inference", **where):
-                yield _compare(bench, case, section=case.task)
-        elif section == "augmentation":
-            yield augmentation.measure(bench, size=plan.picture, crop=plan.crop)
-        elif section == "evaluation":
-            case = plan.evaluation(**where)
-            yield evaluation.measure(bench, case, size=plan.evaluated)
-            yield evaluation.measure_metric(bench, case, size=plan.evaluated)
-        elif section == "epoch":
-            case = plan.epoch(**where)
-            yield from epoch.measure(
-                bench, case, size=plan.stored, pictures=plan.pictures, workers=plan.workers
-            )
-        else:
-            for what, cases in plan.grown(**where):
-                for case in cases:
-                    yield _compare(bench, case, section=f"training step by {what}", other=False)
-
-
-def _compare(
-    bench: Bench, case: Case, *, section: str, timed: bool = True, other: bool = True
-) -> list[Row]:
-    return compare(
-        bench,
-        sides(case, other=other),
-        section=section,
-        case=str(case),
-        images=case.batch,
-        timed=timed,
-    )
-
-
-def _folder(out: Path | None) -> Path:
-    """Makes the folder of a run, which never holds another's results."""
+def _make_folder(out: Path | None) -> Path:
+    """Make the folder of a run, which never holds another's results."""
     if out is None:
         FOLDER.mkdir(parents=True, exist_ok=True)
         out = next(path for n in count() if not (path := FOLDER / str(n)).exists())
@@ -145,30 +143,8 @@ def _folder(out: Path | None) -> Path:
     return out
 
 
-def main(args: list[str] | None = None) -> None:
-    """Runs the command line; `args` stands in for `sys.argv[1:]`.
-
-    Raises:
-        SystemExit: with code 1 and one line for what is refused, 2 for wrong options.
-    """
-    given = _parser().parse_args(args)
-    device = given.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    threads = given.threads or torch.get_num_threads()
-    rows: list[Row] = []
-    with one_line_errors(), pinned(threads):
-        plan = _plan(given)
-        folder = _folder(given.out)
-        precision = given.precision or default_precision(device)
-        machine = describe(device, threads=threads) | {"precision": precision}
-        types = {torch.float32, torch.bfloat16 if precision == "bf16-mixed" else torch.float32}
-        rates = {dtype: matrix_rate(dtype, device=device) for dtype in types}
-        machine |= {f"{NAMES[dtype]} TFLOP/s": rate / 1e12 for dtype, rate in rates.items()}
-        print(facts(machine), flush=True)
-        bench = Bench(device, threads, plan.rounds, rates, lambda row: print(line(row), flush=True))
-        for found in _run(plan, bench, precision=precision):
-            rows += found
-            write_report(folder, rows, machine=machine)
-    print(f"{folder}/report.md, results.json and ratios.png written")
+def _print_row(row: Row) -> None:
+    print(describe_row(row), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The machine that is measured: what it is, how many threads are used, how fast it multiplies."""
+"""The machine that is measured: its description, its threads, its rate of matrix products."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import torch
 
 from benchmarks.timing import alternate, clock_of
 
-CPU = Path("/proc/cpuinfo")
-PRODUCTS = 25  # of which the fastest is the rate, as it stands for what the machine can do
-SIDES = {"cuda": 8192, "cpu": 2048}  # of the square matrices
+CPU_INFO = Path("/proc/cpuinfo")
+PRODUCTS = 25  # the fastest gives the rate, as it stands for the machine's limit
+MATRIX_SIDES = {"cuda": 8192, "cpu": 2048}
 
 
 @contextmanager
 def pinned(threads: int) -> Iterator[None]:
-    """Runs torch and OpenCV with this many threads, and a GPU as trainings of this package do.
+    """Run torch and OpenCV with `threads` threads, and a GPU as this package's trainings do.
 
-    That is with the fastest of cuDNN's kernels, and TF32 for products of float32; for every side.
+    On a GPU that means cuDNN's search for the fastest kernels, and TF32 in float32 products.
     """
     of_torch, of_opencv = torch.get_num_threads(), cv2.getNumThreads()
     search, precision = torch.backends.cudnn.benchmark, torch.get_float32_matmul_precision()
@@ -42,15 +42,15 @@ def pinned(threads: int) -> Iterator[None]:
 
 
 def describe(device: torch.device, *, threads: int) -> dict[str, Any]:
-    """Names, versions and features that times depend on, as plain data."""
+    """Return names, versions and features that times depend on, as plain data."""
     on_gpu = device.type == "cuda"
     return {
         "device": torch.cuda.get_device_name(device) if on_gpu else "CPU",
-        "cpu": _cpu("model name") or platform.processor(),
+        "cpu": _cpu_info("model name") or platform.processor(),
         "cores": os.cpu_count(),
         "threads": threads,
-        "AMX": "amx_bf16" in _cpu("flags").split(),
-        "AVX512_BF16": "avx512_bf16" in _cpu("flags").split(),
+        "AMX": "amx_bf16" in _cpu_info("flags").split(),
+        "AVX512_BF16": "avx512_bf16" in _cpu_info("flags").split(),
         "torch": torch.__version__,
         "cuda": torch.version.cuda if on_gpu else None,
         "cudnn": torch.backends.cudnn.version() if on_gpu else None,  # type: ignore[no-untyped-call]
@@ -59,15 +59,15 @@ def describe(device: torch.device, *, threads: int) -> dict[str, Any]:
     }
 
 
-def matrix_rate(dtype: torch.dtype, *, device: torch.device, side: int | None = None) -> float:
-    """Operations a second of large square matrix products, the fastest of several.
+def matmul_rate(dtype: torch.dtype, *, device: torch.device, side: int | None = None) -> float:
+    """Measure operations per second of large square matrix products, the fastest of several.
 
     Args:
-        dtype: of both matrices.
-        device: where they are.
+        dtype: type of both matrices.
+        device: device of both matrices.
         side: rows and columns; None is large enough for the device.
     """
-    side = side or SIDES[device.type]
+    side = side or MATRIX_SIDES[device.type]
     one, two = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
     for _ in range(2):
         one @ two
@@ -77,10 +77,10 @@ def matrix_rate(dtype: torch.dtype, *, device: torch.device, side: int | None = 
 
 
 def commit() -> str | None:
-    """The commit of the checkout that this package is in, with "-dirty" where files differ."""
+    """Return the commit of this checkout, with "-dirty" where files differ; None outside of git."""
     folder = Path(__file__).parent
     if _git(folder, "ls-files", "--error-unmatch", "__init__.py") is None:
-        return None  # installed, perhaps in a folder of another repository
+        return None  # a copy, perhaps in a folder of another repository
     return _git(folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
@@ -92,7 +92,7 @@ def _git(folder: Path, *words: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _cpu(key: str) -> str:
-    """A value of the first core in Linux' list, "" if there is none."""
-    lines = CPU.read_text("utf-8").splitlines() if CPU.exists() else []
+def _cpu_info(key: str) -> str:
+    """Return a value of the first core in Linux's list, "" if there is none."""
+    lines = CPU_INFO.read_text("utf-8").splitlines() if CPU_INFO.exists() else []
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(key)), "")

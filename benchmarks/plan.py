@@ -1,43 +1,119 @@
-"""What is measured at which sizes: a quick form for a CPU, and a full one for a GPU."""
+"""The work that is measured, and its sizes: a quick form for a CPU, a full one for a GPU."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
+from torch import Tensor
 
-from benchmarks.networks import Case, Task
+from pspnet.data.datasets.classes import IGNORE
+from pspnet.errors import UserError
 from pspnet.models.pspnet import SMALLEST_SIDE, PSPNet
-from pspnet.precision import Precision
 
-VOC_CLASSES = 21
 SECTIONS = ("step", "inference", "augmentation", "evaluation", "epoch", "growth")
+DTYPE_NAMES = {torch.bfloat16: "bf16", torch.float32: "float32"}
+PAPER_BINS = (1, 2, 3, 6)
+VOC_CLASSES = 21
+REGION = 32  # pixels, side of a label's regions
+Task = Literal["training step", "inference"]
 Size = tuple[int, int]  # height and width
 Bins = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Sections and sizes.
+class Case:
+    """The work of one network.
 
     Args:
-        sections: which of `SECTIONS`, in this order.
-        encoders: names.
-        sizes: of square images, 8n + 1 pixels.
-        classes: numbers of them.
-        batches: images of a step.
-        inference_batches: images of a pass.
-        sized_classes: numbers of classes of which the memory of a step is measured, not the time.
-        rounds: of all times.
-        picture: of the augmentation, cut to `crop`.
-        crop: its side.
-        evaluated: size of the picture that is evaluated, with windows of the greatest of `sizes`.
-        evaluated_classes: number of classes.
-        growing: batches, sizes, numbers of classes and bins, of which one at a time differs from
-            the first of each.
-        stored: size of the epoch's pictures on disk.
-        pictures: how many.
-        workers: loading processes.
+        task: a step of training (forward, loss, backward, SGD), or class maps.
+        encoder: name of the encoder.
+        size: side of square images, 8n + 1 pixels.
+        classes: number of classes.
+        batch: images per call.
+        device: device of the network.
+        dtype: type of this package's products, bfloat16 or float32.
+        bins: bins of the pyramid.
+    """
+
+    task: Task
+    encoder: str
+    size: int
+    classes: int
+    batch: int
+    device: str
+    dtype: torch.dtype
+    bins: Bins = PAPER_BINS
+
+    def __str__(self) -> str:
+        bins = "" if self.bins == PAPER_BINS else f", bins {list(self.bins)}"
+        return (
+            f"{self.encoder}, {self.size}×{self.size}, {self.classes} classes, "
+            f"batch {self.batch}{bins}"
+        )
+
+    def network(self) -> PSPNet:
+        """Build the network, with the same weights at each call."""
+        torch.manual_seed(0)
+        with torch.device(self.device):
+            return PSPNet(self.classes, encoder=self.encoder, bins=self.bins)
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which this package computes."""
+        kind = torch.device(self.device).type
+        return torch.autocast(kind, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def images(self, *, size: int | None = None) -> Tensor:
+        """Draw normalized images (N, 3, size, size) float32; None is the case's size."""
+        size = size or self.size
+        generator = torch.Generator().manual_seed(1)
+        return torch.randn(self.batch, 3, size, size, generator=generator).to(self.device)
+
+    def labels(self, *, size: int | None = None) -> Tensor:
+        """Draw labels (N, size, size) int64: regions of all classes and ignored ones."""
+        size = size or self.size
+        generator = torch.Generator().manual_seed(2)
+        cells = -(-size // REGION)
+        drawn = torch.randint(self.classes + 1, (self.batch, cells, cells), generator=generator)
+        label = drawn.repeat_interleave(REGION, 1).repeat_interleave(REGION, 2)[:, :size, :size]
+        return label.where(label < self.classes, IGNORE).to(self.device)
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Values of which one at a time differs from the first of each."""
+
+    batches: tuple[int, ...]
+    sizes: tuple[int, ...]
+    classes: tuple[int, ...]
+    bins: tuple[Bins, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Sections and sizes of a run.
+
+    Args:
+        sections: some of `SECTIONS`, in this order.
+        encoders: names of encoders.
+        sizes: sides of square images, 8n + 1 pixels.
+        classes: numbers of classes.
+        batches: images per training step.
+        inference_batches: images per forward pass.
+        memory_classes: numbers of classes for which a step's memory is measured, without its time.
+        rounds: repetitions of each time.
+        image: size of the image that is augmented.
+        crop: side of the augmented crop.
+        evaluated: size of the image that is evaluated, in windows of the largest of `sizes`.
+        evaluated_classes: number of classes of that evaluation.
+        growth: values of the section "growth".
+        stored: size of the epoch's images on disk.
+        images: number of the epoch's images.
+        workers: numbers of loading processes.
+        device: device of all networks.
+        dtype: type of this package's products.
     """
 
     sections: tuple[str, ...] = ("step", "inference", "augmentation")
@@ -46,78 +122,71 @@ class Plan:
     classes: tuple[int, ...] = (21,)
     batches: tuple[int, ...] = (2,)
     inference_batches: tuple[int, ...] = (1,)
-    sized_classes: tuple[int, ...] = (150,)
+    memory_classes: tuple[int, ...] = (150,)
     rounds: int = 5
-    picture: Size = (1024, 2048)
+    image: Size = (1024, 2048)
     crop: int = 713
     evaluated: Size = (256, 512)
     evaluated_classes: int = 19
-    growing: tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[Bins, ...]] = (
-        (2, 4),
-        (233, 353),
-        (21, 150),
-        ((1, 2, 3, 6), (), (1,)),
-    )
+    growth: Growth = Growth((2, 4), (233, 353), (21, 150), (PAPER_BINS, (), (1,)))
     stored: Size = (375, 500)
-    pictures: int = 32
+    images: int = 32
     workers: tuple[int, ...] = (0, 2)
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Refuse wrong sizes and encoders now, not after an hour.
+
+        Raises:
+            UserError: for a size that the published formulation does not take, or an encoder that
+                is unknown or cannot be dilated.
+        """
         for size in self.sizes:
             if size < SMALLEST_SIDE or size % 8 != 1:
-                raise ValueError(
+                raise UserError(
                     f"size={size}: the published formulation takes 8n + 1 pixels, such as 473"
                 )
         for encoder in self.encoders:
-            with torch.device("meta"):  # refused now, not after an hour
+            with torch.device("meta"):
                 PSPNet(2, encoder=encoder)
 
-    def cases(self, task: Task, *, device: torch.device, precision: Precision) -> list[Case]:
-        """Of a section of networks, every combination."""
+    def cases(self, task: Task) -> list[Case]:
+        """Return every combination of encoders, sizes, classes and batches."""
         batches = self.batches if task == "training step" else self.inference_batches
         return [
-            Case(task, encoder, size, classes, batch, str(device), precision)
+            Case(task, encoder, size, classes, batch, self.device, self.dtype)
             for encoder in self.encoders
             for size in self.sizes
             for classes in self.classes
             for batch in batches
         ]
 
-    def sized(self, *, device: torch.device, precision: Precision) -> list[Case]:
-        """Steps of which the memory alone is measured."""
-        few = replace(self, classes=self.sized_classes)
-        return few.cases("training step", device=device, precision=precision)
+    def memory_cases(self) -> list[Case]:
+        """Return the training steps whose memory alone is measured."""
+        return replace(self, classes=self.memory_classes).cases("training step")
 
-    def evaluation(self, *, device: torch.device, precision: Precision) -> Case:
-        """The network that evaluates, and its windows."""
-        encoder, size = self.encoders[0], max(self.sizes)
-        classes = self.evaluated_classes
-        return Case("inference", encoder, size, classes, 1, str(device), precision)
+    def evaluation_case(self) -> Case:
+        """Return the network that evaluates, on its windows."""
+        encoder, size, classes = self.encoders[0], max(self.sizes), self.evaluated_classes
+        return Case("inference", encoder, size, classes, 1, self.device, self.dtype)
 
-    def epoch(self, *, device: torch.device, precision: Precision) -> Case:
-        """The network that is trained for an epoch, on VOC's classes."""
+    def epoch_case(self) -> Case:
+        """Return the network that is trained for an epoch, on VOC's classes."""
         encoder, size, batch = self.encoders[0], max(self.sizes), self.batches[0]
-        return Case("training step", encoder, size, VOC_CLASSES, batch, str(device), precision)
+        return Case("training step", encoder, size, VOC_CLASSES, batch, self.device, self.dtype)
 
-    def grown(self, *, device: torch.device, precision: Precision) -> list[tuple[str, list[Case]]]:
-        """By what grows, the steps of which nothing else differs."""
-        batches, sizes, classes, bins = self.growing
+    def growth_cases(self) -> Iterator[tuple[str, Case]]:
+        """Yield training steps, each with the name of the value that alone differs."""
+        grow = self.growth
         first = Case(
-            "training step",
-            self.encoders[0],
-            sizes[0],
-            classes[0],
-            batches[0],
-            str(device),
-            precision,
-            bins[0],
+            *("training step", self.encoders[0], grow.sizes[0], grow.classes[0], grow.batches[0]),
+            *(self.device, self.dtype, grow.bins[0]),
         )
-        return [
-            ("batch", [replace(first, batch=batch) for batch in batches]),
-            ("size", [replace(first, size=size) for size in sizes]),
-            ("classes", [replace(first, classes=number) for number in classes]),
-            ("bins", [replace(first, bins=sides) for sides in bins]),
-        ]
+        yield from (("batch", replace(first, batch=value)) for value in grow.batches)
+        yield from (("size", replace(first, size=value)) for value in grow.sizes)
+        yield from (("classes", replace(first, classes=value)) for value in grow.classes)
+        yield from (("bins", replace(first, bins=value)) for value in grow.bins)
 
 
 QUICK = Plan()
@@ -127,16 +196,16 @@ FULL = Plan(
     sizes=(473, 713),
     classes=(21, 150),
     batches=(16,),
-    sized_classes=(),
+    memory_classes=(),
     rounds=15,
     evaluated=(1024, 2048),
-    growing=(
-        (8, 1, 2, 4, 16, 32),
-        (473, 233, 353, 593, 713),
-        (21, 2, 150, 300),
-        ((1, 2, 3, 6), (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 6, 8)),
+    growth=Growth(
+        batches=(8, 1, 2, 4, 16, 32),
+        sizes=(473, 233, 353, 593, 713),
+        classes=(21, 2, 150, 300),
+        bins=(PAPER_BINS, (), (1,), (1, 2), (1, 2, 3), (1, 2, 3, 6, 8)),
     ),
     stored=(1024, 2048),
-    pictures=256,
+    images=256,
     workers=(4, 8, 16),
 )

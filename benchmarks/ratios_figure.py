@@ -1,37 +1,28 @@
-"""How much slower or larger others are, as bars from one."""
+"""Bars of each variant's time and memory over the baseline's, on a logarithmic scale from 1."""
 
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pspnet.plotting import (
-    GRAY,
-    INK,
-    LARGE,
-    RULE,
-    SMALL,
-    panel,
-    plain,
-    save,
-    sheet,
-    text_width,
-    write,
-)
+from pspnet.plotting import GRAY, INK, LARGE, NORMAL, RULE, SMALL, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-ROW, HEAD, GAP = 0.19, 0.2, 0.1  # inches: a bar, the name of a group, between groups
-SCALE, VALUE, EDGE, TOP = 2.6, 0.45, 0.15, 0.95  # inches
+BAR, LINE, MARGIN = 0.19, 0.13, 0.2  # inches: a bar, a line of a heading, around a group
+WIDTH, HEAD = 8.0, 0.9  # inches: the figure, its title, legend and axis labels together
+HEADING = 58  # characters per line
 MORE, LESS = "#1a73e8", "#d93025"
-TICKS = (0.125, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128)
+TICKS = tuple(2.0**power for power in range(-7, 8))
 
 
 class Ratio(NamedTuple):
-    """A value by that of the first, with quartiles where it was measured several times."""
+    """A value over the baseline's, with quartiles where it was measured several times."""
 
     value: float
     low: float | None = None
@@ -39,14 +30,14 @@ class Ratio(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """One of those compared; None where it was not measured."""
+    """A variant, with a ratio per column; None where it was not measured."""
 
     name: str
     ratios: Sequence[Ratio | None]
 
 
 class Group(NamedTuple):
-    """What is compared with one another."""
+    """Variants of one case."""
 
     name: str
     bars: Sequence[Bar]
@@ -55,83 +46,56 @@ class Group(NamedTuple):
 def ratio_bars(
     groups: Sequence[Group], out: Path, *, columns: Sequence[str], title: str, note: str
 ) -> None:
-    """Draws groups below each other, their bars from 1 on a logarithmic scale, a panel a column.
+    """Draw a panel per group and column and save the figure.
 
     Args:
-        groups: at least one, with a bar or more; every bar has a ratio above 0, or None, a column.
-        out: the picture, .png, .pdf or .svg.
-        columns: what the ratios are of.
-        title: stands above.
-        note: says what 1 is.
-
-    Raises:
-        ValueError: if there is nothing to draw, or a ratio is not above 0.
+        groups: at least one, with a bar or more; ratios are above 0.
+        out: image file, .png, .pdf or .svg.
+        columns: name of each bar's ratios.
+        title: heading of the figure.
+        note: line below the figure.
     """
-    bars = [bar for group in groups for bar in group.bars]
-    values = [ratio.value for bar in bars for ratio in bar.ratios if ratio is not None]
-    if not values or min(values) <= 0:
-        raise ValueError("no ratios above 0 to draw; give at least one")
-    gutter = max(text_width(plain(bar.name, limit=48), size=SMALL) for bar in bars) + 0.15
-    names = max(text_width(plain(group.name), size=SMALL) for group in groups)
-    texts = (1.2 * text_width(title, size=LARGE), text_width(note, size=SMALL + 1), names)
-    wide = max(gutter + len(columns) * (SCALE + VALUE), *texts)
-    high = len(bars) * ROW + len(groups) * (HEAD + GAP)
-    figure = sheet(EDGE + wide + EDGE, height=TOP + high + 0.35)
-    write(figure, title, left=EDGE, top=0.12, size=LARGE)
-    write(figure, note, left=EDGE, top=0.36)
-    limits = _limits(values)
-    for number, name in enumerate(columns):
-        left = EDGE + gutter + number * (SCALE + VALUE)
-        axes = panel(figure, left=left, top=TOP, width=SCALE, height=high)
-        _scale(axes, limits, high=high, name=name)
-        _bars(axes, groups, column=number, named=number == 0)
-    top = TOP
-    for group in groups:
-        write(figure, group.name, left=EDGE, top=top + 0.06, size=SMALL)
-        top += HEAD + GAP + len(group.bars) * ROW
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    headings = [textwrap.fill(plain(group.name, limit=180), HEADING) for group in groups]
+    bars = [len(group.bars) for group in groups]
+    lines = sum(1 + heading.count("\n") for heading in headings)
+    height = HEAD + sum(bars) * BAR + lines * LINE + len(groups) * MARGIN
+    layout = ConstrainedLayoutEngine(wspace=0.05, hspace=0.02, w_pad=0.06, h_pad=0.04)
+    figure = Figure(figsize=(WIDTH, height), dpi=160, facecolor="white", layout=layout)
+    panels = figure.subplots(
+        *(len(groups), len(columns)),
+        sharex=True,
+        squeeze=False,
+        gridspec_kw={"height_ratios": bars},
+    )
+    for row, group, heading in zip(panels, groups, headings, strict=True):
+        row[0].set_title(heading, loc="left", size=SMALL, color=INK, weight="bold")
+        for column, axes in enumerate(row):
+            _draw_panel(axes, group, column=column)
+    _set_scale(panels[-1], groups, columns)
+    _write_texts(figure, title=title, note=note)
     save(figure, out)
 
 
-def _limits(values: Sequence[float]) -> tuple[float, float]:
-    """Ticks around all values and 1."""
-    low = max((tick for tick in TICKS if tick <= min(*values, 0.9)), default=min(values))
-    high = min((tick for tick in TICKS if tick >= max(*values, 1.1)), default=max(values))
-    return low, high
-
-
-def _scale(axes: Axes, limits: tuple[float, float], *, high: float, name: str) -> None:
-    axes.set_xscale("log")
-    axes.set(xlim=limits, ylim=(high, 0))
-    ticks = [tick for tick in TICKS if limits[0] <= tick <= limits[1]]
-    axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    axes.set_xticks([], minor=True)
-    axes.set_yticks([])
-    axes.tick_params(axis="both", length=0, labelcolor=GRAY)
-    axes.spines[["top", "right", "left", "bottom"]].set_visible(False)
+def _draw_panel(axes: Axes, group: Group, *, column: int) -> None:
+    for place, bar in enumerate(group.bars):
+        _draw_bar(axes, bar.ratios[column], place=place)
+    names = [plain(bar.name, limit=48) for bar in group.bars] if column == 0 else []
+    axes.set_yticks([*range(len(names))], names)
+    axes.set_ylim(len(group.bars) - 0.5, -0.5)
+    axes.tick_params(axis="both", length=0, labelsize=SMALL, labelcolor=INK)
+    axes.spines[:].set_visible(False)
     axes.grid(axis="x", color=RULE, lw=0.6)
     axes.set_axisbelow(True)
     axes.axvline(1, color=INK, lw=0.9, zorder=3)
-    axes.set_title(name, loc="left", size=SMALL + 1, color=INK)
 
 
-def _bars(axes: Axes, groups: Sequence[Group], *, column: int, named: bool) -> None:
-    top, places, names = 0.0, [], []
-    for group in groups:
-        top += HEAD
-        for bar in group.bars:
-            places.append(top + ROW / 2)
-            names.append(plain(bar.name, limit=48))
-            _bar(axes, bar.ratios[column], place=places[-1])
-            top += ROW
-        top += GAP
-    if named:
-        axes.set_yticks(places, names)
-
-
-def _bar(axes: Axes, ratio: Ratio | None, *, place: float) -> None:
+def _draw_bar(axes: Axes, ratio: Ratio | None, *, place: int) -> None:
     value = 1.0 if ratio is None else ratio.value
     color = MORE if value >= 1 else LESS
-    axes.barh(place, value - 1, left=1, height=0.72 * ROW, color=color, zorder=2)
+    axes.barh(place, value - 1, left=1, height=0.72, color=color, zorder=2)
     end = max(value, 1.0)
     if ratio is not None and ratio.low is not None and ratio.high is not None:
         axes.plot([ratio.low, ratio.high], [place, place], color=INK, lw=0.9, zorder=4)
@@ -146,6 +110,39 @@ def _bar(axes: Axes, ratio: Ratio | None, *, place: float) -> None:
         color=GRAY if ratio is None else INK,
         bbox={"fc": "white", "ec": "none", "pad": 0.5},
         zorder=3,
+    )
+
+
+def _set_scale(lowest: Sequence[Axes], groups: Sequence[Group], columns: Sequence[str]) -> None:
+    """Scale all panels alike, with ticks around all values and 1, and name the columns."""
+    ratios = [ratio for group in groups for bar in group.bars for ratio in bar.ratios if ratio]
+    values = [ratio.value for ratio in ratios]
+    low = max((tick for tick in TICKS if tick <= min(*values, 0.9)), default=min(values))
+    high = min((tick for tick in TICKS if tick >= max(*values, 1.1)), default=max(values))
+    ticks = [tick for tick in TICKS if low <= tick <= high]
+    for axes, name in zip(lowest, columns, strict=True):
+        axes.set(xscale="log", xlim=(low, high))
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
+        axes.set_xlabel(name, size=NORMAL, color=INK)
+
+
+def _write_texts(figure: Figure, *, title: str, note: str) -> None:
+    from matplotlib.patches import Patch
+
+    figure.suptitle(title, x=0.01, ha="left", size=LARGE, weight="bold", color=INK)
+    figure.supxlabel(plain(note), x=0.01, ha="left", size=SMALL, color=GRAY)
+    entries = [
+        Patch(color=MORE, label="needs more than ours"),
+        Patch(color=LESS, label="needs less than ours"),
+    ]
+    figure.legend(
+        handles=entries,
+        loc="outside upper right",
+        ncols=len(entries),
+        frameon=False,
+        fontsize=SMALL,
+        labelcolor=INK,
     )
 
 

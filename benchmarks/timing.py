@@ -1,4 +1,4 @@
-"""Times of several sides, measured in turns, with their spread."""
+"""Times of several calls, measured in turns, with their spread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Clock = Callable[[Call], float]  # seconds that a call takes
 
 @dataclass(frozen=True)
 class Spread:
-    """Median and quartiles of what was measured, and how often it was."""
+    """Median and quartiles of repeated measurements, and their number."""
 
     median: float
     low: float
@@ -24,37 +24,37 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Of at least one value; between two of them quartiles are interpolated."""
+    """Return median and quartiles of one or more values, interpolated between neighbors."""
     low, median, high = np.quantile(values, (0.25, 0.5, 0.75)).tolist()
     return Spread(median, low, high, rounds=len(values))
 
 
-def alternate(sides: Mapping[str, Call], *, rounds: int, clock: Clock) -> dict[str, list[float]]:
-    """Seconds of each side in each round; a round calls every side once.
+def alternate(calls: Mapping[str, Call], *, rounds: int, clock: Clock) -> dict[str, list[float]]:
+    """Time every call once per round; return the seconds of each in every round.
 
-    Every second round goes backwards, so that a machine that becomes slower meets all alike.
+    Every second round runs in reverse order, so that a machine that slows down treats all alike.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds):
-        order = [*sides] if number % 2 == 0 else [*sides][::-1]
+        order = [*calls] if number % 2 == 0 else [*calls][::-1]
         for name in order:
-            seconds[name].append(clock(sides[name]))
+            seconds[name].append(clock(calls[name]))
     return seconds
 
 
 def clock_of(device: torch.device) -> Clock:
-    """Events on the stream of a GPU, the wall clock elsewhere."""
+    """Return the clock of a device: stream events on a GPU, the wall clock otherwise."""
     return _events if device.type == "cuda" else _wall
 
 
 def repeated(call: Call, *, times: int) -> Call:
-    """A call that does another `times` times over."""
+    """Return a call that runs another one `times` times."""
 
-    def every() -> None:
+    def run() -> None:
         for _ in range(times):
             call()
 
-    return every
+    return run
 
 
 def _wall(call: Call) -> float:

@@ -1,4 +1,4 @@
-"""What is said of the machine, and its rate."""
+"""Description, settings and matrix rate of the machine."""
 
 import json
 import subprocess
@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks import machine
-from benchmarks.machine import commit, describe, matrix_rate, pinned
+from benchmarks.machine import commit, describe, matmul_rate, pinned
 
 CPU = torch.device("cpu")
 
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 def test_the_rate_is_that_of_the_fastest_square_product(monkeypatch):
     seconds = cycle([0.75, 0.5, 0.9])
     monkeypatch.setattr(machine, "clock_of", lambda device: lambda call: next(seconds))
-    assert matrix_rate(torch.float32, device=CPU, side=10) == 2 * 10**3 / 0.5
+    assert matmul_rate(torch.float32, device=CPU, side=10) == 2 * 10**3 / 0.5
 
 
 def test_threads_and_settings_come_back():
@@ -41,15 +41,15 @@ def test_threads_and_settings_come_back():
 def test_the_description_is_plain_data(monkeypatch, tmp_path):
     listing = tmp_path / "cpuinfo"
     listing.write_text("model name\t: Some CPU\nflags\t\t: fma avx512_bf16\nflags\t: amx_bf16\n")
-    monkeypatch.setattr(machine, "CPU", listing)
+    monkeypatch.setattr(machine, "CPU_INFO", listing)
     found = describe(CPU, threads=3)
     assert json.loads(json.dumps(found)) == found
     assert (found["device"], found["cpu"], found["threads"]) == ("CPU", "Some CPU", 3)
     assert (found["AMX"], found["AVX512_BF16"]) == (False, True)
 
 
-def test_the_commit_is_that_of_the_package_alone(monkeypatch, tmp_path):
-    """A package that is installed within another repository has none."""
+def test_the_commit_is_that_of_this_checkout_alone(monkeypatch, tmp_path):
+    """A copy within another repository has no commit."""
     said = {"ls-files": "x", "describe": "0123-dirty"}
 
     def run(words, **_):

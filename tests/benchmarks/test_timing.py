@@ -1,4 +1,4 @@
-"""Turns, medians and quartiles, with a clock that is told what to say."""
+"""Turns, medians and quartiles, with a prescribed clock."""
 
 import pytest
 import torch
@@ -6,16 +6,16 @@ import torch
 from benchmarks.timing import alternate, clock_of, repeated, spread
 
 
-def test_sides_take_turns_forwards_and_backwards():
+def test_calls_take_turns_forwards_and_backwards():
     calls: list[str] = []
-    sides = {name: lambda name=name: calls.append(name) for name in "abc"}
+    appending = {name: lambda name=name: calls.append(name) for name in "abc"}
     ticks = iter(range(1, 10))
 
     def clock(call):
         call()
         return float(next(ticks))
 
-    seconds = alternate(sides, rounds=3, clock=clock)
+    seconds = alternate(appending, rounds=3, clock=clock)
     assert "".join(calls) == "abccbaabc"
     assert seconds == {"a": [1, 6, 7], "b": [2, 5, 8], "c": [3, 4, 9]}
 

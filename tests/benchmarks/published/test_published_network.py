@@ -1,13 +1,13 @@
-"""The published formulation gives what this package's network gives, and the same gradients."""
+"""The published network and this package's agree in logits, loss and gradients."""
 
 from copy import deepcopy
 
 import pytest
 import torch
 
-from benchmarks.published import AUXILIARY_WEIGHT, Published, published_loss
+from benchmarks.ours import set_fused_pyramid, training_loss
+from benchmarks.published.network import PublishedPSPNet, published_loss
 from pspnet import PSPNet
-from pspnet.losses import CrossEntropy
 
 SIZE = (65, 57)
 
@@ -32,27 +32,28 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("bins", [(1, 2, 3, 6), (2,), ()], ids=str)
-def test_logits_loss_and_gradients_are_ours(bins):
-    ours = network(bins)
-    theirs = Published(deepcopy(ours))
+@pytest.mark.parametrize("fused", [True, False])
+def test_logits_loss_and_gradients_are_ours(bins, fused):
+    ours = set_fused_pyramid(network(bins), fused)
+    theirs = PublishedPSPNet(deepcopy(ours))
     image, label = batch()
-    outputs, coarse = theirs(image), ours(image, upsample=False)
-    main, extra = (CrossEntropy()(logits, label) for logits in coarse)
-    loss, published = main + AUXILIARY_WEIGHT * extra, published_loss(outputs, label)
+    outputs = theirs(image)
+    loss = training_loss(ours, recompute=False)(image, label)
+    published = published_loss(outputs, label)
     torch.testing.assert_close(published, loss, rtol=1e-10, atol=1e-10)
     for logits, expected in zip(outputs, ours(image), strict=True):
         torch.testing.assert_close(logits, expected, rtol=1e-10, atol=1e-10)
     loss.backward()
     published.backward()
-    ways = zip(ours.parameters(), shared(theirs, ours), strict=True)
-    pulls = [(mine.grad, other.grad) for mine, other in ways]
-    assert max(mine.abs().max().item() for mine, _ in pulls) > 1e-3
-    for mine, other in pulls:
+    pairs = zip(ours.parameters(), shared(theirs, ours), strict=True)
+    gradients = [(mine.grad, other.grad) for mine, other in pairs]
+    assert max(mine.abs().max().item() for mine, _ in gradients) > 1e-3
+    for mine, other in gradients:
         torch.testing.assert_close(other, mine, rtol=1e-10, atol=1e-10)
 
 
-def shared(theirs: Published, ours: PSPNet) -> list[torch.nn.Parameter]:
-    """The parameters of the published network in the order of ours."""
+def shared(theirs: PublishedPSPNet, ours: PSPNet) -> list[torch.nn.Parameter]:
+    """Return the parameters of the published network in the order of ours."""
     named = dict(theirs.named_parameters())
     return [named[name.replace("pyramid.levels", "levels")] for name, _ in ours.named_parameters()]
 
@@ -61,6 +62,6 @@ def test_evaluation_has_no_auxiliary_logits():
     ours = network((1, 2, 3, 6)).eval()
     image, _ = batch()
     with torch.no_grad():
-        logits = Published(ours).eval()(image)
+        logits = PublishedPSPNet(ours).eval()(image)
         assert isinstance(logits, torch.Tensor)
         torch.testing.assert_close(logits, ours(image), rtol=1e-10, atol=1e-10)

@@ -1,4 +1,8 @@
-"""Peak memory of one call, of each side alone."""
+"""Peak memory of one call, each measured alone.
+
+`pspnet.callbacks.costs.peak_memory` is the peak of a process since its start; here it is that of
+one call, which the peak of a process hides.
+"""
 
 from __future__ import annotations
 
@@ -17,29 +21,33 @@ from benchmarks.timing import Call
 
 THRESHOLD = "MALLOC_MMAP_THRESHOLD_"
 STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+UNKNOWN = "memory is measured on Linux only"
 
 
-def peak(build: Callable[[], Call], *, device: torch.device, threads: int) -> int | None:
-    """Most bytes that a call needs, or None where the system does not say.
+def measurable(device: torch.device) -> bool:
+    """Return whether this system tells the peak: every GPU does, of CPUs only Linux's /proc."""
+    return device.type == "cuda" or STATUS.exists()
 
-    On a GPU, of a second call, all that torch holds there, the weights included. On a CPU the
-    resident set's peak during the first call above what it was before, in a process of its own:
-    without weights, with gradients and the optimizer's state, and without what glibc would hold
-    back of freed memory.
+
+def peak(build: Callable[[], Call], *, device: torch.device, threads: int) -> int:
+    """Measure the most bytes that a call needs, where `measurable` is true.
+
+    On a GPU the peak is that of a second call and counts all that torch holds there, weights
+    included. On a CPU it is the resident set's peak during the first call above what it was before,
+    in a process of its own: without weights, with gradients and the optimizer's state, and without
+    what glibc would hold back of freed memory.
 
     Args:
-        build: gives the call; can be pickled.
+        build: returns the call; can be pickled.
         device: where it computes.
-        threads: of the process.
+        threads: number of threads of the process.
 
     Raises:
         MemoryError: if there is not enough.
     """
     if device.type == "cuda":
         return _on_gpu(build, device)
-    if not STATUS.exists():
-        return None
-    # a process that was forked would share what this one holds
+    # a forked process would share what this one holds
     context = multiprocessing.get_context("spawn")
     with _returned_at_once(), ProcessPoolExecutor(1, mp_context=context) as pool:
         try:
@@ -48,17 +56,11 @@ def peak(build: Callable[[], Call], *, device: torch.device, threads: int) -> in
             raise MemoryError("its process was ended, as when memory runs out") from None
 
 
-def resident(key: str) -> int:
-    """Bytes of this process: VmRSS now, or VmHWM, its highest since the process began (Linux)."""
-    lines = STATUS.read_text("ascii").splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(f"{key}:")).split()[1])
-
-
 @contextmanager
 def _returned_at_once() -> Iterator[None]:
-    """Processes begun meanwhile give memory back once it is freed, as far as glibc is asked.
+    """Let processes that start meanwhile return freed memory to the system at once.
 
-    Else it keeps more or less of it, by chance, and peaks of one call differ by 40 MiB.
+    glibc would keep a varying part of it, and peaks of one call would differ by 40 MiB.
     """
     before = os.environ.get(THRESHOLD)
     os.environ[THRESHOLD] = str(2**20)  # bytes of a block; fixed, so that it does not grow
@@ -77,9 +79,15 @@ def _in_process(build: Callable[[], Call], *, threads: int) -> int:
     gc.collect()
     with suppress(OSError):  # a sandbox may forbid it; then building counts where it took more
         RESET.write_text("5")  # VmHWM counts from here
-    before = resident("VmRSS")
+    before = _resident("VmRSS")
     call()
-    return resident("VmHWM") - before
+    return _resident("VmHWM") - before
+
+
+def _resident(key: str) -> int:
+    """Return bytes of this process: VmRSS now, or VmHWM, its peak since the last reset."""
+    lines = STATUS.read_text("ascii").splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(f"{key}:")).split()[1])
 
 
 def _on_gpu(build: Callable[[], Call], device: torch.device) -> int:

@@ -1,4 +1,4 @@
-"""The published formulation around the layers of one of this package's networks."""
+"""The published network and loss, around the layers of one of this package's networks."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from pspnet.models.pspnet import PSPNet
 AUXILIARY_WEIGHT = 0.4  # table 2 of the paper
 
 
-class Published(nn.Module):
-    """What semseg computes, with the layers of a network and so with its weights.
+class PublishedPSPNet(nn.Module):
+    """The forward pass of semseg's PSPNet, with the layers and so the weights of a network.
 
-    Average pooling, corners aligned. Every level is upsampled, concatenated and convolved, and
-    every score of both heads is upsampled before the loss. Left out is what semseg's training
-    computes besides, the class map of each batch for its log.
+    Average pooling, aligned corners. Every level is upsampled, concatenated and convolved, and all
+    logits of both heads are upsampled before the loss. The class map that semseg's training
+    computes of each batch for its log is left out.
 
     Args:
-        network: whose layers it takes; a copy, if both are to be trained.
+        network: network whose layers are taken; give a copy if both are to be trained.
 
     Shapes:
-        (N, 3, H, W) in, H and W of 8n + 1; logits (N, C, H, W) out, while training with those of
-        the auxiliary head.
+        (N, 3, H, W) in, H and W of 8n + 1; logits (N, C, H, W) out, in training a pair of logits
+        and auxiliary logits.
 
     Source: hszhao/semseg, model/pspnet.py.
     """
@@ -41,15 +41,15 @@ class Published(nn.Module):
         maps = [stage5]
         for side, level in zip(self.bins, self.levels, strict=True):
             cells = level(F.adaptive_avg_pool2d(stage5, side))  # (N, 512, side, side)
-            maps.append(_resized(cells, (stage5.shape[2], stage5.shape[3])))
-        logits = _resized(self.decoder(torch.cat(maps, 1)), size)
+            maps.append(_upsample(cells, (stage5.shape[2], stage5.shape[3])))
+        logits = _upsample(self.decoder(torch.cat(maps, 1)), size)
         if not self.training or self.auxiliary is None:
             return logits
-        return logits, _resized(self.auxiliary(stage4), size)
+        return logits, _upsample(self.auxiliary(stage4), size)
 
 
 def published_loss(output: tuple[Tensor, Tensor], label: Tensor) -> Tensor:
-    """Cross-entropy of both heads over the pixels that are not ignored, 0-dim.
+    """Return the cross-entropy of both heads over the pixels that are not ignored, 0-dim.
 
     Args:
         output: logits and auxiliary logits, (N, C, H, W) each.
@@ -57,9 +57,9 @@ def published_loss(output: tuple[Tensor, Tensor], label: Tensor) -> Tensor:
 
     Source: semseg's tool/train.py; equation of section 4 of the paper.
     """
-    main, extra = (F.cross_entropy(logits, label, ignore_index=IGNORE) for logits in output)
-    return main + AUXILIARY_WEIGHT * extra
+    main, auxiliary = (F.cross_entropy(logits, label, ignore_index=IGNORE) for logits in output)
+    return main + AUXILIARY_WEIGHT * auxiliary
 
 
-def _resized(maps: Tensor, size: tuple[int, int]) -> Tensor:
+def _upsample(maps: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=True)

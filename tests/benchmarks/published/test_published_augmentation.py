@@ -1,18 +1,17 @@
-"""The published order of steps, with draws that are told what to give."""
+"""The published augmentation with prescribed random numbers."""
 
 import cv2
 import numpy as np
-import pytest
 import torch
 
-from benchmarks.pictures import MEAN, STD, label, picture
-from benchmarks.stepwise import Stepwise, composition
+from benchmarks.published.augmentation import Stepwise, composition
+from benchmarks.synthetic import MEAN, STD, random_image, random_label
 
 SIZE, CROP = (70, 90), 48
 
 
 class Draws:
-    """Stands in for `random.Random`: numbers in turn, and the first of each range."""
+    """Replace `random.Random`: give numbers in turn, and the end of each range."""
 
     def __init__(self, *numbers: float, factor: float, angle: float = 0.0) -> None:
         self.numbers, self.uniforms = iter(numbers), iter((factor, angle))
@@ -31,7 +30,7 @@ class Draws:
 
 
 def pair() -> tuple[np.ndarray, np.ndarray]:
-    return picture(SIZE, seed=0), label(SIZE, classes=5, seed=0)
+    return random_image(SIZE, seed=0), random_label(SIZE, classes=5, seed=0)
 
 
 def normalized(image: np.ndarray) -> torch.Tensor:
@@ -53,7 +52,7 @@ def test_a_crop_of_the_image_itself():
     assert torch.equal(found, torch.from_numpy(ids[-CROP:, -CROP:].astype(np.int64)))
 
 
-def test_mirror_and_blur():
+def test_flip_and_blur():
     image, ids = pair()
     pixels, found = run(Draws(OFF, 0.1, 0.1, factor=1.0))
     kernel = np.array([1, 4, 6, 4, 1]) / 16
@@ -63,7 +62,7 @@ def test_mirror_and_blur():
     assert torch.equal(found, torch.from_numpy(ids[:, ::-1][-CROP:, -CROP:].astype(np.int64)))
 
 
-def test_small_images_are_padded_centrally_with_what_does_not_train():
+def test_small_images_are_padded_centrally_with_ignored_pixels():
     pixels, found = run(Draws(OFF, OFF, OFF, factor=0.5))
     rows, columns = slice(6, 41), slice(1, 46)  # 35 × 45 pixels in 48 × 48
     inside = torch.zeros(CROP, CROP, dtype=torch.bool)
@@ -95,11 +94,3 @@ def test_the_composition_gives_the_same_kind_of_pair():
         assert set(found["mask"].unique().tolist()) <= {*range(5), 255}
         shares.append((found["image"].abs().amax(0) < 0.02).float().mean().item())
     assert min(shares) < 0.01 < 0.1 < max(shares)  # of padding, as sizes vary
-
-
-def test_a_picture_has_all_classes_and_ignored_pixels():
-    ids = label((256, 256), classes=5, seed=3)
-    assert set(np.unique(ids)) == {*range(5), 255}
-    assert picture((31, 45), seed=0).shape == (31, 45, 3)
-    assert np.array_equal(picture(SIZE, seed=2), picture(SIZE, seed=2))
-    assert picture((256, 256), seed=1).std() == pytest.approx(74, abs=12)  # of uniform colors

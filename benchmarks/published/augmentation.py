@@ -1,4 +1,4 @@
-"""Augmentation as published: one transform after the other, each on the whole image."""
+"""The published augmentation: one transform after the other, each on the whole image."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pspnet.data.datasets.classes import IGNORE
 if TYPE_CHECKING:
     import albumentations as A
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # else it asks the network
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no query of the network on import
 SCALE, ANGLE = (0.5, 2.0), 10.0
 Pair = tuple[np.ndarray, np.ndarray]  # image (H, W, 3) float32, label (H, W) uint8
 
 
 @dataclass(frozen=True)
 class Stepwise:
-    """Scale, rotation, blur, mirror, crop and normalization in OpenCV and torch.
+    """Scale, rotation, blur, horizontal flip, crop and normalization in OpenCV and torch.
 
     Args:
         crop: side of the crop in pixels.
-        mean: of R, G and B, 0 to 1.
-        std: likewise.
+        mean: mean of R, G and B, 0 to 1.
+        std: standard deviation, likewise.
 
     Source: semseg's util/transform.py and the order in tool/train.py.
     """
@@ -40,7 +40,13 @@ class Stepwise:
     std: Sequence[float]
 
     def __call__(self, image: np.ndarray, label: np.ndarray, draw: Random) -> tuple[Tensor, Tensor]:
-        """Image (3, crop, crop) float32 and label (crop, crop) int64 of uint8 ones of any size."""
+        """Return an image (3, crop, crop) float32 and a label (crop, crop) int64.
+
+        Args:
+            image: (H, W, 3) uint8.
+            label: (H, W) uint8.
+            draw: source of random numbers.
+        """
         color = [255 * value for value in self.mean]
         pair = image.astype(np.float32), label  # as semseg's data set hands them over
         pair = _scaled(*pair, draw.uniform(*SCALE))
@@ -58,7 +64,7 @@ class Stepwise:
 
 
 def composition(*, crop: int, mean: Sequence[float], std: Sequence[float]) -> A.Compose:
-    """The same in albumentations, to be called with `image` and `mask`."""
+    """Return the same transforms in albumentations, to be called with `image` and `mask`."""
     import albumentations as A
 
     fill = tuple(round(255 * value) for value in mean)
@@ -87,19 +93,18 @@ def _scaled(image: np.ndarray, label: np.ndarray, factor: float) -> Pair:
 def _rotated(image: np.ndarray, label: np.ndarray, angle: float, *, color: Sequence[float]) -> Pair:
     height, width = label.shape
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
-    size, constant = (width, height), cv2.BORDER_CONSTANT
     return (
-        cv2.warpAffine(
-            image,
-            matrix,
-            size,
-            flags=cv2.INTER_LINEAR,
-            borderMode=constant,
-            borderValue=tuple(color),
-        ),
-        cv2.warpAffine(
-            label, matrix, size, flags=cv2.INTER_NEAREST, borderMode=constant, borderValue=IGNORE
-        ),
+        _warped(image, matrix, flags=cv2.INTER_LINEAR, value=tuple(color)),
+        _warped(label, matrix, flags=cv2.INTER_NEAREST, value=IGNORE),
+    )
+
+
+def _warped(
+    pixels: np.ndarray, matrix: np.ndarray, *, flags: int, value: float | tuple[float, ...]
+) -> np.ndarray:
+    size, constant = (pixels.shape[1], pixels.shape[0]), cv2.BORDER_CONSTANT
+    return np.asarray(
+        cv2.warpAffine(pixels, matrix, size, flags=flags, borderMode=constant, borderValue=value)
     )
 
 
@@ -113,10 +118,9 @@ def _cropped(
         image = cv2.copyMakeBorder(image, *border, value=tuple(color))
         label = cv2.copyMakeBorder(label, *border, value=IGNORE)
     top, left = (draw.randint(0, side - crop) for side in label.shape)
-    place = np.s_[top : top + crop, left : left + crop]
-    return image[place], label[place]
+    window = np.s_[top : top + crop, left : left + crop]
+    return image[window], label[window]
 
 
 def _blurred(image: np.ndarray, **_: object) -> np.ndarray:
-    smooth: np.ndarray = cv2.GaussianBlur(image, (5, 5), 0)
-    return smooth
+    return np.asarray(cv2.GaussianBlur(image, (5, 5), 0))

@@ -1,22 +1,23 @@
-"""The published loop over windows gives the class map of the package's own evaluation."""
+"""The published sliding windows give the class map of this package's evaluation."""
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.pictures import MEAN, STD, picture
-from benchmarks.published import Published
-from benchmarks.sliding import class_map
+from benchmarks.ours import protocol
+from benchmarks.published.network import PublishedPSPNet
+from benchmarks.published.sliding_window import SlidingWindow
+from benchmarks.synthetic import MEAN, STD, normalized, random_image
 from pspnet import PSPNet
 from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import SIX_SCALES, Changes, resolve
+from pspnet.evaluation.protocols import SIX_SCALES
 
 CLASSES, CROP, BASE = 5, 65, 90
 
 
 @pytest.fixture(scope="module")
 def network() -> PSPNet:
-    """Random weights that spread the pixels over the classes."""
+    """Draw random weights that spread the pixels over the classes."""
     torch.manual_seed(0)
     network = PSPNet(CLASSES, encoder="tu-regnetx_002", decoder_channels=16).eval()
     for module in network.modules():
@@ -27,15 +28,12 @@ def network() -> PSPNet:
 
 @pytest.mark.parametrize("size", [(40, 50), (70, 100), (100, 60)], ids=str)
 def test_the_class_map_is_that_of_the_papers_protocol(network, size):
-    pixels = picture(size, seed=1)
-    image = torch.from_numpy(pixels).permute(2, 0, 1) / 255
-    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    protocol = resolve("paper-ms", Changes(), crop_size=(CROP, CROP), base_size=BASE)
+    image = random_image(size, seed=1)
+    chosen = protocol("paper-ms", crop=CROP, base_size=BASE)
     with torch.no_grad():
-        scores = evaluate(network, ((image - mean) / std)[None], protocol)[0].numpy()
-    found = class_map(
-        Published(network).eval(),
-        pixels.astype(np.float32),
+        scores = evaluate(network, normalized(image), chosen)[0].numpy()
+    sliding_window = SlidingWindow(
+        PublishedPSPNet(network).eval(),
         classes=CLASSES,
         crop=CROP,
         base_size=BASE,
@@ -44,6 +42,7 @@ def test_the_class_map_is_that_of_the_papers_protocol(network, size):
         std=STD,
         device=torch.device("cpu"),
     )
+    found = sliding_window(image.astype(np.float32))
     second, first = np.sort(scores, axis=0)[-2:]
     clear = first - second > 1e-5
     assert np.array_equal(found[clear], scores.argmax(0)[clear])

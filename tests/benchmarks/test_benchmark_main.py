@@ -1,4 +1,4 @@
-"""The entry point: a whole small run, and what is refused."""
+"""The entry point: small runs of every section, and wrong options."""
 
 from __future__ import annotations
 
@@ -9,58 +9,60 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as entry
-from benchmarks import augmentation, machine, memory
+from benchmarks import compare, machine, peak_memory
 from benchmarks.__main__ import main
-from benchmarks.plan import FULL, QUICK, SECTIONS
+from benchmarks.plan import FULL, PAPER_BINS, QUICK, SECTIONS, Growth
+from benchmarks.sections import augmentation
 
 SMALL = ("--encoder", "tu-regnetx_002", "--size", "33", "--batch", "2", "--rounds", "2")
-ALIKE = "published, float32, channels last"
-STEPS = ["ours", "ours, recompute", "published", ALIKE, "smp.PSPNet, another network"]
-PASSES = ["ours", "published", ALIKE, "smp.PSPNet, another network"]
+MATCHED = "published, float32, channels last"
+STEPS = ["ours", "ours, recompute", "published", MATCHED, "smp.PSPNet, another network"]
+PASSES = ["ours", "published", MATCHED, "smp.PSPNet, another network"]
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch, tmp_path):
-    """Pictures of few pixels, and memory that is not measured in processes of its own."""
+    """Shrink images and matrices, time single calls, and start no processes for memory."""
     plan = replace(
         QUICK,
-        picture=(60, 80),
+        image=(60, 80),
         evaluated=(40, 60),
-        growing=((4,), (65,), (7,), ((1, 2, 3, 6), ())),
+        growth=Growth((2,), (33,), (7,), (PAPER_BINS, ())),
         stored=(50, 60),
-        pictures=5,
+        images=5,
         workers=(0, 1),
     )
     monkeypatch.setattr(entry, "QUICK", plan)
     monkeypatch.setattr(augmentation, "IMAGES", 2)
-    monkeypatch.setattr(machine, "SIDES", {"cpu": 64})
-    monkeypatch.setattr(memory, "peak", lambda build, **_: 3 * 2**20)
+    monkeypatch.setattr(compare, "SHORTEST", 0.0)
+    monkeypatch.setattr(machine, "MATRIX_SIDES", {"cpu": 64})
+    monkeypatch.setattr(peak_memory, "peak", lambda build, **_: 3 * 2**20)
     monkeypatch.chdir(tmp_path)
 
 
 def results(folder: Path) -> dict[str, list[str]]:
-    """The sides of each section and case, once all else is found to be there."""
+    """Return the variants of each section and case; check that the report has them all."""
     content = json.loads((folder / "results.json").read_text())
     report = (folder / "report.md").read_text()
     assert content["machine"]["threads"] == 1
     assert (folder / "ratios.png").read_bytes().startswith(b"\x89PNG")
     found: dict[str, list[str]] = {}
     for row in content["rows"]:
-        found.setdefault(f"{row['section']}: {row['case']}", []).append(row["side"])
-        assert f"| {row['case']} | {row['side']} |" in report
+        found.setdefault(f"{row['section']}: {row['case']}", []).append(row["variant"])
+        assert f"| {row['case']} | {row['variant']} |" in report
         assert row["seconds"] is None or row["seconds"]["median"] > 0
     return found
 
 
-def run(*more: str) -> None:
-    main([*SMALL, "--threads", "1", "--device", "cpu", "--precision", "32-true", *more])
+def run(*options: str) -> None:
+    main([*SMALL, "--threads", "1", "--device", "cpu", "--precision", "32-true", *options])
 
 
 def test_networks_beside_each_other(capsys, tmp_path):
     run("--only", "inference", "step", "--classes", "3", "5", "--out", "runs")
     tasks = {
-        f"{task}: tu-regnetx_002, 33×33, {classes} classes, batch 2": sides
-        for task, sides in (("training step", STEPS), ("inference", PASSES))
+        f"{task}: tu-regnetx_002, 33×33, {classes} classes, batch 2": variants
+        for task, variants in (("training step", STEPS), ("inference", PASSES))
         for classes in (3, 5)
     }
     assert results(tmp_path / "runs") == tasks
@@ -68,10 +70,10 @@ def test_networks_beside_each_other(capsys, tmp_path):
     for row in content["rows"]:
         assert row["seconds"]["rounds"] == 2
         assert row["memory"] == 3 * 2**20
-        assert (row["flops"] > 0, row["share"] > 0, row["images"]) == (True, True, 2)
-        assert (row["remark"] == "") == (row["side"] != "smp.PSPNet, another network")
+        assert (row["flops"] > 0, row["utilization"] > 0, row["images"]) == (True, True, 2)
+        assert (row["remark"] == "") == (row["variant"] != "smp.PSPNet, another network")
     ours, again, published = (row["flops"] for row in content["rows"][:3])
-    assert ours == again < published  # as the concatenation is spared
+    assert ours == again < published  # which concatenates
     out = capsys.readouterr().out
     assert "runs/report.md" in out.splitlines()[-1]
     assert len(out.splitlines()) == len(content["rows"]) + 2
@@ -98,11 +100,11 @@ def test_pipelines_beside_each_other(tmp_path):
 
 
 def test_evaluation_and_growth(tmp_path):
-    run("--only", "growth", "evaluation", "--classes", "3", "--out", "grown")
+    run("--only", "growth", "evaluation", "--classes", "3", "--rounds", "1", "--out", "grown")
     found = results(tmp_path / "grown")
     sections = [name.partition(":")[0] for name in found]
     growth = [
-        f"training step by {what}" for what in ("batch", "size", "classes", "bins") for _ in "ab"
+        f"training step by {name}" for name in ("batch", "size", *["classes"] * 2, *["bins"] * 2)
     ]
     assert sections == ["multi-scale evaluation", "metric", *growth]
     assert found["metric: tu-regnetx_002, 60×40, 3 classes, float32"] == ["ours", "its metric"]
@@ -135,7 +137,7 @@ def test_runs_have_folders_of_their_own(tmp_path, capsys):
 
 
 def refusal(capsys, *words: str, code: int = 1) -> str:
-    """The one line that a run is refused with."""
+    """Return the one line that refuses a run."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as stopped:
         main([*words])
@@ -147,7 +149,7 @@ def refusal(capsys, *words: str, code: int = 1) -> str:
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "said"),
+    ("words", "code", "message"),
     [
         (["--size", "470"], 1, "size=470: the published formulation takes 8n + 1 pixels"),
         (["--size", "25"], 1, "size=25"),
@@ -161,12 +163,11 @@ def refusal(capsys, *words: str, code: int = 1) -> str:
         (["--device", "nothing"], 2, "give cpu or cuda"),
     ],
 )
-def test_wrong_values_are_refused_in_one_line(capsys, tmp_path, words, code, said):
-    assert said in refusal(capsys, *words, code=code)
+def test_wrong_values_are_refused_in_one_line(capsys, tmp_path, words, code, message):
+    assert message in refusal(capsys, *words, code=code)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_full_form_is_all_of_it():
-    assert FULL.sections == SECTIONS
-    assert {33, 713} & {*FULL.sizes} == {713}
-    assert len(FULL.encoders) == 4
+def test_the_full_form_has_every_section():
+    assert FULL.sections == SECTIONS == tuple(entry.COMPARISONS)
+    FULL.check()

@@ -1,0 +1,1 @@
+"""The published formulation, as hszhao/semseg computes it: network, augmentation, evaluation."""
