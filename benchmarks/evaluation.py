@@ -17,7 +17,7 @@ from benchmarks.sliding import Network, class_map
 from benchmarks.timing import Call
 from pspnet.evaluation.inference import predict
 from pspnet.evaluation.metrics import SegmentationMetrics
-from pspnet.evaluation.protocols import SIX_SCALES, Changes, Protocol, resolve
+from pspnet.evaluation.protocols import SIX_SCALES, Protocol, ProtocolOverrides, resolve
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.conv_bn_fusion import fold
 
@@ -63,7 +63,9 @@ def differing(ours: object, other: object) -> str:
 def build_ours(case: Case, size: Size) -> Call:
     """`pspnet.evaluation.inference.predict` under "paper-ms", with the folded network."""
     network = fold(network_of(case, size)).to(memory_format=torch.channels_last)
-    protocol = resolve("paper-ms", Changes(), crop_size=(case.size, case.size), base_size=max(size))
+    protocol = resolve(
+        "paper-ms", ProtocolOverrides(), crop_size=(case.size, case.size), base_size=max(size)
+    )
     image = _normalized(picture(size, seed=0)).to(case.device)
 
     def classes() -> np.ndarray:

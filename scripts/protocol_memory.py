@@ -15,7 +15,7 @@ import torch
 
 from pspnet import PSPNet
 from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import Changes, resolve
+from pspnet.evaluation.protocols import ProtocolOverrides, resolve
 
 ROWS = [  # height, width, classes, protocol, windows at once
     (512, 1024, 19, "paper-ms", 4),
@@ -39,7 +39,7 @@ def measure(height: int, width: int, classes: int, name: str, batch: int) -> Non
     torch.manual_seed(0)
     network = PSPNet(classes, encoder="tu-regnetx_002", decoder_channels=16).eval()
     # an image is evaluated at its own size at scale 1, as Cityscapes' are in the paper
-    protocol = resolve(name, Changes(batch=batch), crop_size=(713, 713), base_size=None)
+    protocol = resolve(name, ProtocolOverrides(batch=batch), crop_size=(713, 713), base_size=None)
     image = torch.randn(1, 3, height, width)
     before = resident("VmRSS")
     with torch.no_grad():

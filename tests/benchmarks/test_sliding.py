@@ -9,7 +9,7 @@ from benchmarks.published import Published
 from benchmarks.sliding import class_map
 from pspnet import PSPNet
 from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import SIX_SCALES, Changes, resolve
+from pspnet.evaluation.protocols import SIX_SCALES, ProtocolOverrides, resolve
 
 CLASSES, CROP, BASE = 5, 65, 90
 
@@ -30,7 +30,7 @@ def test_the_class_map_is_that_of_the_papers_protocol(network, size):
     pixels = picture(size, seed=1)
     image = torch.from_numpy(pixels).permute(2, 0, 1) / 255
     mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
-    protocol = resolve("paper-ms", Changes(), crop_size=(CROP, CROP), base_size=BASE)
+    protocol = resolve("paper-ms", ProtocolOverrides(), crop_size=(CROP, CROP), base_size=BASE)
     with torch.no_grad():
         scores = evaluate(network, ((image - mean) / std)[None], protocol)[0].numpy()
     found = class_map(

@@ -1,4 +1,4 @@
-"""Published checkpoints, converted and run by the command line on files."""
+"""Conversion of published checkpoints, and runs of the command line on the results."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 import torch
 from foreign import filled, mmsegmentation, saved, semseg
 from PIL import Image
+from pspnet.evaluation.whole import whole
 
 import pspnet.cli
 from pspnet import PSPNet, load_published
 from pspnet.data import CamVid
 from pspnet.data.datasets.classes import load_table
-from pspnet.evaluation.whole import whole
 from pspnet.task import Segmentation
 from pspnet.tools.convert import main
 
@@ -48,16 +48,16 @@ def converted(tmp_path_factory) -> tuple[Path, Path]:
     return path, folder / "camvid_r18.ckpt"
 
 
-def test_what_was_recognized_is_said(tmp_path, capsys):
+def test_the_network_is_described(tmp_path, capsys):
     path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 11), hollow=True))
     main([str(path), str(tmp_path / "out.ckpt"), "--align_corners=true"])
     said = capsys.readouterr().out.splitlines()
-    assert said[:2] == ["layout: mmsegmentation", "encoder: tu-resnet18c"]
-    assert "stage4=(2,), stage5=(4,), first_block=half, convolutions=first" in said[2]
+    assert said[:2] == ["format: mmsegmentation", "encoder: tu-resnet18c"]
+    assert "stage4=[2], stage5=[4], first_block=half, convolutions=first" in said[2]
     assert said[3:6] == [
         "bins: [1, 2, 3, 6]",
         "align_corners: True",
-        "auxiliary head: of 64 channels",
+        "auxiliary head: 64 channels",
     ]
     assert said[6] == "classes: 11, as camvid's"
     assert said[7] == "input: RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"
@@ -76,7 +76,7 @@ def test_the_network_is_the_published_one(converted):
         assert torch.equal(again.network(image), expected)
         found = task.network(image.contiguous(memory_format=torch.channels_last))
         assert torch.allclose(found, expected, rtol=0, atol=1e-5 * expected.abs().max())
-    assert again.layout == "pspnet"
+    assert again.format == "pspnet"
     assert (
         (again.mean, again.std)
         == (published.mean, published.std)
@@ -86,9 +86,9 @@ def test_the_network_is_the_published_one(converted):
     assert again.crop_size == published.crop_size == task.crop_size == (129, 161)
 
 
-def normalized(picture: Path) -> torch.Tensor:
+def normalized(image_path: Path) -> torch.Tensor:
     """An image as the converted network takes it, by torch alone."""
-    pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None] / 255
+    pixels = torch.from_numpy(np.array(Image.open(image_path))).permute(2, 0, 1)[None] / 255
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.2, 0.4, 0.5), (0.2, 0.2, 0.1)))
     return (pixels - mean) / std
 
@@ -102,10 +102,10 @@ def test_it_is_scored_like_any_other(converted, tmp_path, command):
     results = json.loads((tmp_path / "camvid_r18" / "version_0" / "results.json").read_text())
     network, matrix = load_published(path).network, np.zeros((11, 12), int)
     split = {"validate": "val", "test": "test"}[command]
-    for picture in sorted((root / split).glob("*.png")):
+    for image_path in sorted((root / split).glob("*.png")):
         with torch.no_grad():
-            found = whole(network, normalized(picture)).argmax(1)[0].numpy()
-        label = np.array(Image.open(root / f"{split}annot" / picture.name))
+            found = whole(network, normalized(image_path)).argmax(1)[0].numpy()
+        label = np.array(Image.open(root / f"{split}annot" / image_path.name))
         np.add.at(matrix, (found, label), 1)
     matrix = matrix[:, :11]
     hits = matrix.diagonal()
@@ -195,7 +195,7 @@ def test_refusals(tmp_path, capsys):
     assert "no such file" in refusal(words, capsys)
     saved(path, filled(mmsegmentation(18, 59), hollow=True))
     line = refusal(words, capsys)
-    assert "has 59 classes, as no known data set (voc 21, " in line
+    assert "has 59 classes, unlike every known data set (voc 21, " in line
     assert line.endswith("; use pspnet.load_published from Python\n")
     line = refusal([*words, "--dataset=voc"], capsys)
     remedy = "give the --dataset of its classes, or use pspnet.load_published from Python"
@@ -204,12 +204,13 @@ def test_refusals(tmp_path, capsys):
     names = [*CAMVID[:3], "Street", *CAMVID[4:]]
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names})
     line = refusal(words, capsys)
-    assert "its class 3 is 'Street', and camvid's is 'Road'; give --dataset=camvid to" in line
+    assert "its class 3 is 'Street', and camvid's is 'Road'; give --dataset=camvid if" in line
     line = refusal([*words, "--bins=1,2"], capsys)
     assert "has 4 pyramid levels, not bins=[1, 2]" in line
     line = refusal([*words, "--bins=1,2,x"], capsys, code=2)
-    assert line == "error: argument --bins: '1,2,x': give sides as 1,2,3,6\n"
+    assert line == "error: argument --bins: '1,2,x': give bins as 1,2,3,6\n"
     assert "unrecognized arguments" in refusal([*words, "--bin=1"], capsys, code=2)
+    assert "invalid choice: 'coco'" in refusal([*words, "--dataset=coco"], capsys, code=2)
     assert "no such folder" in refusal([str(path), str(tmp_path / "x" / "out.ckpt")], capsys)
     assert list(tmp_path.iterdir()) == [path]
     main([*words, "--dataset=camvid"])
