@@ -22,7 +22,7 @@ CAMVID = list(load_table("camvid").names)
 
 
 def camvid(root: Path, count: int = 2) -> Path:
-    """A data set of noise in CamVid's layout, some of it void."""
+    """Noise in CamVid's layout, partly labeled void."""
     generator = np.random.default_rng(0)
     for split in ("val", "test"):
         for folder in (root / split, root / f"{split}annot"):
@@ -39,7 +39,7 @@ def camvid(root: Path, count: int = 2) -> Path:
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory) -> tuple[Path, Path]:
-    """A checkpoint of mmsegmentation with CamVid's classes, and what it is converted to."""
+    """A checkpoint of mmsegmentation with CamVid's classes, and its conversion."""
     folder = tmp_path_factory.mktemp("converted")
     state = filled(mmsegmentation(18, 11))
     text = "crop_size = (129, 161)\nimg_norm_cfg = dict(mean=[51, 102, 127.5], std=[51, 51, 25.5])"

@@ -84,9 +84,9 @@ class OfficialScorer:
     def look_like_train_ids(self, matrix: Tensor) -> bool:
         """Tell whether predictions read as stored values are probably train ids.
 
-        They are if some pixels have no class, and none has a class whose stored value is C or more:
-        in Cityscapes all values lie in 0 to 18; in ADE20K there are zeros and no 150. In VOC and
-        CamVid both kinds of values are the same.
+        They are if some pixels have no class, and none has a class with a stored value of C or
+        more: in Cityscapes all values lie in 0 to 18; in ADE20K there are zeros and no 150. In VOC
+        and CamVid both kinds of values are the same.
 
         Args:
             matrix: (C, C+1) counts, with the pixels predicted as no class in the last column.

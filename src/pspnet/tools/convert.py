@@ -106,10 +106,10 @@ def _from_published(
     source: Source = DATASETS[dataset]()
     options = published.network.options
     names, count = published.class_names, options["num_classes"]
-    for what, found in (("classifier", count), ("CLASSES", len(names) if names else count)):
+    for part, found in (("classifier", count), ("CLASSES", len(names) if names else count)):
         if found != len(source.classes):
             raise UserError(
-                f"{path}: its {what} has {found} classes, and {dataset} has {len(source.classes)};"
+                f"{path}: its {part} has {found} classes, and {dataset} has {len(source.classes)};"
                 f" give the --dataset of its classes, or {FROM_PYTHON}"
             )
     checkpoint = _weights(published)

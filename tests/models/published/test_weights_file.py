@@ -127,7 +127,7 @@ def test_other_networks_are_refused(tmp_path):
     fcn = {key.replace("bottleneck", "convs.0"): value for key, value in fcn.items()}
     assert "lacks 'decode_head.bottleneck.conv.weight'" in refused(saved(path, fcn))
     other = {"network.linear.weight": torch.zeros(2, 2)}
-    assert "does not say what its network is" in refused(saved(path, other))
+    assert "does not describe its network" in refused(saved(path, other))
     metadata = {
         "hyper_parameters": {"network": {"dilation": {}, "bins": [1]}, "classes": {"names": ["a"]}},
         "config": {"data": {"crop_size": 65, "mean": [0.5] * 3, "std": [0.2] * 3}},
@@ -192,7 +192,7 @@ def test_reading_warns_of_nothing(tmp_path, recwarn):
 
 
 class Harmful:
-    """What pickle would run on reading."""
+    """An object that runs code when it is unpickled."""
 
     def __init__(self, witness: Path) -> None:
         self.witness = witness

@@ -29,7 +29,7 @@ def infer_options(weights: WeightsFile) -> dict[str, Any]:
 
 
 def published_bins(weights: WeightsFile, bins: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Return the bins of a file whose keys only tell their number.
+    """Return the bins of a file; its keys only tell their number.
 
     Args:
         weights: the file.

@@ -32,7 +32,7 @@ class PublishedNetwork:
         network: in evaluation mode, float32.
         format: the format of its file.
         mean: of R, G and B, subtracted from images of 0 to 1.
-        std: of R, G and B, the divisor after that. It is 1/255 for the Caffe release, whose network
+        std: of R, G and B, the divisor after that. It is 1/255 for the Caffe release: that network
             takes 0 to 255 minus the mean.
         class_names: in the order of the logits; None if the file has none.
         crop_size: height and width of the training crops in pixels; the published networks' where
@@ -177,7 +177,7 @@ def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Des
         mean, std, crop = (saved["config"]["data"][key] for key in ("mean", "std", "crop_size"))
     except (KeyError, TypeError) as error:
         raise UserError(
-            f"{weights.path}: does not say what its network is ({error!r}); give a .ckpt of a run"
+            f"{weights.path}: does not describe its network ({error!r}); give a .ckpt of a run"
         ) from error
     options["bins"] = _stored_bins(weights, bins, stored=stored_bins)
     height, width = crop if isinstance(crop, list) else (crop, crop)

@@ -23,7 +23,7 @@ from pspnet.errors import UserError
 from pspnet.models.published import caffe
 from pspnet.models.published.key_maps import PSPNET, KeyMap, recognize
 
-# what `torch.load` raises on damaged bytes, as seen by changing bytes of good files
+# the errors of `torch.load` on damaged files, collected by changing bytes of good ones
 _DAMAGED = (
     *(UnpicklingError, RuntimeError, ValueError, TypeError, EOFError, LookupError),
     *(AttributeError, AssertionError, OSError, struct.error),
