@@ -1,8 +1,11 @@
+"""Scores worked out by hand, by sets of pixels, and by torchmetrics."""
+
 import math
 
 import numpy as np
 import pytest
 import torch
+from label_maps import CLASSES, batch, counted, missed, reference_ious
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from pspnet.errors import UserError
@@ -14,104 +17,12 @@ from pspnet.evaluation.metrics import (
     iou_per_class,
     mean_accuracy,
     mean_iou,
-    merge_classes,
     pixel_accuracy,
 )
 from pspnet.evaluation.summary import summary
 
-CLASSES = 6
 # worked out by hand: IoU 6/10, 2/7, nan, 0/1; accuracy 6/8, 2/5, nan, nan
 HAND = torch.tensor([[6, 2, 0, 0], [2, 2, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]])
-
-
-def batch(seed: int, *, ignored: float = 0.2):
-    """Prediction, target and weights, (3, 5, 7); class 4 never occurs, 5 is never a target."""
-    draw = np.random.default_rng(seed)
-    preds = draw.choice([0, 1, 2, 3, 5], (3, 5, 7))
-    target = np.where(draw.random(preds.shape) < 0.5, preds, draw.integers(0, 4, preds.shape))
-    target[target == 5] = 0
-    target[draw.random(target.shape) < ignored] = 255
-    # multiples of 1/8: their sums are exact, so they do not depend on the order
-    weight = draw.integers(0, 17, target.shape) / 8
-    return torch.from_numpy(preds), torch.from_numpy(target), torch.from_numpy(weight).float()
-
-
-def counted(preds, target, weight=None) -> np.ndarray:
-    """The confusion matrix, pixel by pixel."""
-    matrix = np.zeros((CLASSES, CLASSES))
-    for index in np.ndindex(*target.shape):
-        if target[index] != 255:
-            matrix[target[index], preds[index]] += 1 if weight is None else weight[index]
-    return matrix
-
-
-def reference_ious(preds, target, weight=None) -> list[float]:
-    """IoU by sets of pixels, not by a matrix."""
-    counts = (target != 255).double() * (1 if weight is None else weight)
-    ious = []
-    for index in range(CLASSES):
-        both = (((preds == index) & (target == index)) * counts).sum().item()
-        either = (((preds == index) | (target == index)) * counts).sum().item()
-        ious.append(both / either if either else math.nan)
-    return ious
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_matrix_is_the_count_of_pixels(seed):
-    preds, target, weight = batch(seed)
-    plain = confusion_matrix(preds, target, num_classes=CLASSES)
-    assert plain.dtype == torch.int64
-    np.testing.assert_array_equal(plain, counted(preds, target))
-    weighted = confusion_matrix(preds, target, num_classes=CLASSES, weight=weight)
-    assert weighted.dtype == torch.float64
-    np.testing.assert_array_equal(weighted, counted(preds, target, weight))
-
-
-def test_matrix_takes_bytes_too():
-    preds, target, _ = batch(0)
-    matrix = confusion_matrix(preds.byte(), target.byte(), num_classes=CLASSES)
-    np.testing.assert_array_equal(matrix, counted(preds, target))
-
-
-def test_matrix_with_another_ignored_label():
-    preds, target, _ = batch(0)
-    other = torch.where(target == 255, CLASSES, target)
-    matrix = confusion_matrix(preds, other, num_classes=CLASSES, ignore_index=CLASSES)
-    np.testing.assert_array_equal(matrix, counted(preds, target))
-
-
-def test_what_is_predicted_at_ignored_pixels_does_not_matter():
-    preds, target, weight = batch(1)
-    other = torch.where(target == 255, 255, preds)
-    strange = torch.where(target == 255, math.nan, weight)
-    for weights in ((None, None), (weight, strange)):
-        expected = confusion_matrix(preds, target, num_classes=CLASSES, weight=weights[0])
-        got = confusion_matrix(other, target, num_classes=CLASSES, weight=weights[1])
-        assert torch.equal(got, expected)
-
-
-@pytest.mark.parametrize(
-    ("preds", "target", "message"),
-    [
-        (2, 1, "target 1 and prediction 2 with 2 classes"),
-        (255, 0, "target 0 and prediction 255"),
-        (0, 2, "target 2 and prediction 0"),
-        (1, 254, "target 254 and prediction 1"),
-    ],
-)
-def test_ids_of_no_class_are_refused(preds, target, message):
-    all_preds, all_targets = torch.zeros(1, 2, 2).long(), torch.zeros(1, 2, 2).long()
-    all_preds[0, 1, 1], all_targets[0, 1, 1] = preds, target
-    with pytest.raises(UserError, match=message):
-        confusion_matrix(all_preds, all_targets, num_classes=2)
-
-
-def test_logits_and_wrong_weights_are_refused():
-    target = torch.zeros(1, 2, 2).long()
-    with pytest.raises(UserError, match=r"preds \(1, 3, 2, 2\) and target \(1, 2, 2\).*argmax"):
-        confusion_matrix(torch.zeros(1, 3, 2, 2), target, num_classes=3)
-    with pytest.raises(UserError, match=r"weight \(1,\) and target \(1, 2, 2\)"):
-        confusion_matrix(target, target, num_classes=3, weight=torch.ones(1))
 
 
 @pytest.mark.parametrize(
@@ -128,31 +39,6 @@ def test_wrong_numbers_are_refused(numbers, message):
         SegmentationMetrics(**numbers)
 
 
-def missed(preds, target, *, value: int = 255):
-    """The prediction, with about a fifth of its pixels of no class, and the target."""
-    draw = np.random.default_rng(7)
-    return torch.where(torch.from_numpy(draw.random(target.shape) < 0.2), value, preds), target
-
-
-@pytest.mark.parametrize("value", [255, 200])
-def test_predictions_of_no_class_are_the_last_column(value):
-    preds, target = missed(*batch(0)[:2], value=value)
-    matrix = confusion_matrix(preds, target, num_classes=CLASSES, no_class=value)
-    assert matrix.shape == (CLASSES, CLASSES + 1)
-    own = torch.where(target == 255, False, preds < CLASSES)
-    np.testing.assert_array_equal(
-        matrix[:, :-1], counted(preds[own][None, None], target[own][None, None])
-    )
-    lost = [((preds == value) & (target == index)).sum().item() for index in range(CLASSES)]
-    assert matrix[:, -1].tolist() == lost
-    assert min(lost[:3]) > 0
-    with pytest.raises(UserError, match=f"prediction {value} with 6 classes"):
-        confusion_matrix(preds, target, num_classes=CLASSES)
-    preds[0, 0, 0], target[0, 0, 0] = 201, 0
-    with pytest.raises(UserError, match="target 0 and prediction 201"):
-        confusion_matrix(preds, target, num_classes=CLASSES, no_class=value)
-
-
 def test_pixels_of_no_class_are_missed_by_their_class():
     preds, target = missed(*batch(0)[:2])
     matrix = confusion_matrix(preds, target, num_classes=CLASSES, no_class=255)
@@ -166,19 +52,6 @@ def test_pixels_of_no_class_are_missed_by_their_class():
     assert group_iou(matrix, [0, 5]).item() == pytest.approx((ious[0] + ious[5]) / 2)
     share = summary(matrix, names="abcdef", groups={})["share"]
     assert share["b"] == pytest.approx((target[seen] == 1).double().mean())
-
-
-@pytest.mark.parametrize("no_class", [None, 255])
-def test_merging_classes_counts_the_pixels_of_the_merged_classes(no_class):
-    """Classes {0, 3}, {1, 2, 5} and {4}, renamed in the images themselves."""
-    preds, target, _ = batch(3)
-    if no_class is not None:
-        preds, target = missed(preds, target)
-    matrix = confusion_matrix(preds, target, num_classes=CLASSES, no_class=no_class)
-    renamed = torch.full((256,), 255)
-    renamed[torch.arange(CLASSES)] = torch.tensor([0, 1, 1, 0, 2, 1])
-    expected = confusion_matrix(renamed[preds], renamed[target], num_classes=3, no_class=no_class)
-    assert torch.equal(merge_classes(matrix, [[0, 3], [5, 1, 2], [4]]), expected)
 
 
 def test_scores_by_class_by_hand():

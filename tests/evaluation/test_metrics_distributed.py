@@ -4,21 +4,9 @@ from datetime import timedelta
 
 import pytest
 import torch
+from label_maps import CLASSES, batch
 
 from pspnet.evaluation.metrics import SegmentationMetrics
-
-CLASSES = 6
-
-
-def batch(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Prediction, target with ignored pixels, and weights, (3, 5, 7)."""
-    draw = torch.Generator().manual_seed(seed)
-    preds = torch.randint(CLASSES, (3, 5, 7), generator=draw)
-    target = torch.randint(CLASSES, (3, 5, 7), generator=draw)
-    target[torch.rand(target.shape, generator=draw) < 0.2] = 255
-    # multiples of 1/8: their sums are exact, so they do not depend on the order
-    weight = torch.randint(17, target.shape, generator=draw) / 8
-    return preds, target, weight
 
 
 def fed(case: str, *, rank: int | None = None) -> SegmentationMetrics:

@@ -142,7 +142,7 @@ def _mmseg(name: str, *, crop_size: tuple[int, int] | None, base_size: int | Non
     multi_scale = name.endswith("-ms")
     if crop_size == (769, 769) and multi_scale:
         raise UserError(
-            "protocol=mmseg-ms with crop_size=[769, 769]: mmsegmentation averages scores over "
+            "protocol=mmseg-ms with crop_size=[769, 769]: mmsegmentation averages logits over "
             "windows and probabilities over scales there; use mmseg-ss or paper-ms"
         )
     if crop_size == (769, 769):
