@@ -1,6 +1,8 @@
 """Conversion of published checkpoints, and runs of the command line on the results."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -220,3 +222,21 @@ def test_refusals(tmp_path, capsys):
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names[:9]})
     line = refusal([str(path), str(tmp_path / "b.ckpt"), "--dataset=camvid"], capsys)
     assert "its CLASSES has 9 classes, and camvid has 11" in line
+
+
+def test_wrong_options_are_refused_before_torch_is_imported(tmp_path):
+    (tmp_path / "out.ckpt").touch()
+    code = """
+import sys
+from pspnet.tools.convert import main
+for words in (["a", "b", "--bins=x"], ["a", "out.ckpt"], ["--help"]):
+    try:
+        main(words)
+    except SystemExit as stopped:
+        print(stopped.code)
+assert "torch" not in sys.modules, "torch is imported"
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["2", "1", "0"]
+    assert "error: out.ckpt exists" in done.stderr

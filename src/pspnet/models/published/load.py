@@ -172,7 +172,7 @@ def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Des
                 f"{weights.path}: its network is a {options['class_path']}, not PSPNet itself; "
                 "load it by pspnet.task.Segmentation.load_from_checkpoint"
             )
-        stored_bins, _ = tuple(options["bins"]), options["num_classes"]
+        stored_bins, _ = tuple(options["bins"]), options["num_classes"]  # must be there
         class_names = tuple(saved["hyper_parameters"]["classes"]["names"])
         mean, std, crop = (saved["config"]["data"][key] for key in ("mean", "std", "crop_size"))
     except (KeyError, TypeError) as error:

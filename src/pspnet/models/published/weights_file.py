@@ -135,7 +135,7 @@ def as_float32(value: Tensor, *, key: str, path: Path) -> Tensor:
 
     Args:
         value: any tensor with at least one element.
-        key: its name; below a name that ends in "running_var" the values must be 0 or more.
+        key: its name; if it ends in "running_var" the values must be 0 or more.
         path: the file.
 
     Raises:
