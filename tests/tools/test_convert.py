@@ -10,12 +10,12 @@ import pytest
 import torch
 from foreign import filled, mmsegmentation, saved, semseg
 from PIL import Image
-from pspnet.evaluation.whole import whole
 
 import pspnet.cli
 from pspnet import PSPNet, load_published
 from pspnet.data import CamVid
 from pspnet.data.datasets.classes import load_table
+from pspnet.evaluation.single_pass import full_logits
 from pspnet.task import Segmentation
 from pspnet.tools.convert import main
 
@@ -106,7 +106,7 @@ def test_it_is_scored_like_any_other(converted, tmp_path, command):
     split = {"validate": "val", "test": "test"}[command]
     for image_path in sorted((root / split).glob("*.png")):
         with torch.no_grad():
-            found = whole(network, normalized(image_path)).argmax(1)[0].numpy()
+            found = full_logits(network, normalized(image_path)).argmax(1)[0].numpy()
         label = np.array(Image.open(root / f"{split}annot" / image_path.name))
         np.add.at(matrix, (found, label), 1)
     matrix = matrix[:, :11]
@@ -125,7 +125,7 @@ def test_it_predicts_like_any_other(converted, tmp_path):
     pspnet.cli.main(["predict", *options])
     index = np.array(Image.open(tmp_path / "out" / "index" / "val0.png"))
     with torch.no_grad():
-        scores = whole(load_published(path).network, normalized(root / "val" / "val0.png"))
+        scores = full_logits(load_published(path).network, normalized(root / "val" / "val0.png"))
     assert (index == scores.argmax(1)[0].numpy()).mean() > 0.999
     assert len(np.unique(index)) >= 3
 
@@ -166,13 +166,14 @@ def test_a_run_loses_its_optimizer_alone(tmp_path, capsys):
     checkpoint = {"state_dict": task.state_dict(), "optimizer_states": [{"a": torch.ones(9)}]}
     task.on_save_checkpoint(checkpoint)
     data = {"crop_size": [65, 97], "mean": [0.5] * 3, "std": [0.2] * 3}
-    checkpoint["config"] = {"name": "x", "data": data, "model": {"lr": 0.5}}
+    checkpoint["config"] = {"name": "x", "data": data, "model": {"auxiliary_weight": 0.5}}
     path, out = tmp_path / "a.ckpt", tmp_path / "out.ckpt"
     torch.save(checkpoint, path)
     main([str(path), str(out)])
     found = torch.load(out, weights_only=True)
     assert found["config"] == checkpoint["config"]
     assert found["hyper_parameters"] == checkpoint["hyper_parameters"]
+    assert found["structure"] == checkpoint["structure"]
     assert "optimizer_states" not in found
     assert all(torch.equal(found["state_dict"][k], v) for k, v in task.state_dict().items())
     assert "says its data set" in refusal(

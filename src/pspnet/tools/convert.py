@@ -91,11 +91,16 @@ def describe(published: PublishedNetwork, *, classes: str) -> str:
 
 
 def _from_run(published: PublishedNetwork, path: Path) -> dict[str, Any]:
-    from pspnet.checkpoints import read_checkpoint
+    from pspnet.models.checkpoint import read_checkpoint
+    from pspnet.models.options import structure
 
     saved = read_checkpoint(path)
-    network = {**saved["hyper_parameters"], "network": published.network.options}
-    return {**_weights(published), "hyper_parameters": network, "config": saved["config"]}
+    return {
+        **_weights(published),
+        "hyper_parameters": {**saved["hyper_parameters"], "network": published.network.options},
+        "structure": structure(published.network, without="encoder"),
+        "config": saved["config"],
+    }
 
 
 def _from_published(

@@ -168,6 +168,13 @@ def test_a_checkpoint_of_a_run_is_its_network(tmp_path):
         load_published(path, bins=(1, 2))
 
 
+def test_a_network_edited_after_its_construction_is_refused(tmp_path):
+    network = PSPNet(2, "tu-resnet10t", decoder_channels=16, auxiliary_channels=8)
+    network.decoder[2] = torch.nn.GELU()
+    with pytest.raises(UserError, match=r"its network.decoder.2 was edited after the construction"):
+        load_published(own_checkpoint(tmp_path / "own.ckpt", network))
+
+
 def own_checkpoint(path: Path, network: PSPNet) -> Path:
     """A checkpoint as a run leaves it, with a tensor of the task's beside the network's."""
     task = Segmentation(network, Classes(names=("a", "b"), colors=((0, 0, 0), (9, 9, 9))))

@@ -15,6 +15,7 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
+from pspnet.models.options import structure
 from pspnet.models.pspnet import PSPNet, from_options
 from pspnet.models.published import caffe, mmseg
 from pspnet.models.published.infer_options import has_bottlenecks, infer_options, published_bins
@@ -81,22 +82,20 @@ def load_published(
         UserError: if the file is missing or damaged, or one tensor does not fit.
     """
     weights = read_weights(path)
-    description = _describe(weights, bins)
+    found = _describe(weights, bins)
     if align_corners is not None:
-        description.options["align_corners"] = align_corners
-    if num_classes not in (None, description.options["num_classes"]):
+        found.options["align_corners"] = align_corners
+    if num_classes not in (None, found.options["num_classes"]):
         raise UserError(
-            f"{path}: has {description.options['num_classes']} classes, not num_classes="
-            f"{num_classes}; leave num_classes out, or give another checkpoint"
+            f"{path}: has {found.options['num_classes']} classes, not num_classes={num_classes}; "
+            "leave num_classes out, or give another checkpoint"
         )
     assert weights.key_map is not None
+    network = _build(found.options, weights)
+    if align_corners is None:
+        _check_structure(network, weights)
     return PublishedNetwork(
-        _build(description.options, weights),
-        format=weights.key_map.name,
-        mean=description.mean,
-        std=description.std,
-        class_names=description.class_names,
-        crop_size=description.crop_size,
+        network, weights.key_map.name, found.mean, found.std, found.class_names, found.crop_size
     )
 
 
@@ -109,6 +108,16 @@ def _build(options: dict[str, Any], weights: WeightsFile) -> PSPNet:
     state = rename_tensors(network.state_dict(), weights)
     network.load_state_dict(state, strict=True, assign=True)
     return network.eval()
+
+
+def _check_structure(network: PSPNet, weights: WeightsFile) -> None:
+    """Refuse a run's checkpoint if its network was edited after its construction."""
+    saved, own = weights.metadata.get("structure", {}), structure(network, without="encoder")
+    if differing := [name for name in saved if saved[name] != own.get(name)]:
+        raise UserError(
+            f"{weights.path}: its network.{differing[0]} was edited after the construction; load it"
+            " by pspnet.task.Segmentation.load_from_checkpoint(path, network=network)"
+        )
 
 
 def _describe(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Description:
