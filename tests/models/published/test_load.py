@@ -168,6 +168,15 @@ def test_a_checkpoint_of_a_run_is_its_network(tmp_path):
         load_published(path, bins=(1, 2))
 
 
+def test_a_run_without_mean_and_std_had_those_of_imagenet(tmp_path):
+    path = own_checkpoint(tmp_path / "own.ckpt", PSPNet(2, "tu-resnet10t", decoder_channels=8))
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["config"]["data"] |= {"mean": None, "std": None}
+    torch.save(checkpoint, path)
+    published = load_published(path)
+    assert (published.mean, published.std) == IMAGENET
+
+
 def test_a_network_edited_after_its_construction_is_refused(tmp_path):
     network = PSPNet(2, "tu-resnet10t", decoder_channels=16, auxiliary_channels=8)
     network.decoder[2] = torch.nn.GELU()

@@ -192,8 +192,8 @@ def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Des
     height, width = crop if isinstance(crop, list) else (crop, crop)
     return _Description(
         options,
-        mean=tuple(mean),
-        std=tuple(std),
+        mean=tuple(mean or IMAGENET_DEFAULT_MEAN),  # null in a run that was given none
+        std=tuple(std or IMAGENET_DEFAULT_STD),
         class_names=class_names,
         crop_size=(height, width),
     )
