@@ -15,7 +15,7 @@ from torch import Tensor
 from benchmarks.published.network import AUXILIARY_WEIGHT
 from pspnet.evaluation.inference import predict
 from pspnet.evaluation.inference_copy import inference_copy
-from pspnet.evaluation.protocols import Changes, Protocol, ProtocolName, resolve
+from pspnet.evaluation.protocols import Protocol, ProtocolName, ProtocolOverrides, resolve
 from pspnet.losses import CrossEntropy
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.activation_recompute import ActivationRecompute
@@ -67,7 +67,9 @@ def protocol(
     name: ProtocolName, *, crop: int, base_size: int | None, batch: int | None = None
 ) -> Protocol:
     """Return an evaluation protocol with windows of crop × crop, `batch` windows at once."""
-    return resolve(name, Changes(batch=batch), crop_size=(crop, crop), base_size=base_size)
+    return resolve(
+        name, ProtocolOverrides(batch=batch), crop_size=(crop, crop), base_size=base_size
+    )
 
 
 def class_map(network: PSPNet, image: Tensor, chosen: Protocol | None = None) -> Tensor:

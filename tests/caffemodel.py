@@ -1,4 +1,4 @@
-"""Files in the form of the authors' Caffe release, from its prototxts' names and shapes."""
+"""Files in the format of the authors' Caffe release, from the names and shapes of its prototxts."""
 
 import struct
 
@@ -9,7 +9,7 @@ BINS = (1, 2, 3, 6)
 
 
 def caffe(depth: int = 50, classes: int = 150, *, auxiliary: bool = True) -> Shapes:
-    """Weights of each layer of the release's prototxts, "/bn" for all four blobs of a BN."""
+    """Shapes of the layers of the release's prototxts; "/bn" stands for all four blobs of a BN."""
 
     def layer(name: str, inputs: int, outputs: int, side: int) -> Shapes:
         yield name, (outputs, inputs, side, side)
@@ -42,7 +42,7 @@ Blobs = dict[str, list[np.ndarray]]
 
 
 def caffe_blobs(shapes: Shapes, *, hollow: bool = False) -> Blobs:
-    """The blobs of each layer: slope, bias, mean, variance of a BN; weight and maybe bias."""
+    """Random blobs per layer: slope, bias, mean, variance of a BN; otherwise weight, maybe bias."""
     generator = np.random.default_rng(0)
 
     def draw(shape: tuple[int, ...]) -> np.ndarray:
@@ -62,7 +62,7 @@ def caffe_blobs(shapes: Shapes, *, hollow: bool = False) -> Blobs:
 
 
 def caffe_parameters(name: str, *, stride_in_1x1: bool) -> dict[int, int]:
-    """`stride` (6) and `hole` (17) of a layer's convolution_param, as the prototxts have them."""
+    """Return `stride` (6) and `hole` (17) of a layer's convolution_param in the prototxts."""
     strided = "conv3_1_1x1_reduce" if stride_in_1x1 else "conv3_1_3x3"
     two = name in ("conv1_1_3x3_s2", "conv3_1_1x1_proj", strided)
     dilated = name.endswith("_3x3") and name[:5] in ("conv4", "conv5")
@@ -73,9 +73,9 @@ def caffe_parameters(name: str, *, stride_in_1x1: bool) -> dict[int, int]:
 def caffe_file(
     blobs: Blobs, *, stride_in_1x1: bool = True, legacy: bool = False, field: int = 100
 ) -> bytes:
-    """A `.caffemodel` in protobuf's wire format; `legacy` shapes are num, channels, height, width.
+    """Encode a `.caffemodel`; `legacy` shapes are num, channels, height, width.
 
-    After each BN stands its ReLU, which has no blobs.
+    Each BN is followed by its ReLU, which has no blobs.
     """
     content = [message(1, b"PSPNet")]
     for name, arrays in blobs.items():

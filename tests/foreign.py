@@ -1,7 +1,7 @@
-"""Checkpoints in the published layouts, from their key lists and the papers' shapes.
+"""Checkpoints in the published formats, from their key lists and the papers' shapes.
 
-Keys stand in the order of the published code's modules. Values are random, BN statistics too; with
-`hollow` every tensor is one number spread over its shape, so that a file takes no space.
+Keys have the order of the published code's modules. Values are random, BN statistics too; with
+`hollow` every tensor is one number expanded to its shape, so that a file takes no space.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def classifier(name: str, inputs: int, classes: int) -> Shapes:
 
 
 def stages(prefix: str, depth: int, inputs: int) -> Shapes:
-    """The residual stages behind a stem of `inputs` channels (He et al. 2016, table 1)."""
+    """Shapes of the residual stages after a stem of `inputs` channels (He et al. 2016, table 1)."""
     growth = 1 if depth < 50 else 4
     for stage, count in enumerate(COUNTS[depth]):
         width = 64 << stage
@@ -90,7 +90,7 @@ def mmsegmentation(
 
 
 def filled(shapes: Shapes, *, hollow: bool = False, counted: bool = True) -> dict[str, Tensor]:
-    """Values for `shapes`; without `counted` the BNs have no `num_batches_tracked`."""
+    """Random values for `shapes`; without `counted` the BNs have no `num_batches_tracked`."""
     generator = torch.Generator().manual_seed(0)
     state: dict[str, Tensor] = {}
     for number, (key, shape) in enumerate(shapes):
@@ -101,7 +101,7 @@ def filled(shapes: Shapes, *, hollow: bool = False, counted: bool = True) -> dic
             state[key] = torch.full((), 0.01).expand(shape)
         elif key.endswith("running_var"):
             state[key] = torch.rand(shape, generator=generator) + 0.5
-        elif len(shape) == 4:  # as much variance behind the ReLU as before (He et al. 2015)
+        elif len(shape) == 4:  # keeps the variance through a ReLU (He et al. 2015)
             spread = (2 / (shape[1] * shape[2] * shape[3])) ** 0.5
             state[key] = torch.randn(shape, generator=generator) * spread
         else:
@@ -114,7 +114,7 @@ STEM = {"0": "conv1.0", "1": "conv1.1", "3": "conv1.3", "4": "conv1.4", "6": "co
 
 
 def from_semseg(key: str) -> str:
-    """Where a tensor of semseg's goes, by splitting its name."""
+    """Map the name of a tensor of semseg to this package's, by splitting it."""
     first, *rest = key.split(".")
     if first == "layer0":
         return ".".join(["encoder.model", STEM[rest[0]], *rest[1:]])
@@ -125,9 +125,9 @@ def from_semseg(key: str) -> str:
 
 
 def from_mmsegmentation(key: str) -> str:
-    """Where a tensor of mmsegmentation's goes, by splitting its name.
+    """Map the name of a tensor of mmsegmentation to this package's, by splitting it.
 
-    Of a plain ResNet here; smp keeps the others' stages one level deeper.
+    The result is for a plain ResNet; smp keeps the stages of the others one level deeper.
     """
     head, *rest = key.split(".")
     if head == "backbone":
@@ -144,6 +144,6 @@ def from_mmsegmentation(key: str) -> str:
 
 
 def saved(path: Path, state: dict[str, Tensor], **more: object) -> Path:
-    """A checkpoint file of a state dict."""
+    """Save a state dict as a checkpoint."""
     torch.save({"state_dict": state, **more}, path)
     return path

@@ -1,4 +1,4 @@
-"""The authors' Caffe networks as their prototxts deploy them, plain and slow."""
+"""The authors' Caffe networks, layer by layer from their prototxts, plain and slow."""
 
 import numpy as np
 import torch
@@ -8,10 +8,10 @@ from torch import Tensor, nn
 
 
 class Caffe(nn.Module):
-    """hszhao/PSPNet as its prototxts deploy it, layer by layer under their names.
+    """hszhao/PSPNet for deployment, with the layers and names of its prototxts.
 
     The prototxts fix the pooling kernels for 473 × 473 (60, 30, 20, 10) and 713 × 713 pixels; here
-    `size` may be any of 8n + 1 pixels whose features have a side divisible by 6.
+    `size` may be any 8n + 1 pixels if the features' side, n + 1, is divisible by 6.
     """
 
     def __init__(self, depth: int, classes: int, size: int = 473) -> None:
@@ -70,9 +70,9 @@ class Caffe(nn.Module):
         return resized(x, (zoomed, zoomed), True)
 
     def blobs(self) -> dict[str, list[np.ndarray]]:
-        """Arrays of each layer: weight (and bias), or the slope, bias, mean, variance of a BN.
+        """Return the arrays per layer: weight (and bias), or slope, bias, mean, variance of a BN.
 
-        Released files hold the layers without arrays too; two of them stand here.
+        Released files hold the layers without arrays too; two of them are included.
         """
         arrays: dict[str, list[np.ndarray]] = {"pool1_3x3_s2": [], "conv5_3_concat": []}
         for name, layer in self.layers.items():

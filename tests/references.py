@@ -1,8 +1,8 @@
-"""The published PSPNets in plain PyTorch, to hold the package's network against.
+"""The published PSPNets in plain PyTorch, as references for the package's network.
 
-Written from the papers, the key layouts of the checkpoints and what the published code computes,
-apart from `pspnet.models`: nothing here imports the package. They concatenate and resize at full
-width, as published; dropout is left out.
+They are written from the papers, the keys of the checkpoints and the published computations;
+nothing here imports the package. They concatenate and resize at full width, as published, and have
+no dropout.
 """
 
 import torch
@@ -60,7 +60,7 @@ class Block(nn.Module):
 
 
 def stage(depth: int, index: int, inputs: int, stride: int, first: int, rest: int) -> nn.Sequential:
-    """Stage conv`index + 2`: `first` dilates its first block, `rest` the others."""
+    """Build stage conv`index + 2`: `first` dilates its first block, `rest` the others."""
     width, basic = WIDTHS[index], depth == 18
     blocks = [Block(inputs, width, basic, stride, first)]
     for _ in range(COUNTS[depth][index] - 1):
@@ -81,7 +81,7 @@ class Semseg(nn.Module):
         self.layer4 = stage(depth, 3, 1024, stride=1, first=4, rest=4)
         levels = [nn.Sequential(nn.AdaptiveAvgPool2d(b), *unit(2048, 512, 1)) for b in BINS]
         self.ppm = nn.ModuleDict({"features": nn.ModuleList(levels)})
-        # the identity has the dropout's place
+        # the identity stands for the dropout
         self.cls = nn.Sequential(*unit(4096, 512, 3), nn.Identity(), nn.Conv2d(512, classes, 1))
         self.aux = nn.Sequential(*unit(1024, 256, 3), nn.Identity(), nn.Conv2d(256, classes, 1))
 

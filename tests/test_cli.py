@@ -17,7 +17,7 @@ from pspnet.cli import main
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
 from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import Changes, resolve
+from pspnet.evaluation.protocols import ProtocolOverrides, resolve
 from pspnet.evaluation.single_pass import full_logits
 from pspnet.task import Segmentation
 
@@ -155,7 +155,7 @@ def test_a_protocol_is_chosen_changed_and_named_with_the_score(trained, tmp_path
     ).eval()
     data = SegmentationData(Folder(trained.parents[2] / "none"), crop_size=41)
     assert task.protocol == resolve(
-        "paper-ms", Changes(scales=(1.0, 1.5)), crop_size=data.crop_size, base_size=None
+        "paper-ms", ProtocolOverrides(scales=(1.0, 1.5)), crop_size=data.crop_size, base_size=None
     )
     first = json.loads((trained / "results.json").read_text())
     assert results["iou"] != first["iou"]

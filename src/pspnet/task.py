@@ -22,7 +22,7 @@ from pspnet.errors import UserError
 from pspnet.evaluation.inference import predict
 from pspnet.evaluation.inference_copy import InferenceCopy
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
-from pspnet.evaluation.protocols import Changes, ProtocolName, resolve
+from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.evaluation.single_pass import FeatureLogits, why_not_chunked
 from pspnet.evaluation.summary import Summary, summary
 from pspnet.losses import CrossEntropy, Loss
@@ -82,7 +82,7 @@ class Segmentation(lightning.LightningModule):
         norm_decay: bool = True,
         absent: Absent = "skip",
         protocol: ProtocolName = "whole",
-        inference: Changes = Changes(),  # noqa: B008  (frozen)
+        inference: ProtocolOverrides = ProtocolOverrides(),  # noqa: B008  (frozen)
         crop_size: tuple[int, int] | None = None,
         base_size: int | None = None,
         compile: bool = False,

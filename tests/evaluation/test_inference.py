@@ -8,9 +8,8 @@ import pytest
 import torch
 
 from pspnet import Dilation, PSPNet
-from pspnet.errors import UserError
 from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import SIX_SCALES, Changes, Protocol, resolve
+from pspnet.evaluation.protocols import SIX_SCALES, Protocol, ProtocolOverrides, resolve
 from pspnet.evaluation.single_pass import full_logits, pad_centrally
 from pspnet.evaluation.sliding_window import window_starts
 
@@ -138,7 +137,7 @@ SIZES = {"smaller": (40, 50), "the crop": CROP, "larger": (100, 140), "portrait"
 @pytest.mark.parametrize("size", SIZES.values(), ids=SIZES.keys())
 def test_the_papers_protocols_are_the_published_procedure(network, name, size):
     image = picture(*size)
-    protocol = resolve(name, Changes(), crop_size=CROP, base_size=BASE)
+    protocol = resolve(name, ProtocolOverrides(), crop_size=CROP, base_size=BASE)
     with torch.no_grad():
         scores = evaluate(network, tensor(image), protocol)[0].permute(1, 2, 0).numpy()
     expected = published(network, image, scales=SIX_SCALES if name == "paper-ms" else (1.0,))
@@ -152,7 +151,7 @@ def test_the_papers_protocols_are_the_published_procedure(network, name, size):
 
 def test_scores_can_be_averaged_before_the_softmax(network):
     image = picture(100, 140)
-    changes = Changes(average="scores", batch=3)
+    changes = ProtocolOverrides(average="scores", batch=3)
     protocol = resolve("paper-ss", changes, crop_size=CROP, base_size=BASE)
     with torch.no_grad():
         scores = evaluate(network, tensor(image), protocol)[0].permute(1, 2, 0).numpy()
@@ -167,14 +166,14 @@ def test_neither_batch_nor_company_changes_the_scores(network):
             evaluate(
                 network,
                 images,
-                resolve("paper-ss", Changes(batch=n), crop_size=CROP, base_size=130),
+                resolve("paper-ss", ProtocolOverrides(batch=n), crop_size=CROP, base_size=130),
             )
             for n in (1, 32)
         )
         alone = evaluate(
             network,
             images[1:],
-            resolve("paper-ss", Changes(), crop_size=CROP, base_size=130),
+            resolve("paper-ss", ProtocolOverrides(), crop_size=CROP, base_size=130),
         )
     torch.testing.assert_close(one, many, rtol=0, atol=1e-6)
     torch.testing.assert_close(one[1:], alone, rtol=0, atol=1e-6)
@@ -184,7 +183,7 @@ def test_neither_batch_nor_company_changes_the_scores(network):
 def test_windows_of_all_scales_and_their_mirrored_copies_fill_the_batches(network):
     images = []
     hook = network.register_forward_pre_hook(lambda _, inputs: images.append(len(inputs[0])))
-    protocol = resolve("paper-ms", Changes(batch=3), crop_size=CROP, base_size=130)
+    protocol = resolve("paper-ms", ProtocolOverrides(batch=3), crop_size=CROP, base_size=130)
     with torch.no_grad():
         evaluate(network, tensor(picture(90, 100)), protocol)
     hook.remove()
@@ -210,7 +209,9 @@ def resize(scores: torch.Tensor, size: tuple[int, int], *, align_corners: bool) 
 def test_whole_is_one_pass(network):
     image = tensor(picture(60, 90))
     with torch.no_grad():
-        plain = evaluate(network, image, resolve("whole", Changes(), crop_size=None, base_size=512))
+        plain = evaluate(
+            network, image, resolve("whole", ProtocolOverrides(), crop_size=None, base_size=512)
+        )
         assert torch.equal(plain, full_logits(network, image))
 
 
@@ -224,7 +225,7 @@ def test_mmsegmentation_averages_at_the_images_size(network, average, align_corn
     ).eval()
     other.load_state_dict(network.state_dict())
     image = tensor(picture(60, 90))
-    changes = Changes(scales=(1.0, 1.5), average=average)
+    changes = ProtocolOverrides(scales=(1.0, 1.5), average=average)
     protocol = resolve("mmseg-ms", changes, crop_size=(512, 512), base_size=None)
     expected = torch.zeros(1, CLASSES, 60, 90)
     with torch.no_grad():
@@ -264,74 +265,3 @@ def test_windows_cover_every_pixel_and_end_with_the_side(side):
     assert starts[-1] + 10 == side
     assert all(0 < b - a <= 7 for a, b in pairwise(starts))
     assert len(starts) == -(-(side - 10) // 7) + 1
-
-
-def test_named_protocols_follow_the_data_set():
-    paper = {"crop_size": (473, 473), "base_size": 512}
-    assert resolve("paper-ms", Changes(), **paper) == Protocol(
-        "paper-ms", (473, 473), scales=SIX_SCALES, base_size=512, mirror=True
-    )
-    single = resolve("mmseg-ss", Changes(), crop_size=(512, 512), base_size=512)
-    assert single.sizes(375, 500) == [(512, 683)]
-    assert single.sizes(1500, 300) == [(2048, 410)]
-    street = resolve("mmseg-ss", Changes(), crop_size=(512, 1024), base_size=2048)
-    assert (street.sizes(1024, 2048), street.crop_size) == ([(1024, 2048)], None)
-    by_windows = resolve("mmseg-ss", Changes(), crop_size=(769, 769), base_size=2048)
-    assert by_windows.sizes(1024, 2048) == [(1025, 2049)]
-    assert window_starts(2049, crop=769, stride=by_windows.stride) == [0, 513, 1026, 1280]
-    assert (by_windows.crop_size, by_windows.mirror) == ((769, 769), False)
-    assert (by_windows.average, by_windows.scales) == ("scores", (1.0,))
-    assert (single.mirror, single.average, single.scales) == (False, "softmax", (1.0,))
-    several = resolve("mmseg-ms", Changes(), crop_size=(512, 512), base_size=512)
-    assert (several.mirror, several.scales) == (True, SIX_SCALES)
-    odd = Protocol("", fit=(2049, 1025), scales=(0.75,))
-    assert odd.sizes(1025, 2049) == [(768, 1535)]  # into 1536 × 768, as 1536.75 is rounded down
-
-
-def test_a_changed_protocol_says_so():
-    changes = Changes(mirror=False, scales=(1.0,), batch=9)
-    protocol = resolve("paper-ss", changes, crop_size=(9, 9), base_size=512)
-    assert protocol.name == "paper-ss, mirror=False"  # scales are equal, a batch is no change
-    own = resolve("paper-ss", Changes(base_size=0), crop_size=(9, 9), base_size=512)
-    assert own.sizes(30, 40) == [(30, 40)]
-    assert own.name == "paper-ss, base_size=None"
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"crop_size": (0, 5)}, r"inference.crop_size=\[0, 5\]"),
-        ({"stride": 0.0}, "inference.stride=0.0"),
-        ({"stride": 1.5}, "inference.stride=1.5"),
-        ({"scales": ()}, r"inference.scales=\[\]"),
-        ({"scales": (1.0, -1.0)}, "inference.scales"),
-        ({"base_size": -1}, "inference.base_size=-1"),
-        ({"batch": 0}, "inference.batch=0"),
-    ],
-)
-def test_values_out_of_range_are_refused(changes, message):
-    with pytest.raises(UserError, match=message):
-        Changes(**changes)
-
-
-def test_what_is_not_mmsegmentations_does_not_carry_its_name():
-    with pytest.raises(UserError, match="use mmseg-ss or paper-ms"):
-        resolve("mmseg-ms", Changes(), crop_size=(769, 769), base_size=2048)
-
-
-def test_a_change_without_effect_is_refused():
-    with pytest.raises(UserError, match=r"inference.stride=0.5: protocol=whole has no"):
-        resolve("whole", Changes(stride=0.5), crop_size=None, base_size=None)
-    by_windows = resolve(
-        "whole", Changes(stride=0.5, crop_size=(9, 9)), crop_size=None, base_size=None
-    )
-    assert (by_windows.stride, by_windows.crop_size) == (0.5, (9, 9))
-
-
-def test_no_image_is_scaled_to_nothing():
-    assert Protocol("", scales=(1e-9,)).sizes(30, 40) == [(1, 1)]
-
-
-def test_windows_need_a_crop_size():
-    with pytest.raises(UserError, match="protocol=paper-ss: its windows need crop_size"):
-        resolve("paper-ss", Changes(), crop_size=None, base_size=512)

@@ -1,4 +1,4 @@
-"""Submissions: what the servers take, complete or not at all, nothing written over."""
+"""Submissions in the servers' forms: complete or not at all, and nothing is overwritten."""
 
 from __future__ import annotations
 
@@ -6,19 +6,12 @@ import tarfile
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
-import lightning
 import numpy as np
 import pytest
-import torch
-from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
-from pspnet.callbacks.report import Report
-from pspnet.callbacks.writers import SubmissionWriter
-from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
-from pspnet.data.datamodule import SegmentationData
+from pspnet.data import ADE20K, VOC, Cityscapes
 from pspnet.data.datasets.base import Source
 from pspnet.errors import UserError
 from pspnet.evaluation.submission import Submission
@@ -28,7 +21,7 @@ VOC_COLORS = [[0, 0, 0], [128, 0, 0], [0, 128, 0], [128, 128, 0]]
 LABEL_IDS = [7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33]
 
 
-def picture(path: Path, size: tuple[int, int]) -> None:
+def write_image(path: Path, size: tuple[int, int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", size[::-1], (90, 100, 120)).save(path)
 
@@ -38,20 +31,20 @@ def voc(root: Path, sizes: dict[str, tuple[int, int]]) -> VOC:
     lists.mkdir(parents=True)
     (lists / "test.txt").write_text("\n".join(sizes))
     for stem, size in sizes.items():
-        picture(root / f"JPEGImages/{stem}.jpg", size)
+        write_image(root / f"JPEGImages/{stem}.jpg", size)
     return VOC(root)
 
 
 def ade20k(root: Path, count: int = 2) -> ADE20K:
     for number in range(1, count + 1):
-        picture(root / f"images/testing/ADE_test_{number:08}.jpg", (10 + number, 15))
+        write_image(root / f"images/testing/ADE_test_{number:08}.jpg", (10 + number, 15))
     return ADE20K(root)
 
 
 def cityscapes(root: Path, *, size: tuple[int, int] = (1024, 2048)) -> Cityscapes:
     for frame in ("berlin_000000_000019", "mainz_000001_000333"):
         city = frame.split("_")[0]
-        picture(root / f"leftImg8bit/test/{city}/{frame}_leftImg8bit.png", size)
+        write_image(root / f"leftImg8bit/test/{city}/{frame}_leftImg8bit.png", size)
     return Cityscapes(root)
 
 
@@ -126,7 +119,7 @@ def test_cityscapes_of_another_size_is_refused_before_anything_is_written(tmp_pa
     source = cityscapes(tmp_path / "data", size=(512, 1024))
     submission = Submission(tmp_path / "run", source=source, samples=source.samples("test"))
     with pytest.raises(
-        ValueError, match=r"berlin_\S+ is 1024×512 pixels, .* takes 2048×1024; give"
+        ValueError, match=r"berlin_\S+ is 1024×512 pixels, .* accepts 2048×1024; give"
     ):
         submission.check()
     assert not (tmp_path / "run").exists()
@@ -134,7 +127,9 @@ def test_cityscapes_of_another_size_is_refused_before_anything_is_written(tmp_pa
 
 def test_images_of_one_name_are_refused(tmp_path):
     source = cityscapes(tmp_path)
-    picture(tmp_path / "leftImg8bit/test/bonn/berlin_000000_000019_leftImg8bit.png", (1024, 2048))
+    write_image(
+        tmp_path / "leftImg8bit/test/bonn/berlin_000000_000019_leftImg8bit.png", (1024, 2048)
+    )
     submission = Submission(tmp_path / "run", source=source, samples=source.samples("test"))
     with pytest.raises(UserError, match="2 images are named 'berlin_000000_000019_leftImg8bit'"):
         submission.check()
@@ -218,60 +213,3 @@ def test_processes_write_into_one_submission(tmp_path):
     with zipfile.ZipFile(one.pack()) as archive:
         stored = [np.unique(Image.open(archive.open(name))).tolist() for name in archive.namelist()]
     assert stored == [[1], [2], [3], [4]]
-
-
-class Birds(lightning.LightningModule):
-    """Sees a bird, class 3, everywhere."""
-
-    def test_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
-        size = (len(batch["image"]), *batch["image"].shape[2:])
-        return torch.full(size, 3, dtype=torch.uint8)
-
-
-def run(source: Source, tmp_path: Path, *callbacks: lightning.Callback, **options: Any) -> None:
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        devices=1,
-        logger=CSVLogger(tmp_path, name="run"),
-        callbacks=[*callbacks],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
-    trainer.test(Birds(), SegmentationData(source, workers=0), verbose=False)
-
-
-def test_a_test_without_labels_leaves_an_archive_and_no_scores(tmp_path):
-    source = voc(tmp_path / "data", {"a": (20, 30), "b": (25, 12), "c": (20, 30)})
-    writer = SubmissionWriter()
-    run(source, tmp_path, Report(), writer)
-    folder = tmp_path / "run/version_0"
-    assert writer.archive == folder / "submission.tar.gz"
-    with tarfile.open(writer.archive) as archive:
-        images = [Image.open(archive.extractfile(name)) for name in archive.getnames()]
-        assert [image.size for image in images] == [(30, 20), (12, 25), (30, 20)]
-        assert {tuple(np.unique(image)) for image in images} == {(3,)}
-    assert not {"results.json", "confusion.png"} & {path.name for path in folder.iterdir()}
-
-
-def test_a_test_on_a_part_is_not_packed(tmp_path):
-    source = voc(tmp_path / "data", {"a": (20, 30), "b": (25, 12), "c": (20, 30)})
-    writer = SubmissionWriter()
-    with pytest.raises(
-        ValueError, match=r"2 of 3 images .* first 'b'; .*_test_batches and trainer.fast"
-    ):
-        run(source, tmp_path, writer, limit_test_batches=1)
-    assert writer.archive is None
-    assert not list(tmp_path.rglob("*.tar.gz"))
-
-
-def test_a_test_with_labels_submits_nothing(tmp_path):
-    root = tmp_path / "data"
-    picture(root / "test/a.png", (5, 6))
-    (root / "testannot").mkdir()
-    Image.fromarray(np.zeros((5, 6), np.uint8)).save(root / "testannot/a.png")
-    (root / "test.txt").write_text("a")
-    writer = SubmissionWriter()
-    run(CamVid(root), tmp_path, writer)
-    assert writer.archive is None
-    assert not list(tmp_path.rglob("submission*"))

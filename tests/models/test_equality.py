@@ -1,9 +1,9 @@
 """Networks with published weights against the published networks: logits, losses, gradients.
 
-Random weights go through a file in the published form and `load_published`; `references` computes
-what the published code does. The sizes of the papers take minutes each:
+Random weights go through a file in the published format and `load_published`; `references` has the
+published computations. The sizes of the papers take minutes each:
 
-EQUALITY_REPORT=rows.md pytest tests/models/test_equality.py -m slow     # one Markdown row a case
+EQUALITY_REPORT=rows.md pytest tests/models/test_equality.py -m slow   # one Markdown row per case
 """
 
 import copy
@@ -52,14 +52,14 @@ LARGE = [
 
 @dataclass
 class Pair:
-    """A published network, ours with its weights, and our name of each of its parameters."""
+    """A published network, this package's with its weights, and their parameters' names."""
 
     reference: Semseg | Mmsegmentation
     network: nn.Module
-    names: dict[str, str]
+    names: dict[str, str]  # from the reference's to this package's
 
     def without_dropout(self, dtype: torch.dtype) -> "Pair":
-        """A copy of another precision; the references have no dropout."""
+        """Return a copy in another precision; the references have no dropout."""
         twin = copy.deepcopy(self)
         for network in (twin.reference, twin.network):
             network.to(dtype)
@@ -69,7 +69,7 @@ class Pair:
         return twin
 
     def train(self, *, hold: str | None) -> None:
-        """Into training mode, but for the layer of the reference of name `hold` and ours."""
+        """Set training mode, except for the reference's layer `hold` and its counterpart."""
         for network in (self.reference, self.network):
             network.train()
         if hold is not None:
@@ -93,7 +93,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def matched(reference: nn.Module, network: nn.Module) -> dict[str, str]:
-    """Our name of each parameter of the reference: the one of the same values, each once."""
+    """Match the parameters of both networks by their values, each exactly once."""
     own = {fingerprint(parameter): name for name, parameter in network.named_parameters()}
     names = {name: own.pop(fingerprint(p)) for name, p in reference.named_parameters()}
     assert not own, f"not in the reference: {list(own.values())}"
@@ -114,7 +114,7 @@ def batch(count: int, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
 
 
 def step(network: nn.Module, image: Tensor, label: Tensor, loss: Callable) -> dict[str, Tensor]:
-    """What a training step computes: both logits, both losses, each gradient by name."""
+    """Run a training step; return both logits, both losses, and each gradient by name."""
     logits, auxiliary = network(image)
     losses = loss(logits, label), loss(auxiliary, label)
     (losses[0] + 0.4 * losses[1]).backward()
@@ -128,11 +128,11 @@ def relative_error(value: Tensor, expected: Tensor) -> float:
 
 
 def errors(pair: Pair, image: Tensor, label: Tensor) -> dict[str, float]:
-    """Relative errors by what is compared; a network's activations are gone before the next's."""
+    """Relative errors by quantity; one network's activations are freed before the other runs."""
     with torch.no_grad():
         expected = pair.reference.eval()(image[:1])[0]
         found = {"evaluation": relative_error(pair.network.eval()(image[:1]), expected)}
-    # The pyramid's 1×1 level has one value an image and channel. torch refuses the BN of one
+    # The pyramid's 1×1 level has one value per image and channel. torch refuses the BN of one
     # value; of two, it gives -1 and 1, and rounding alone makes the gradient.
     hold = BIN_OF_ONE[type(pair.reference)] if len(image) < 3 else None
     pair.train(hold=hold)
@@ -148,7 +148,7 @@ def errors(pair: Pair, image: Tensor, label: Tensor) -> dict[str, float]:
 
 
 def report(pair: Pair, name: str, image: Tensor, found: dict[str, float]) -> None:
-    """Prints the errors as a Markdown row, and adds it to the file EQUALITY_REPORT if set."""
+    """Print the errors as a Markdown row, and append it to the file EQUALITY_REPORT if set."""
     worst = max(pair.names, key=lambda parameter: found[parameter])
     kinds = ("evaluation", "logits", "auxiliary logits", "loss", "auxiliary loss", worst)
     size = "×".join(str(side) for side in image.shape[2:])
@@ -186,8 +186,8 @@ def test_everything_agrees_at_the_sizes_of_the_papers(pair, size, dtype, request
 
 
 @pytest.mark.parametrize(("depth", "dtype"), [(50, torch.float64), (101, torch.float32)], ids=str)
-def test_the_caffe_release_sees_what_it_saw(depth, dtype, tmp_path):
-    """From RGB pixels of 0 to 1, as the data gives them; the release has no training code."""
+def test_the_caffe_release_agrees_on_rgb_pixels(depth, dtype, tmp_path):
+    """The input is RGB of 0 to 1, as from the data module; the release has no training code."""
     reference = Caffe(depth, CLASSES, size=89).eval()
     fill(reference, seed=1, input_scale=60)
     path = tmp_path / "pspnet.caffemodel"

@@ -1,6 +1,8 @@
-"""Published checkpoints, converted and run by the command line on files."""
+"""Conversion of published checkpoints, and runs of the command line on the results."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ import pspnet.cli
 from pspnet import PSPNet, load_published
 from pspnet.data import CamVid
 from pspnet.data.datasets.classes import load_table
-from pspnet.evaluation.whole import whole
+from pspnet.evaluation.single_pass import full_logits
 from pspnet.task import Segmentation
 from pspnet.tools.convert import main
 
@@ -22,7 +24,7 @@ CAMVID = list(load_table("camvid").names)
 
 
 def camvid(root: Path, count: int = 2) -> Path:
-    """A data set of noise in CamVid's layout, some of it void."""
+    """Noise in CamVid's layout, partly labeled void."""
     generator = np.random.default_rng(0)
     for split in ("val", "test"):
         for folder in (root / split, root / f"{split}annot"):
@@ -39,7 +41,7 @@ def camvid(root: Path, count: int = 2) -> Path:
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory) -> tuple[Path, Path]:
-    """A checkpoint of mmsegmentation with CamVid's classes, and what it is converted to."""
+    """A checkpoint of mmsegmentation with CamVid's classes, and its conversion."""
     folder = tmp_path_factory.mktemp("converted")
     state = filled(mmsegmentation(18, 11))
     text = "crop_size = (129, 161)\nimg_norm_cfg = dict(mean=[51, 102, 127.5], std=[51, 51, 25.5])"
@@ -48,16 +50,16 @@ def converted(tmp_path_factory) -> tuple[Path, Path]:
     return path, folder / "camvid_r18.ckpt"
 
 
-def test_what_was_recognized_is_said(tmp_path, capsys):
+def test_the_network_is_described(tmp_path, capsys):
     path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 11), hollow=True))
     main([str(path), str(tmp_path / "out.ckpt"), "--align_corners=true"])
     said = capsys.readouterr().out.splitlines()
-    assert said[:2] == ["layout: mmsegmentation", "encoder: tu-resnet18c"]
-    assert "stage4=(2,), stage5=(4,), first_block=half, convolutions=first" in said[2]
+    assert said[:2] == ["format: mmsegmentation", "encoder: tu-resnet18c"]
+    assert "stage4=[2], stage5=[4], first_block=half, convolutions=first" in said[2]
     assert said[3:6] == [
         "bins: [1, 2, 3, 6]",
         "align_corners: True",
-        "auxiliary head: of 64 channels",
+        "auxiliary head: 64 channels",
     ]
     assert said[6] == "classes: 11, as camvid's"
     assert said[7] == "input: RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"
@@ -76,7 +78,7 @@ def test_the_network_is_the_published_one(converted):
         assert torch.equal(again.network(image), expected)
         found = task.network(image.contiguous(memory_format=torch.channels_last))
         assert torch.allclose(found, expected, rtol=0, atol=1e-5 * expected.abs().max())
-    assert again.layout == "pspnet"
+    assert again.format == "pspnet"
     assert (
         (again.mean, again.std)
         == (published.mean, published.std)
@@ -86,9 +88,9 @@ def test_the_network_is_the_published_one(converted):
     assert again.crop_size == published.crop_size == task.crop_size == (129, 161)
 
 
-def normalized(picture: Path) -> torch.Tensor:
+def normalized(image_path: Path) -> torch.Tensor:
     """An image as the converted network takes it, by torch alone."""
-    pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None] / 255
+    pixels = torch.from_numpy(np.array(Image.open(image_path))).permute(2, 0, 1)[None] / 255
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((0.2, 0.4, 0.5), (0.2, 0.2, 0.1)))
     return (pixels - mean) / std
 
@@ -102,10 +104,10 @@ def test_it_is_scored_like_any_other(converted, tmp_path, command):
     results = json.loads((tmp_path / "camvid_r18" / "version_0" / "results.json").read_text())
     network, matrix = load_published(path).network, np.zeros((11, 12), int)
     split = {"validate": "val", "test": "test"}[command]
-    for picture in sorted((root / split).glob("*.png")):
+    for image_path in sorted((root / split).glob("*.png")):
         with torch.no_grad():
-            found = whole(network, normalized(picture)).argmax(1)[0].numpy()
-        label = np.array(Image.open(root / f"{split}annot" / picture.name))
+            found = full_logits(network, normalized(image_path)).argmax(1)[0].numpy()
+        label = np.array(Image.open(root / f"{split}annot" / image_path.name))
         np.add.at(matrix, (found, label), 1)
     matrix = matrix[:, :11]
     hits = matrix.diagonal()
@@ -123,7 +125,7 @@ def test_it_predicts_like_any_other(converted, tmp_path):
     pspnet.cli.main(["predict", *options])
     index = np.array(Image.open(tmp_path / "out" / "index" / "val0.png"))
     with torch.no_grad():
-        scores = whole(load_published(path).network, normalized(root / "val" / "val0.png"))
+        scores = full_logits(load_published(path).network, normalized(root / "val" / "val0.png"))
     assert (index == scores.argmax(1)[0].numpy()).mean() > 0.999
     assert len(np.unique(index)) >= 3
 
@@ -164,13 +166,14 @@ def test_a_run_loses_its_optimizer_alone(tmp_path, capsys):
     checkpoint = {"state_dict": task.state_dict(), "optimizer_states": [{"a": torch.ones(9)}]}
     task.on_save_checkpoint(checkpoint)
     data = {"crop_size": [65, 97], "mean": [0.5] * 3, "std": [0.2] * 3}
-    checkpoint["config"] = {"name": "x", "data": data, "model": {"lr": 0.5}}
+    checkpoint["config"] = {"name": "x", "data": data, "model": {"auxiliary_weight": 0.5}}
     path, out = tmp_path / "a.ckpt", tmp_path / "out.ckpt"
     torch.save(checkpoint, path)
     main([str(path), str(out)])
     found = torch.load(out, weights_only=True)
     assert found["config"] == checkpoint["config"]
     assert found["hyper_parameters"] == checkpoint["hyper_parameters"]
+    assert found["structure"] == checkpoint["structure"]
     assert "optimizer_states" not in found
     assert all(torch.equal(found["state_dict"][k], v) for k, v in task.state_dict().items())
     assert "says its data set" in refusal(
@@ -195,7 +198,7 @@ def test_refusals(tmp_path, capsys):
     assert "no such file" in refusal(words, capsys)
     saved(path, filled(mmsegmentation(18, 59), hollow=True))
     line = refusal(words, capsys)
-    assert "has 59 classes, as no known data set (voc 21, " in line
+    assert "has 59 classes, unlike every known data set (voc 21, " in line
     assert line.endswith("; use pspnet.load_published from Python\n")
     line = refusal([*words, "--dataset=voc"], capsys)
     remedy = "give the --dataset of its classes, or use pspnet.load_published from Python"
@@ -204,12 +207,13 @@ def test_refusals(tmp_path, capsys):
     names = [*CAMVID[:3], "Street", *CAMVID[4:]]
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names})
     line = refusal(words, capsys)
-    assert "its class 3 is 'Street', and camvid's is 'Road'; give --dataset=camvid to" in line
+    assert "its class 3 is 'Street', and camvid's is 'Road'; give --dataset=camvid if" in line
     line = refusal([*words, "--bins=1,2"], capsys)
     assert "has 4 pyramid levels, not bins=[1, 2]" in line
     line = refusal([*words, "--bins=1,2,x"], capsys, code=2)
-    assert line == "error: argument --bins: '1,2,x': give sides as 1,2,3,6\n"
+    assert line == "error: argument --bins: '1,2,x': give bins as 1,2,3,6\n"
     assert "unrecognized arguments" in refusal([*words, "--bin=1"], capsys, code=2)
+    assert "invalid choice: 'coco'" in refusal([*words, "--dataset=coco"], capsys, code=2)
     assert "no such folder" in refusal([str(path), str(tmp_path / "x" / "out.ckpt")], capsys)
     assert list(tmp_path.iterdir()) == [path]
     main([*words, "--dataset=camvid"])
@@ -219,3 +223,21 @@ def test_refusals(tmp_path, capsys):
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names[:9]})
     line = refusal([str(path), str(tmp_path / "b.ckpt"), "--dataset=camvid"], capsys)
     assert "its CLASSES has 9 classes, and camvid has 11" in line
+
+
+def test_wrong_options_are_refused_before_torch_is_imported(tmp_path):
+    (tmp_path / "out.ckpt").touch()
+    code = """
+import sys
+from pspnet.tools.convert import main
+for words in (["a", "b", "--bins=x"], ["a", "out.ckpt"], ["--help"]):
+    try:
+        main(words)
+    except SystemExit as stopped:
+        print(stopped.code)
+assert "torch" not in sys.modules, "torch is imported"
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["2", "1", "0"]
+    assert "error: out.ckpt exists" in done.stderr

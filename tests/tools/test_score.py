@@ -1,8 +1,10 @@
-"""Scoring of files: which belong together, what is refused in one line, what is printed."""
+"""Scores of files: pairs by name, refusals in one line, the printed table and the JSON."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -22,15 +24,15 @@ def put(path: Path, values: object, *, size: tuple[int, int] = SIZE, mode: str =
 
 @pytest.fixture
 def voc(tmp_path: Path) -> Path:
-    """Three predictions and their truth; cats taken for dogs, and one pixel of border."""
+    """Three predictions with their ground truth: cats predicted as dogs, and one border pixel."""
     for name in "abc":
-        put(tmp_path / f"truth/{name}.png", [0, 8, 8, 255])
-        put(tmp_path / f"said/{name}.png", [0, 8, 12, 5])
+        put(tmp_path / f"target/{name}.png", [0, 8, 8, 255])
+        put(tmp_path / f"predictions/{name}.png", [0, 8, 12, 5])
     return tmp_path
 
 
 def score(root: Path, *more: str, dataset: str = "voc") -> None:
-    main([str(root / "said"), str(root / "truth"), f"--dataset={dataset}", *more])
+    main([str(root / "predictions"), str(root / "target"), f"--dataset={dataset}", *more])
 
 
 def refusal(capsys, root: Path, *more: str, dataset: str = "voc", code: int = 1) -> str:
@@ -62,10 +64,10 @@ def test_table_line_and_file(voc, capsys):
 
 
 def test_files_in_subfolders_belong_by_name(voc, capsys):
-    (voc / "said/c.png").rename(put(voc / "said/deeper/x.png", 0).with_name("c.png"))
-    (voc / "said/deeper/x.png").unlink()
-    put(voc / "said/._a.png", 0)  # a Mac's
-    (voc / "said/list.txt").touch()
+    (voc / "predictions/c.png").rename(put(voc / "predictions/deeper/x.png", 0).with_name("c.png"))
+    (voc / "predictions/deeper/x.png").unlink()
+    put(voc / "predictions/._a.png", 0)  # as macOS leaves it
+    (voc / "predictions/list.txt").touch()
     score(voc)
     assert "mIoU 50.00 % (voc, 3 images" in capsys.readouterr().out
 
@@ -73,40 +75,40 @@ def test_files_in_subfolders_belong_by_name(voc, capsys):
 def test_frames_of_cityscapes(tmp_path, capsys):
     for name in ("ulm_000000_000019", "bad-ulm_000001_000020"):
         city = name.split("_")[0]
-        put(tmp_path / f"truth/{city}/{name}_gtFine_labelIds.png", [7, 26, 0])
-        put(tmp_path / f"truth/{city}/{name}_gtFine_color.png", 0, mode="RGB")
-    put(tmp_path / "said/bad-ulm/bad-ulm_000001_000020_leftImg8bit.png", [7, 27, 33])
-    put(tmp_path / "said/ulm_000000_000019.png", [7, 26, 11])
+        put(tmp_path / f"target/{city}/{name}_gtFine_labelIds.png", [7, 26, 0])
+        put(tmp_path / f"target/{city}/{name}_gtFine_color.png", 0, mode="RGB")
+    put(tmp_path / "predictions/bad-ulm/bad-ulm_000001_000020_leftImg8bit.png", [7, 27, 33])
+    put(tmp_path / "predictions/ulm_000000_000019.png", [7, 26, 11])
     score(tmp_path, dataset="cityscapes")
     # road 1, car 1/2, truck 0; flat 1, vehicle 1
     last = "class IoU 50.00 %, category IoU 100.00 % (cityscapes, 2 images, stored values)"
     assert capsys.readouterr().out.splitlines()[-1] == last
-    put(tmp_path / "said/bad-ulm/bad-ulm_000001_000020_leftImg8bit.png", [0, 14, 18])
-    put(tmp_path / "said/ulm_000000_000019.png", [0, 13, 2])
+    put(tmp_path / "predictions/bad-ulm/bad-ulm_000001_000020_leftImg8bit.png", [0, 14, 18])
+    put(tmp_path / "predictions/ulm_000000_000019.png", [0, 13, 2])
     score(tmp_path, "--values=train", dataset="cityscapes")
     assert capsys.readouterr().out.splitlines()[-1] == last.replace("stored", "train")
-    other = put(tmp_path / "said/a/ulm_000000_000019_b.png", 0)
+    other = put(tmp_path / "predictions/a/ulm_000000_000019_b.png", 0)
     line = refusal(capsys, tmp_path, dataset="cityscapes")
     assert str(other) in line
-    assert "are both of 'ulm_000000_000019'; keep one" in line
-    other.rename(tmp_path / "said/ulm.png")
+    assert "are both named 'ulm_000000_000019'; keep one" in line
+    other.rename(tmp_path / "predictions/ulm.png")
     line = refusal(capsys, tmp_path, dataset="cityscapes")
     assert "ulm.png: no CITY_SEQUENCE_FRAME begins this name" in line
 
 
 def test_values_of_ade20k(tmp_path, capsys):
-    put(tmp_path / "truth/ADE_val_00000001.png", [1, 2, 150, 0])
-    put(tmp_path / "said/ADE_val_00000001.png", [1, 3, 0, 9])
+    put(tmp_path / "target/ADE_val_00000001.png", [1, 2, 150, 0])
+    put(tmp_path / "predictions/ADE_val_00000001.png", [1, 3, 0, 9])
     score(tmp_path, dataset="ade20k")
     figures = "mIoU 0.67 %, pixel accuracy 33.33 %, mean of both 17.00 %"
     assert capsys.readouterr().out.splitlines()[-1].startswith(figures)
-    put(tmp_path / "said/ADE_val_00000001.png", [0, 2, 255, 8])
+    put(tmp_path / "predictions/ADE_val_00000001.png", [0, 2, 255, 8])
     score(tmp_path, "--values=train", dataset="ade20k")
     assert capsys.readouterr().out.splitlines()[-1].startswith(figures)
 
 
 @pytest.mark.parametrize(
-    ("dataset", "said", "told"),
+    ("dataset", "predicted", "noted"),
     [
         ("cityscapes", [[0, 1, 13], [18, 10]], True),
         ("cityscapes", [[0, 1, 13], [18, 10, 19]], False),
@@ -118,19 +120,21 @@ def test_values_of_ade20k(tmp_path, capsys):
         ("camvid", [[0, 10], [8]], False),
     ],
 )
-def test_train_ids_in_place_of_stored_values_are_suspected(tmp_path, capsys, dataset, said, told):
-    for name, values in zip(("a_0_0", "b_0_0"), said, strict=True):
-        put(tmp_path / f"truth/{name}_gtFine_labelIds.png", 8)
-        put(tmp_path / f"said/{name}_gtFine_labelIds.png", values)
+def test_train_ids_in_place_of_stored_values_are_suspected(
+    tmp_path, capsys, dataset, predicted, noted
+):
+    for name, values in zip(("a_0_0", "b_0_0"), predicted, strict=True):
+        put(tmp_path / f"target/{name}_gtFine_labelIds.png", 8)
+        put(tmp_path / f"predictions/{name}_gtFine_labelIds.png", values)
     score(tmp_path, dataset=dataset)
     span = {"cityscapes": "0 to 18", "ade20k": "0 to 149"}.get(dataset)
     line = f"note: predictions hold {span} only; are they train ids? use --values train\n"
-    assert capsys.readouterr().err == (line if told else "")
+    assert capsys.readouterr().err == (line if noted else "")
 
 
-def test_train_ids_that_are_said_to_be_are_not_suspected(tmp_path, capsys):
-    put(tmp_path / "truth/a_0_0_gtFine_labelIds.png", 8)
-    put(tmp_path / "said/a_0_0.png", [0, 1, 255])
+def test_declared_train_ids_are_not_suspected(tmp_path, capsys):
+    put(tmp_path / "target/a_0_0_gtFine_labelIds.png", 8)
+    put(tmp_path / "predictions/a_0_0.png", [0, 1, 255])
     score(tmp_path, "--values=train", dataset="cityscapes")
     assert capsys.readouterr().err == ""
 
@@ -140,8 +144,8 @@ def test_train_ids_that_are_said_to_be_are_not_suspected(tmp_path, capsys):
     [["a", "c"], ["JPEGImages/c.jpg SegmentationClass/c.png", "a"], ["a.png", "c.jpg"]],
 )
 def test_a_list_names_a_subset(voc, capsys, lines):
-    (voc / "said/b.png").unlink()
-    put(voc / "said/foreign.png", 77)
+    (voc / "predictions/b.png").unlink()
+    put(voc / "predictions/foreign.png", 77)
     listing = voc / "some.txt"
     listing.write_text("\n".join(lines))
     score(voc, f"--list={listing}")
@@ -151,31 +155,31 @@ def test_a_list_names_a_subset(voc, capsys, lines):
         ("a\nd\n", f"{listing} names 'd', which has no ground truth in"),
         ("a\na\n", f"{listing} names 'a' 2 times"),
         ("z\n", f"{listing} names 'z', which has no ground truth in"),
-        ("b\n", f"1 of 1 images have no prediction in {voc / 'said'}, first 'b'"),
+        ("b\n", f"1 of 1 images have no prediction in {voc / 'predictions'}, first 'b'"),
         ("a\na.png\n", f"{listing} names 'a' 2 times"),
         ("", "names no file"),
     ):
         listing.write_text(text)
         assert message in refusal(capsys, voc, f"--list={listing}")
     line = refusal(capsys, voc, f"--list={voc}")
-    assert line == f"error: {voc} is a folder; give a text file with one name a line\n"
+    assert line == f"error: {voc} is a folder; give a text file with one name per line\n"
     assert "no.txt is missing" in refusal(capsys, voc, f"--list={voc / 'no.txt'}")
 
 
 def test_files_without_partners_are_refused(voc, capsys):
-    spare = put(voc / "said/z.png", 0)
-    assert f"1 predictions have no ground truth in {voc / 'truth'}, first {spare}" in refusal(
+    spare = put(voc / "predictions/z.png", 0)
+    assert f"1 predictions have no ground truth in {voc / 'target'}, first {spare}" in refusal(
         capsys, voc
     )
     spare.unlink()
-    (voc / "said/b.png").unlink()
-    (voc / "said/c.png").unlink()
+    (voc / "predictions/b.png").unlink()
+    (voc / "predictions/c.png").unlink()
     line = refusal(capsys, voc)
-    assert f"2 of 3 images have no prediction in {voc / 'said'}, first 'b'" in line
-    (voc / "said/a.png").unlink()
-    assert f"{voc / 'said'} holds no file *.png; name another folder" in refusal(capsys, voc)
-    (voc / "said").rmdir()
-    assert f"{voc / 'said'}: no such folder" in refusal(capsys, voc)
+    assert f"2 of 3 images have no prediction in {voc / 'predictions'}, first 'b'" in line
+    (voc / "predictions/a.png").unlink()
+    assert f"{voc / 'predictions'} holds no file *.png; give another folder" in refusal(capsys, voc)
+    (voc / "predictions").rmdir()
+    assert f"{voc / 'predictions'}: no such folder" in refusal(capsys, voc)
 
 
 @pytest.mark.parametrize(
@@ -188,26 +192,44 @@ def test_files_without_partners_are_refused(voc, capsys):
     ],
 )
 def test_files_that_cannot_be_scored_are_refused(voc, capsys, values, options, message):
-    put(voc / "said/b.png", values, **options)
+    put(voc / "predictions/b.png", values, **options)
     before = sorted(voc.rglob("*"))
     assert message in refusal(capsys, voc, f"--json={voc / 'scores.json'}")
     assert sorted(voc.rglob("*")) == before
 
 
-def test_cut_files_and_wrong_truth_are_refused(voc, capsys):
-    put(voc / "truth/b.png", 30)
-    assert "truth/b.png holds the label values 30" in refusal(capsys, voc)
-    (voc / "truth/b.png").write_bytes((voc / "truth/a.png").read_bytes()[:50])
-    assert "truth/b.png cannot be read" in refusal(capsys, voc)
+def test_cut_files_and_wrong_targets_are_refused(voc, capsys):
+    put(voc / "target/b.png", 30)
+    assert "target/b.png holds the label values 30" in refusal(capsys, voc)
+    (voc / "target/b.png").write_bytes((voc / "target/a.png").read_bytes()[:50])
+    assert "target/b.png cannot be read" in refusal(capsys, voc)
 
 
-def test_nothing_is_written_over(voc, capsys):
+def test_nothing_is_overwritten(voc, capsys):
     (voc / "mine.json").write_text("mine")
     assert "mine.json exists; name another file" in refusal(
         capsys, voc, f"--json={voc / 'mine.json'}"
     )
     assert (voc / "mine.json").read_text() == "mine"
     assert "no such folder" in refusal(capsys, voc, f"--json={voc / 'no/scores.json'}")
+
+
+def test_wrong_options_are_refused_before_torch_is_imported(tmp_path):
+    """And so are a missing folder and a file that is in the way."""
+    code = """
+import sys
+from pspnet.tools.score import main
+for words in (["a", "b", "--dataset=coco"], ["a", "b", "--dataset=voc"], ["--help"]):
+    try:
+        main(words)
+    except SystemExit as stopped:
+        print(stopped.code)
+assert "torch" not in sys.modules, "torch is imported"
+"""
+    run = [sys.executable, "-c", code]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["2", "1", "0"]
+    assert done.stderr.splitlines()[1] == "error: b: no such folder; give a folder of PNGs"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Scores from one confusion matrix over the whole data set: mIoU and accuracies."""
+"""Segmentation scores from one confusion matrix over the whole data set."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ Absent = Literal["skip", "zero"]
 
 
 class SegmentationMetrics(MulticlassJaccardIndex):
-    """mIoU over all pixels seen since the last reset, on every process of a distributed run.
+    """mIoU over all pixels since the last reset, summed over the processes of a distributed run.
 
-    A JaccardIndex that also takes pixel weights and knows semseg's rule for absent classes. One
-    confusion matrix, rows truth, columns prediction: `confmat`, (C, C), int64, and float64 from the
-    first weighted update on. Processes add theirs up in `compute` and `total`, so nothing is
-    averaged over batches; that no sample is seen twice is the sampler's part.
+    A JaccardIndex that also takes pixel weights and has semseg's rule for absent classes. Its state
+    is one confusion matrix `confmat`, (C, C), rows target, columns prediction: int64 on the
+    metric's device. The first weighted update makes it float64 and moves it to the CPU, since
+    Apple's MPS has no float64. Samplers must not show a sample twice; the metric cannot tell.
 
     Args:
         num_classes: C, 1 to 255.
-        absent: what a class does to a mean when neither truth nor prediction has it: "skip" leaves
-            it out (torchmetrics' macro average, mmsegmentation), "zero" counts it as 0 (semseg).
+        absent: rule for classes in neither target nor prediction: "skip" leaves them out of a mean
+            (torchmetrics' macro average, mmsegmentation), "zero" counts them as 0 (semseg).
         ignore_index: the label of pixels that do not count, C to 255.
 
     Raises:
-        ValueError: if num_classes or ignore_index is out of its range.
+        UserError: if num_classes or ignore_index is out of its range.
     """
 
     confmat: Tensor
@@ -46,97 +46,116 @@ class SegmentationMetrics(MulticlassJaccardIndex):
             num_classes,
             average="macro",
             ignore_index=ignore_index,
-            validate_args=False,  # `update` checks by itself, at no cost
-            dist_sync_fn=_gather,
+            validate_args=False,  # `confusion_matrix` checks, at no cost
+            dist_sync_fn=self._gather,
         )
         self.absent: Absent = absent
 
-    def update(self, pred: Tensor, label: Tensor, weight: Tensor | None = None) -> None:
-        """Counts a batch.
+    def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+        """Count a batch.
 
         Args:
-            pred: class ids, (N, H, W), 0 to C-1.
-            label: class ids, (N, H, W), 0 to C-1 or ignore_index.
-            weight: what each pixel counts, (N, H, W), 0 or more; None counts each as 1.
+            preds: class ids, (N, H, W), 0 to C-1.
+            target: class ids, (N, H, W), 0 to C-1 or ignore_index.
+            weight: the count of each pixel, (N, H, W), 0 or more; None counts each as 1.
 
         Raises:
-            ValueError: if the shapes differ, or an id is no class's.
+            UserError: if the shapes differ, or an id names no class.
         """
         classes, ignored = len(self.confmat), cast(int, self.ignore_index)
-        self.confmat = self.confmat + confusion(
-            pred, label, num_classes=classes, ignore_index=ignored, weight=weight
+        matrix = confusion_matrix(
+            preds, target, num_classes=classes, ignore_index=ignored, weight=weight
         )
+        if matrix.is_floating_point():
+            self.confmat = self.confmat.cpu()
+        self.confmat = self.confmat + matrix.to(self.confmat.device)
 
     def compute(self) -> Tensor:
         """mIoU in [0, 1], 0-dim float32; nan if no pixel counted and absent classes are skipped."""
-        return mean_iou(self.confmat, self.absent).to(self.confmat.device, torch.float32)
+        return mean_iou(self.confmat, self.absent).float().to(self.device)
+
+    def reset(self) -> None:
+        """Forget all pixels, and that they had weights."""
+        super().reset()
+        self.confmat = self.confmat.to(self.device)  # weights had moved it to the CPU
 
     def total(self) -> Tensor:
         """The matrix over all processes, (C, C); in a distributed run all of them must call it."""
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
             return self.confmat.clone()
 
+    def _gather(self, state: Tensor, group: Any = None) -> list[Tensor]:
+        """The state of every process, float64 if one of them is: one may have seen no batch."""
+        weighted = torch.tensor([int(state.is_floating_point())], device=self.device)
+        if not torch.stack(gather_all_tensors(weighted, group)).any():
+            return gather_all_tensors(state, group)
+        bits = state.cpu().double().view(torch.int64)  # travels on any device, unchanged
+        everyone = gather_all_tensors(bits.to(self.device), group)
+        return [bits.cpu().view(torch.float64) for bits in everyone]
 
-def _gather(state: Tensor, group: Any = None) -> list[Tensor]:
-    """Every process's state; float64 on all if on one, as a process may have seen no batch."""
-    weighted = torch.tensor([int(state.is_floating_point())], device=state.device)
-    if torch.stack(gather_all_tensors(weighted, group)).any():
-        state = state.double()
-    return gather_all_tensors(state, group)
 
-
-def confusion(
-    pred: Tensor,
-    label: Tensor,
+def confusion_matrix(
+    preds: Tensor,
+    target: Tensor,
     *,
     num_classes: int,
     ignore_index: int = 255,
     weight: Tensor | None = None,
     no_class: int | None = None,
 ) -> Tensor:
-    """Confusion matrix (C, C) of ids 0 to 255, rows truth, columns prediction; float64 if weighted.
+    """Confusion matrix (C, C) of ids 0 to 255: rows target, columns prediction.
 
-    With `no_class`, an id that predictions may hold and no class has, the matrix is (C, C+1): the
-    last column counts the pixels predicted so, which their classes miss. All scores take both.
+    Args:
+        preds: ids of any shape.
+        target: ids of the same shape.
+        num_classes: C.
+        ignore_index: the label of pixels that do not count.
+        weight: the count of each pixel, of the same shape; None counts each as 1.
+        no_class: an id that stands for no class in predictions. The matrix then is (C, C+1), and
+            its last column counts the pixels predicted as this id. All scores take both forms.
+
+    Returns:
+        int64 on the device of `target`; float64 on the CPU with weights.
 
     Raises:
-        ValueError: if the shapes differ, or an id of a pixel that counts is no class's.
+        UserError: if the shapes differ, or an id of a pixel that counts names no class.
     """
-    for name, other in (("pred", pred), ("weight", weight)):
-        if other is not None and other.shape != label.shape:
-            raise UserError(
-                f"{name} {tuple(other.shape)} and label {tuple(label.shape)} differ in shape; "
-                "give class ids (logits.argmax(1)) and one weight a pixel"
-            )
-    # one count of all pairs of bytes: nothing is masked and copied, and wrong ids show
-    pairs = torch.add(pred.long(), label.long(), alpha=256).flatten()
-    if weight is None:
-        counts = torch.bincount(pairs, minlength=256 * 256)
-    else:  # bincount takes weights too, but not on a GPU with deterministic algorithms
-        counts = torch.zeros(256 * 256, dtype=torch.float64, device=label.device)
-        counts.index_add_(0, pairs, weight.flatten().double())
-    grid = counts.view(-1, 256)  # (label, prediction)
+    grid = _count_pairs(preds, target, weight)
     grid[ignore_index] = 0
     columns = [*range(num_classes), *([] if no_class is None else [no_class])]
     matrix = grid[:num_classes, columns]
     grid[:num_classes, columns] = 0
     if grid.any():
-        truth, guess = (int(index) for index in grid.nonzero()[0])
+        wrong_target, wrong_pred = (int(index) for index in grid.nonzero()[0])
         raise UserError(
-            f"a pixel of label {truth} and prediction {guess} with {num_classes} classes; "
-            f"give ids of 0 to {num_classes - 1}, or {ignore_index} for ignored labels"
+            f"a pixel of target {wrong_target} and prediction {wrong_pred} with {num_classes} "
+            f"classes; give ids of 0 to {num_classes - 1}, or {ignore_index} for ignored pixels"
         )
     return matrix
 
 
+def _count_pairs(preds: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
+    """Count all pairs of bytes, (256, 256): nothing is masked and copied, and wrong ids show."""
+    for name, other in (("preds", preds), ("weight", weight)):
+        if other is not None and other.shape != target.shape:
+            raise UserError(
+                f"{name} {tuple(other.shape)} and target {tuple(target.shape)} differ in shape; "
+                "give class ids (logits.argmax(1)) and one weight per pixel"
+            )
+    pairs = torch.add(preds.long(), target.long(), alpha=256).flatten()
+    if weight is not None:  # MPS has no float64, and CUDA's weighted count is not deterministic
+        pairs, weight = pairs.cpu(), weight.flatten().cpu().double()
+    return torch.bincount(pairs, weights=weight, minlength=256 * 256).view(-1, 256)
+
+
 def iou_per_class(matrix: Tensor) -> Tensor:
-    """Intersection over union, (C,) float64; nan where neither truth nor prediction has a pixel."""
+    """Intersection over union, (C,) float64; nan for classes in neither target nor prediction."""
     m = _float64(matrix)
     return m.diag() / (m.sum(0)[: len(m)] + m.sum(1) - m.diag())
 
 
 def accuracy_per_class(matrix: Tensor) -> Tensor:
-    """Part of each class's pixels that were found, (C,) float64; nan where the truth has none."""
+    """Share of each class's pixels that are found, (C,) float64; nan for classes without pixels."""
     m = _float64(matrix)
     return m.diag() / m.sum(1)
 
@@ -147,12 +166,12 @@ def mean_iou(matrix: Tensor, absent: Absent = "skip") -> Tensor:
 
 
 def mean_accuracy(matrix: Tensor, absent: Absent = "skip") -> Tensor:
-    """Mean of the classes' accuracies, 0-dim float64; absent is here what the truth lacks."""
+    """Mean per-class accuracy, 0-dim float64; absent are here the classes not in the target."""
     return _mean(accuracy_per_class(matrix), absent)
 
 
 def pixel_accuracy(matrix: Tensor) -> Tensor:
-    """Part of all pixels that were found, 0-dim float64; nan if no pixel counted."""
+    """Share of all pixels that are predicted right, 0-dim float64; nan if no pixel counted."""
     m = _float64(matrix)
     return m.diag().sum() / m.sum()
 
@@ -162,18 +181,18 @@ def group_iou(matrix: Tensor, classes: Sequence[int], absent: Absent = "skip") -
     return _mean(iou_per_class(matrix)[list(classes)], absent)
 
 
-def merged(matrix: Tensor, parts: Sequence[Sequence[int]]) -> Tensor:
-    """The matrix once classes are not told apart, (G, G), or (G, G+1) of a (C, C+1).
+def merge_classes(matrix: Tensor, categories: Sequence[Sequence[int]]) -> Tensor:
+    """Confusion matrix of categories, (G, G), or (G, G+1) from a matrix (C, C+1).
 
-    Its scores are those of Cityscapes' categories: what is taken for another class of the same
-    category is right.
+    A class predicted as another class of its category counts as right, as in Cityscapes' scores of
+    categories.
 
     Args:
         matrix: (C, C) or (C, C+1).
-        parts: the indices of the classes of each category, every class in one.
+        categories: the indices of the classes of each category; each class is in exactly one.
     """
-    rows = torch.stack([matrix[list(part)].sum(0) for part in parts])  # (G, C) or (G, C+1)
-    columns = torch.stack([rows[:, list(part)].sum(1) for part in parts], 1)  # (G, G)
+    rows = torch.stack([matrix[list(part)].sum(0) for part in categories])  # (G, C) or (G, C+1)
+    columns = torch.stack([rows[:, list(part)].sum(1) for part in categories], 1)  # (G, G)
     return torch.cat([columns, rows[:, len(matrix) :]], 1)
 
 

@@ -1,4 +1,14 @@
-"""Evaluation protocols: how an image becomes class scores, by the name that goes with a mIoU."""
+"""Evaluation protocols: the published test procedures, and overrides of their fields.
+
+- `whole`: one forward pass over the image at its own size.
+- `paper-ss`: semseg's test.py at one scale. The long side is resized to `base_size`, windows of
+  `crop_size` slide at 2/3 of their size, and probabilities are averaged over windows and flips.
+- `paper-ms`: the same at six scales.
+- `mmseg-ss`: mmsegmentation's single-scale test: the whole image in one pass, fitted into 2048×512
+  where the paper's base size is 512. Networks trained on crops of 769 see sliding windows of an
+  image fitted into 2049×1025.
+- `mmseg-ms`: mmsegmentation's test of whole images at six scales, each with its flip.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +23,20 @@ SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the Caffe release, semseg a
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to evaluate images, complete.
+    """A complete procedure from an image to class scores.
 
     Args:
-        name: what it is called beside every score.
-        crop_size: height and width of the windows that an image is cut into, and padded to
-            centrally with the mean color where it is smaller; None evaluates it whole.
-        stride: step from window to window as a share of the window, rounded up to pixels.
+        name: printed and stored beside every score.
+        crop_size: height and width of the sliding window; smaller images are padded centrally to
+            it with the mean color. None evaluates the whole image.
+        stride: step of the sliding window relative to its size, rounded up to pixels.
         scales: sizes at which an image is evaluated, relative to its base size.
-        base_size: long side in pixels of an image at scale 1; None leaves it its own size.
-        fit: long and short side that an image at scale 1 just fits into, in place of `base_size`.
-        mirror: whether the mirrored image is evaluated too.
-        average: what is averaged over windows, mirror images and scales: class probabilities, or
-            the scores before the softmax.
-        batch: windows that go through the network at once, with their mirrored copies; without
-            effect on the scores.
+        base_size: long side in pixels of an image at scale 1; None keeps the image's own size.
+        fit: long and short side that an image at scale 1 is fitted into, in place of `base_size`.
+        mirror: evaluate the horizontal flip too.
+        average: the quantity averaged over windows, flips and scales: "softmax" for class
+            probabilities, "scores" for logits.
+        batch: windows that go through the network at once, with their flips; changes no score.
     """
 
     name: str
@@ -55,21 +64,20 @@ class Protocol:
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What is done in another way than the protocol's name says; None leaves it as it is.
+class ProtocolOverrides:
+    """Overrides of individual fields of the named protocol; None keeps the protocol's value.
 
     Args:
-        crop_size: height and width of the windows in pixels.
-        stride: step from window to window as a share of the window, above 0, at most 1.
+        crop_size: height and width of the sliding window in pixels.
+        stride: step of the sliding window relative to its size, above 0 and at most 1.
         scales: sizes at which an image is evaluated, relative to its base size.
-        base_size: long side in pixels of an image at scale 1; 0 is its own size.
-        mirror: whether the mirrored image is evaluated too.
-        average: class probabilities or scores before the softmax.
-        batch: windows that go through the network at once, with their mirrored copies; without
-            effect on the scores.
+        base_size: long side in pixels of an image at scale 1; 0 keeps the image's own size.
+        mirror: evaluate the horizontal flip too.
+        average: the quantity averaged: "softmax" for class probabilities, "scores" for logits.
+        batch: windows that go through the network at once, with their flips; changes no score.
 
     Raises:
-        ValueError: if a value is outside of its range.
+        UserError: if a value is out of its range.
     """
 
     crop_size: tuple[int, int] | None = None
@@ -95,58 +103,57 @@ class Changes:
 
 def resolve(
     name: ProtocolName,
-    changes: Changes,
+    overrides: ProtocolOverrides,
     *,
     crop_size: tuple[int, int] | None,
     base_size: int | None,
 ) -> Protocol:
-    """The protocol of a name on a data set.
-
-    "whole" is one pass over the image as it is. "paper-ss" and "paper-ms" are semseg's test
-    procedure at one scale and at six: long side to `base_size`, windows of `crop_size` at 2/3 of
-    it, mirrored copy, probabilities averaged. "mmseg-ss" and "mmseg-ms" are mmsegmentation's: whole
-    images, fitted into 2048×512 where the paper's base size is 512, at one scale, and at six
-    with mirrored copy; networks trained on crops of 769 see windows of images in 2049×1025.
+    """Return the named protocol for a data set, with the overrides in its fields and its name.
 
     Args:
-        name: of the protocol.
-        changes: what is done in another way; the name says so, as in "paper-ss, mirror=False".
+        name: the protocol's name.
+        overrides: fields to replace; the name lists them, as in "paper-ss, mirror=False".
         crop_size: height and width of the training crops.
-        base_size: the data set's long side in the paper's tests, None if there is none.
+        base_size: the data set's long side in the paper's tests, None if it has none.
 
     Raises:
-        ValueError: if there are windows to be cut and no crop size is known, or for "mmseg-ms" of
-            crops of 769.
+        UserError: if the sliding window has no known size, for "mmseg-ms" with crops of 769, and
+            for a stride without windows.
     """
-    multi = name.endswith("-ms")
-    scales = SIX_SCALES if multi else (1.0,)
     if name == "whole":
         protocol = Protocol(name, average="scores")
     elif name in ("paper-ss", "paper-ms"):
-        protocol = Protocol(
-            name, crop_size=_known(crop_size, name), scales=scales, base_size=base_size, mirror=True
-        )
-    elif crop_size == (769, 769) and multi:
-        raise UserError(
-            "protocol=mmseg-ms with crop_size=[769, 769]: mmsegmentation averages scores over "
-            "windows and probabilities over scales there; use mmseg-ss or paper-ms"
-        )
-    elif crop_size == (769, 769):
-        protocol = Protocol(name, crop_size=crop_size, fit=(2049, 1025), average="scores")
+        protocol = _paper(name, crop_size=crop_size, base_size=base_size)
     else:
-        fit = (2048, 512) if base_size == 512 else None
-        protocol = Protocol(name, scales=scales, fit=fit, mirror=multi)
-    return _changed(protocol, changes)
+        protocol = _mmseg(name, crop_size=crop_size, base_size=base_size)
+    return _overridden(protocol, overrides)
 
 
-def _known(crop_size: tuple[int, int] | None, name: str) -> tuple[int, int]:
+def _paper(name: str, *, crop_size: tuple[int, int] | None, base_size: int | None) -> Protocol:
+    """semseg's tool/test.py: sliding windows and flips, at one scale or six."""
     if crop_size is None:
         raise UserError(f"protocol={name}: its windows need crop_size, that of the training")
-    return crop_size
+    scales = SIX_SCALES if name.endswith("-ms") else (1.0,)
+    return Protocol(name, crop_size=crop_size, scales=scales, base_size=base_size, mirror=True)
 
 
-def _changed(protocol: Protocol, changes: Changes) -> Protocol:
-    given: dict[str, Any] = {key: v for key, v in asdict(changes).items() if v is not None}
+def _mmseg(name: str, *, crop_size: tuple[int, int] | None, base_size: int | None) -> Protocol:
+    """mmsegmentation's tests: whole images; sliding windows for networks trained on 769 crops."""
+    multi_scale = name.endswith("-ms")
+    if crop_size == (769, 769) and multi_scale:
+        raise UserError(
+            "protocol=mmseg-ms with crop_size=[769, 769]: mmsegmentation averages logits over "
+            "windows and probabilities over scales there; use mmseg-ss or paper-ms"
+        )
+    if crop_size == (769, 769):
+        return Protocol(name, crop_size=crop_size, fit=(2049, 1025), average="scores")
+    scales = SIX_SCALES if multi_scale else (1.0,)
+    fit = (2048, 512) if base_size == 512 else None
+    return Protocol(name, scales=scales, fit=fit, mirror=multi_scale)
+
+
+def _overridden(protocol: Protocol, overrides: ProtocolOverrides) -> Protocol:
+    given: dict[str, Any] = {key: v for key, v in asdict(overrides).items() if v is not None}
     if "base_size" in given:
         given |= {"base_size": given["base_size"] or None, "fit": None}
     given = {key: value for key, value in given.items() if value != getattr(protocol, key)}

@@ -1,4 +1,4 @@
-"""Predictions on a test split whose labels a benchmark keeps back, as its server takes them."""
+"""Archives of predictions on a test split, in the form that the benchmark's server accepts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from pspnet.errors import UserError, write_atomic
 
 
 class Submission:
-    """Writes a split's predictions in the server's form and packs them once all are there.
+    """Writer of a split's predictions in the server's form, and of their archive.
 
-    `submission/` below a folder holds the files, `submission.zip` or `submission.tar.gz` the same
-    packed. Neither may exist before: nothing is written over.
+    The files go to `submission/` below a folder, and the archive beside it is `submission.zip` or
+    `submission.tar.gz`. Neither may exist before: nothing is overwritten.
 
     Args:
         out_dir: the folder.
@@ -42,40 +42,42 @@ class Submission:
         self.palette = colors if server.palette else None
 
     def path(self, name: str) -> Path:
-        """The file of a sample's prediction."""
+        """Return the file for a sample's prediction."""
         return self.folder / self.server.folder / f"{self.images[name].stem}.png"
 
     def check(self) -> None:
-        """Refuses what could not be submitted, before anything is computed.
+        """Refuse a test that could not be submitted, before anything is computed.
 
         Raises:
-            FileExistsError: if there is a submission in the folder.
-            ValueError: naming the first image whose name is another's too, or whose size the
-                server does not take.
+            UserError: if there is a submission in the folder, two images share a name, or the
+                server does not accept an image's size.
         """
         for path in (self.folder, self.archive):
             if os.path.lexists(path):
                 raise UserError(f"{path} exists; move it away, or give the run another name")
         stem, count = Counter(image.stem for image in self.images.values()).most_common(1)[0]
         if count > 1:
-            raise UserError(f"{count} images are named {stem!r}; the server knows them by name")
+            raise UserError(
+                f"{count} images are named {stem!r}, and the server knows them by name alone; "
+                "give the original images of the data set"
+            )
         if self.server.size is not None:
             for image in self.images.values():
                 if image_size(image) != self.server.size:
                     raise UserError(
-                        f"{image} is {_pixels(image_size(image))} pixels, but the server takes"
-                        f" {_pixels(self.server.size)}; give the images as the data set has them"
+                        f"{image} is {_pixels(image_size(image))} pixels, but the server accepts"
+                        f" {_pixels(self.server.size)}; give the original images of the data set"
                     )
 
     def write(self, name: str, label: np.ndarray) -> None:
-        """Writes the prediction of one sample.
+        """Write the prediction of one sample.
 
         Args:
-            name: the sample's.
+            name: the sample's name.
             label: train ids, (H, W) uint8.
 
         Raises:
-            FileExistsError: if the file is there.
+            UserError: if the file exists.
         """
         path = self.path(name)
         if os.path.lexists(path):
@@ -84,13 +86,11 @@ class Submission:
         write_label(path, self.values[label], self.palette)
 
     def pack(self) -> Path:
-        """Reads all files back, packs them, and returns the archive.
+        """Read all files back, pack them, and return the archive's path.
 
         Raises:
-            ValueError: if images have no prediction, naming their number and the first, or a
-                prediction is of another size than its image or holds a value that the server does
-                not take.
-            FileExistsError: if the archive is there.
+            UserError: if the archive exists, images have no prediction, or a prediction differs in
+                size from its image or holds a value that the server does not accept.
         """
         missing = [name for name in self.images if not self.path(name).is_file()]
         if missing:
@@ -132,7 +132,7 @@ def _tar(files: Mapping[str, Path]) -> bytes:
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz", compresslevel=1) as archive:
         for name, path in files.items():
-            member = tarfile.TarInfo(name)  # without the owner that `add` would tell
+            member = tarfile.TarInfo(name)  # `add` would store the owner's name too
             content = path.read_bytes()
             member.size = len(content)
             archive.addfile(member, io.BytesIO(content))

@@ -1,4 +1,4 @@
-"""The scores of an evaluation by name, for JSON and for the terminal."""
+"""Named scores of an evaluation, as plain data for JSON and as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TypedDict
 
 from torch import Tensor
 
-from pspnet.errors import UserError
 from pspnet.evaluation.metrics import (
     Absent,
     accuracy_per_class,
@@ -16,13 +15,15 @@ from pspnet.evaluation.metrics import (
     iou_per_class,
     mean_accuracy,
     mean_iou,
-    merged,
+    merge_classes,
     pixel_accuracy,
 )
 
+Row = tuple[str, str, str, str]
+
 
 class Summary(TypedDict):
-    """The scores of a run as plain numbers in [0, 1] for JSON, None where there is none."""
+    """All scores as plain numbers in [0, 1] for JSON; None where a score is undefined."""
 
     miou: float | None
     pixel_accuracy: float | None
@@ -30,9 +31,9 @@ class Summary(TypedDict):
     absent: Absent
     iou: dict[str, float | None]
     accuracy: dict[str, float | None]
-    share: dict[str, float | None]  # of the counted pixels, by true class
+    share: dict[str, float | None]  # of the counted pixels that are labeled so
     groups: dict[str, float | None]  # mean IoU
-    categories: dict[str, float | None]  # IoU of classes merged
+    categories: dict[str, float | None]  # IoU of the merged classes
     category_miou: float | None
 
 
@@ -44,17 +45,20 @@ def summary(
     categories: Mapping[str, Sequence[str]] = MappingProxyType({}),
     absent: Absent = "skip",
 ) -> Summary:
-    """All scores of a confusion matrix, by the names of its classes.
+    """Return all scores of a confusion matrix under the names of its classes.
 
-    Raises:
-        ValueError: if there is not one name a class.
+    Args:
+        matrix: (C, C), or (C, C+1) with the pixels predicted as no class in the last column.
+        names: the C classes.
+        groups: names of classes per group; a group's score is the mean of its classes' IoU.
+        categories: names of classes per category, each class in exactly one, or none at all; a
+            category's score is the IoU of its classes merged into one.
+        absent: rule for absent classes in means, see `SegmentationMetrics`.
     """
-    if len(names) != len(matrix):
-        raise UserError(f"{len(names)} names for a matrix of {len(matrix)} classes")
     m = matrix.detach().cpu().double()  # in this order: some accelerators have no float64
     members = {group: [names.index(name) for name in part] for group, part in groups.items()}
     parts = [[names.index(name) for name in part] for part in categories.values()]
-    by_category = merged(m, parts) if parts else m[:0, :0]
+    by_category = merge_classes(m, parts) if parts else m[:0, :0]
     return {
         "miou": _plain(mean_iou(m, absent)),
         "pixel_accuracy": _plain(pixel_accuracy(m)),
@@ -78,24 +82,15 @@ def _by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
 
 
 def format_table(scores: Summary) -> str:
-    """The summary as a table for the terminal, in per cent, means last; – where there is none."""
+    """Return the scores as a table in percent for the terminal, means last; – where undefined."""
     classes = [
         (name, _percent(iou), _percent(scores["accuracy"][name]), _percent(scores["share"][name]))
         for name, iou in scores["iou"].items()
     ]
-    groups = [(f"mean of {name}", _percent(iou), "", "") for name, iou in scores["groups"].items()]
     categories = [
         (f"category {name}", _percent(iou), "", "") for name, iou in scores["categories"].items()
     ]
-    of_categories = ("mean of categories", _percent(scores["category_miou"]), "", "")
-    mean = f"mean (absent: {scores['absent']})"
-    means = [
-        ("all pixels", "", _percent(scores["pixel_accuracy"]), ""),
-        *groups,
-        *([of_categories] if categories else []),
-        (mean, _percent(scores["miou"]), _percent(scores["mean_accuracy"]), ""),
-    ]
-    blocks = [block for block in (classes, categories, means) if block]
+    blocks = [block for block in (classes, categories, _mean_rows(scores)) if block]
     width = max(len(row[0]) for block in blocks for row in block)
     header = _line(("class", "IoU %", "accuracy %", "pixels %"), width)
     lines = [[_line(row, width) for row in block] for block in blocks]
@@ -103,10 +98,22 @@ def format_table(scores: Summary) -> str:
     return "\n".join([header, *(line for block in lines for line in (rule, *block))])
 
 
+def _mean_rows(scores: Summary) -> list[Row]:
+    groups = [(f"mean of {name}", _percent(iou), "", "") for name, iou in scores["groups"].items()]
+    of_categories = ("mean of categories", _percent(scores["category_miou"]), "", "")
+    mean = f"mean (absent: {scores['absent']})"
+    return [
+        ("all pixels", "", _percent(scores["pixel_accuracy"]), ""),
+        *groups,
+        *([of_categories] if scores["categories"] else []),
+        (mean, _percent(scores["miou"]), _percent(scores["mean_accuracy"]), ""),
+    ]
+
+
 def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.2f}"
 
 
-def _line(row: tuple[str, str, str, str], width: int) -> str:
+def _line(row: Row, width: int) -> str:
     name, *cells = row
     return (f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells)).rstrip()

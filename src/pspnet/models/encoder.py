@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation, blank, dilate, layers_of_stages
-from pspnet.models.published.key_maps import fit, floats, read_weights
+from pspnet.models.published.weights_file import as_float32, read_weights, rename_tensors
 
 CHECK_SIZE = 64
 ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32
@@ -92,9 +92,9 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
         ValueError: if a tensor is missing, of another shape, of another network, or damaged.
     """
     file = read_weights(path)
-    if file.layout is not None:
+    if file.key_map is not None:
         prefixed = {f"encoder.{key}": value for key, value in encoder.state_dict().items()}
-        fitted = fit(prefixed, file, encoder_only=True)
+        fitted = rename_tensors(prefixed, file, encoder_only=True)
         encoder.load_state_dict({k.removeprefix("encoder."): v for k, v in fitted.items()})
         return
     state = {_flat(_in_timms_words(key, file.state)): value for key, value in file.state.items()}
@@ -113,7 +113,7 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
             shapes = f"{tuple(state[flat].shape)}, not {tuple(own[wanted[flat]].shape)}"
             raise UserError(f"{path}: {wanted[flat]} is {shapes}; another encoder's weights")
         if own[wanted[flat]].is_floating_point():
-            state[flat] = floats(state[flat], key=wanted[flat], path=path)
+            state[flat] = as_float32(state[flat], key=wanted[flat], path=path)
     encoder.load_state_dict({wanted[k]: v for k, v in state.items() if k in wanted}, strict=False)
 
 

@@ -1,6 +1,6 @@
-"""Published checkpoints as checkpoints of this package, for validate, test and predict.
+"""Convert a published checkpoint to one of this package, for validate, test and predict.
 
-python -m pspnet.tools.convert pspnet_r50-d8_512x512_40k_voc12aug.pth voc.ckpt
+python -m pspnet convert pspnet_r50-d8_512x512_40k_voc12aug.pth voc.ckpt
 python -m pspnet validate --ckpt_path=voc.ckpt --data.source.root=path/to/VOCdevkit
 """
 
@@ -9,17 +9,14 @@ from __future__ import annotations
 import argparse
 import io
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightning
-import torch
-
-from pspnet.checkpoints import read_checkpoint
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.datasets.base import Source
 from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
-from pspnet.models.published.load import Published, load_published
-from pspnet.task import Segmentation
+
+if TYPE_CHECKING:
+    from pspnet.models.published.load import PublishedNetwork
 
 DATASETS: dict[str, type[VOC] | type[Cityscapes] | type[ADE20K] | type[CamVid]] = {
     "voc": VOC,
@@ -27,7 +24,7 @@ DATASETS: dict[str, type[VOC] | type[Cityscapes] | type[ADE20K] | type[CamVid]] 
     "ade20k": ADE20K,
     "camvid": CamVid,
 }
-FROM_PYTHON = "use pspnet.load_published from Python"  # which asks for no data set
+FROM_PYTHON = "use pspnet.load_published from Python"  # it needs no data set
 
 
 def convert(
@@ -39,50 +36,51 @@ def convert(
     bins: tuple[int, ...] | None = None,
     align_corners: bool | None = None,
 ) -> str:
-    """Writes a published checkpoint as one of this package's, and says what was recognized.
+    """Write a published checkpoint as one of this package, and return a description of it.
 
     Args:
         path: a file that `load_published` takes.
         out: the checkpoint to write; must not exist.
-        num_classes: what the file must have; None takes what it has.
-        dataset: one of `DATASETS`; None is the one with as many classes, of the same names where
-            the file has names.
-        bins: of the pyramid, for files that do not say.
-        align_corners: None is as published.
-
-    Returns:
-        A few lines for the reader.
+        num_classes, bins, align_corners: as in `load_published`.
+        dataset: one of `DATASETS`; None is the one that fits the file's classes.
 
     Raises:
-        FileNotFoundError: if there is no such file, or no folder for `out`.
-        FileExistsError: if there is something at `out`.
-        ValueError: if the file does not fit, or not to the data set.
+        UserError: if `path` is missing, `out` exists, or the file does not fit the data set.
     """
     check_new(out)
+
+    import torch
+
+    from pspnet.models.published.load import load_published
+
     published = load_published(path, num_classes, bins=bins, align_corners=align_corners)
-    if published.layout == "pspnet":
-        if dataset is not None:
-            raise UserError(f"dataset={dataset}: {path} says its data set; leave dataset out")
-        checkpoint, names = _own(published, path), "as in its run"
+    if published.format == "pspnet" and dataset is not None:
+        raise UserError(f"dataset={dataset}: {path} says its data set; leave dataset out")
+    if published.format == "pspnet":
+        checkpoint, names = _from_run(published, path), "as in its run"
     else:
-        name = _dataset(published, path) if dataset is None else dataset
-        checkpoint, names = _foreign(published, path, dataset=name, run=out.stem), f"as {name}'s"
+        dataset = dataset or _infer_dataset(published, path)
+        checkpoint = _from_published(published, path, dataset=dataset, run=out.stem)
+        names = f"as {dataset}'s"
     content = io.BytesIO()
     torch.save(checkpoint, content)
     write_atomic(out, content.getvalue())
     return describe(published, classes=names)
 
 
-def describe(published: Published, *, classes: str) -> str:
-    """What was recognized, in a few lines."""
+def describe(published: PublishedNetwork, *, classes: str) -> str:
+    """Describe a published network in a few lines."""
     options: dict[str, Any] = published.network.options
-    auxiliary = f"of {options['auxiliary_channels']} channels" if options["auxiliary"] else "none"
-    dilation = ", ".join(f"{key}={value}" for key, value in options["dilation"].items())
+    auxiliary = f"{options['auxiliary_channels']} channels" if options["auxiliary"] else "none"
+    dilation = ", ".join(
+        f"{key}={list(value) if isinstance(value, tuple) else value}"
+        for key, value in options["dilation"].items()
+    )
     lines = {
-        "layout": published.layout,
+        "format": published.format,
         "encoder": options["encoder"],
         "dilation": dilation,
-        "bins": options["bins"],
+        "bins": [*options["bins"]],
         "align_corners": options["align_corners"],
         "auxiliary head": auxiliary,
         "classes": f"{options['num_classes']}, {classes}",
@@ -92,20 +90,31 @@ def describe(published: Published, *, classes: str) -> str:
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
 
-def _own(published: Published, path: Path) -> dict[str, Any]:
+def _from_run(published: PublishedNetwork, path: Path) -> dict[str, Any]:
+    from pspnet.models.checkpoint import read_checkpoint
+    from pspnet.models.options import structure
+
     saved = read_checkpoint(path)
-    network = {**saved["hyper_parameters"], "network": published.network.options}
-    return {**_weights(published), "hyper_parameters": network, "config": saved["config"]}
+    return {
+        **_weights(published),
+        "hyper_parameters": {**saved["hyper_parameters"], "network": published.network.options},
+        "structure": structure(published.network, without="encoder"),
+        "config": saved["config"],
+    }
 
 
-def _foreign(published: Published, path: Path, *, dataset: str, run: str) -> dict[str, Any]:
+def _from_published(
+    published: PublishedNetwork, path: Path, *, dataset: str, run: str
+) -> dict[str, Any]:
+    from pspnet.task import Segmentation
+
     source: Source = DATASETS[dataset]()
     options = published.network.options
     names, count = published.class_names, options["num_classes"]
-    for what, found in (("classifier", count), ("CLASSES", len(names) if names else count)):
+    for part, found in (("classifier", count), ("CLASSES", len(names) if names else count)):
         if found != len(source.classes):
             raise UserError(
-                f"{path}: its {what} has {found} classes, and {dataset} has {len(source.classes)};"
+                f"{path}: its {part} has {found} classes, and {dataset} has {len(source.classes)};"
                 f" give the --dataset of its classes, or {FROM_PYTHON}"
             )
     checkpoint = _weights(published)
@@ -128,27 +137,29 @@ def _foreign(published: Published, path: Path, *, dataset: str, run: str) -> dic
     return checkpoint
 
 
-def _dataset(published: Published, path: Path) -> str:
-    """The data set with as many classes, and of the same names if the file has names."""
+def _infer_dataset(published: PublishedNetwork, path: Path) -> str:
+    """Return the data set with as many classes, and with the same names if the file has names."""
     count, names = published.network.num_classes, published.class_names
     tables = {name: source().classes.names for name, source in DATASETS.items()}
     fitting = [name for name, table in tables.items() if len(table) == count]
     if not fitting:
         known = ", ".join(f"{name} {len(table)}" for name, table in tables.items())
-        line = f"has {count} classes, as no known data set ({known}); {FROM_PYTHON}"
+        line = f"has {count} classes, unlike every known data set ({known}); {FROM_PYTHON}"
         raise UserError(f"{path}: {line}")
     pairs = zip(names or (), tables[fitting[0]], strict=False)
     for index, (theirs, ours) in enumerate(pairs):
         if theirs.strip().lower() != ours.lower():
             raise UserError(
                 f"{path}: its class {index} is {theirs!r}, and {fitting[0]}'s is {ours!r}; give "
-                f"--dataset={fitting[0]} to take its classes for that data set's"
+                f"--dataset={fitting[0]} if its classes are that data set's"
             )
     return fitting[0]
 
 
-def _weights(published: Published) -> dict[str, Any]:
-    """What Lightning asks of a checkpoint that is evaluated."""
+def _weights(published: PublishedNetwork) -> dict[str, Any]:
+    """Return the entries that Lightning needs to evaluate a checkpoint."""
+    import lightning
+
     state = published.network.state_dict()
     return {
         "pytorch-lightning_version": lightning.__version__,
@@ -166,45 +177,41 @@ def _bins(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(side) for side in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r}: give sides as 1,2,3,6") from None
+        raise argparse.ArgumentTypeError(f"{text!r}: give bins as 1,2,3,6") from None
 
 
 def _parser() -> Parser:
-    about = (__doc__ or "").partition("\n")[0]
-    parser = Parser(
-        prog="python -m pspnet.tools.convert",
-        description=about,
-    )
+    parser = Parser(prog="pspnet convert", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("path", type=Path, help="the published checkpoint")
     parser.add_argument("out", type=Path, help="the checkpoint to write")
-    parser.add_argument("--num_classes", type=int, help="refuse a file of another number")
+    parser.add_argument("--num_classes", type=int, help="refuse a file with another number")
     parser.add_argument(
-        "--dataset", choices=sorted(DATASETS), help="whose classes they are, if names differ"
+        "--dataset", choices=sorted(DATASETS), help="the data set of its classes, if names differ"
     )
     parser.add_argument("--bins", type=_bins, help="1,2,3,6 unless the file says")
     parser.add_argument("--align_corners", choices=("true", "false"), help="as published")
     return parser
 
 
-def main(args: list[str] | None = None) -> None:
-    """Runs the command line; `args` stands in for `sys.argv[1:]`.
+def main(words: list[str] | None = None) -> None:
+    """Run the command line; `words` default to `sys.argv[1:]`.
 
     Raises:
         SystemExit: with code 1 and one line for a file that is refused, 2 for wrong options.
     """
-    given = _parser().parse_args(args)
-    corners = None if given.align_corners is None else given.align_corners == "true"
+    options = _parser().parse_args(words)
+    corners = None if options.align_corners is None else options.align_corners == "true"
     with one_line_errors():
         said = convert(
-            given.path,
-            given.out,
-            num_classes=given.num_classes,
-            dataset=given.dataset,
-            bins=given.bins,
+            options.path,
+            options.out,
+            num_classes=options.num_classes,
+            dataset=options.dataset,
+            bins=options.bins,
             align_corners=corners,
         )
     print(said)
-    print(f"{given.out} written; for example python -m pspnet validate --ckpt_path={given.out}")
+    print(f"{options.out} written; for example python -m pspnet validate --ckpt_path={options.out}")
 
 
 if __name__ == "__main__":

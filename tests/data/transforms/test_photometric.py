@@ -1,4 +1,4 @@
-"""Changes of color, against plain OpenCV, and padding, against plain numpy."""
+"""ProtocolOverrides of color, against plain OpenCV, and padding, against plain numpy."""
 
 from __future__ import annotations
 

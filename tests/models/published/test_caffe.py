@@ -1,4 +1,4 @@
-"""The authors' Caffe release, from files made here in its wire format."""
+"""Reader of the authors' Caffe release, on files written here in its wire format."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from caffemodel import BINS, Blobs, caffe, caffe_blobs, caffe_file, message, varint
 from foreign import Shapes
 
-from pspnet import Dilation, Published, load_published
+from pspnet import Dilation, PublishedNetwork, load_published
 from pspnet.errors import UserError
 from pspnet.models.encoder import build_encoder
 
@@ -21,8 +21,8 @@ REORDERED = {"encoder.model.conv1.0.weight", "decoder.0.weight"}
 
 
 @pytest.fixture(scope="module")
-def release(tmp_path_factory) -> Iterator[tuple[Path, Blobs, Published]]:
-    """A PSPNet50 of 150 classes, stride on 1×1 convolutions: file, blobs, and what is loaded."""
+def release(tmp_path_factory) -> Iterator[tuple[Path, Blobs, PublishedNetwork]]:
+    """A PSPNet50 of 150 classes with its stride in 1×1 convolutions: file, blobs, network."""
     blobs = caffe_blobs(caffe(50, 150))
     path = tmp_path_factory.mktemp("caffe") / "pspnet50_ADE20K.caffemodel"
     path.write_bytes(caffe_file(blobs))
@@ -75,7 +75,7 @@ def test_every_blob_has_its_place(release):
         assert np.array_equal(np.sort(own[key].numpy(), None), np.sort(expected[key], None))
 
 
-def test_the_first_convolution_sees_what_it_saw(release):
+def test_the_first_convolution_takes_rgb(release):
     _, blobs, published = release
     pixels = torch.randint(0, 256, (1, 3, 33, 33), generator=torch.Generator().manual_seed(0))
     rgb = pixels.float()
@@ -88,7 +88,7 @@ def test_the_first_convolution_sees_what_it_saw(release):
     assert torch.allclose(found, expected, rtol=0, atol=1e-5 * expected.abs().max())
 
 
-def test_the_levels_meet_the_weights_they_met(release):
+def test_the_convolution_after_the_pyramid_takes_ascending_bins(release):
     _, blobs, published = release
     generator = torch.Generator().manual_seed(0)
     features = torch.randn(1, 2048, 5, 5, generator=generator)
@@ -103,7 +103,7 @@ def test_the_levels_meet_the_weights_they_met(release):
 
 def test_what_comes_with_the_release(release):
     _, _, published = release
-    assert (published.layout, published.crop_size) == ("caffe", (473, 473))
+    assert (published.format, published.crop_size) == ("caffe", (473, 473))
     assert published.mean == pytest.approx([value / 255 for value in RGB_MEAN])
     assert published.std == (1 / 255,) * 3
     options = published.network.options

@@ -1,4 +1,4 @@
-"""Published checkpoints: what they are taken for, and where each tensor goes."""
+"""Recognition of published checkpoints, and the place of each of their tensors."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +13,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
 from pspnet.task import Segmentation
 
-IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and std
 
 
 def assert_all_moved(state: dict[str, Tensor], network: PSPNet, ours: Callable[[str], str]) -> None:
@@ -32,7 +32,7 @@ def test_every_tensor_of_semseg_has_its_place(tmp_path):
     assert_all_moved(state, published.network, from_semseg)
     assert not published.network.training
     assert all(parameter.requires_grad for parameter in published.network.parameters())
-    assert (published.layout, published.mean, published.std) == ("semseg", *IMAGENET)
+    assert (published.format, published.mean, published.std) == ("semseg", *IMAGENET)
     assert (published.class_names, published.crop_size) == (None, (473, 473))
     options = published.network.options
     assert (options["encoder"], options["align_corners"]) == ("tu-resnet50s", True)
@@ -56,7 +56,7 @@ def test_every_tensor_of_mmsegmentation_has_its_place(tmp_path, v1c, auxiliary):
 
     assert_all_moved(state, network, ours)
     assert network.options["encoder"] == ("tu-resnet18c" if v1c else "resnet18")
-    assert (published.layout, published.class_names) == ("mmsegmentation", tuple("abcdefghijk"))
+    assert (published.format, published.class_names) == ("mmsegmentation", tuple("abcdefghijk"))
     assert (published.mean, published.std, published.crop_size) == (*IMAGENET, (512, 512))
     assert (network.auxiliary is not None) is auxiliary
     assert network.options["align_corners"] is False
@@ -124,7 +124,7 @@ def test_half_precision_becomes_single(tmp_path):
     assert torch.equal(network.decoder[4].weight, weight.float())
 
 
-def test_align_corners_can_be_another(tmp_path):
+def test_align_corners_can_be_overridden(tmp_path):
     path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 3), hollow=True))
     network = load_published(path, align_corners=True).network
     assert network.align_corners is True
@@ -158,7 +158,7 @@ def test_a_checkpoint_of_a_run_is_its_network(tmp_path):
     assert published.network.options == network.options
     state = published.network.state_dict()
     assert all(torch.equal(state[key], value) for key, value in network.state_dict().items())
-    assert (published.layout, published.class_names) == ("pspnet", ("a", "b"))
+    assert (published.format, published.class_names) == ("pspnet", ("a", "b"))
     assert (published.mean, published.std) == ((0.5, 0.5, 0.4), (0.2, 0.2, 0.1))
     assert published.crop_size == (65, 97)
     image = torch.randn(1, 3, 65, 65)
@@ -166,6 +166,22 @@ def test_a_checkpoint_of_a_run_is_its_network(tmp_path):
         assert torch.equal(published.network(image), network.eval()(image))
     with pytest.raises(UserError, match=r"says bins=\[1, 3\], not \[1, 2\]; leave bins out"):
         load_published(path, bins=(1, 2))
+
+
+def test_a_run_without_mean_and_std_had_those_of_imagenet(tmp_path):
+    path = own_checkpoint(tmp_path / "own.ckpt", PSPNet(2, "tu-resnet10t", decoder_channels=8))
+    checkpoint = torch.load(path, weights_only=True)
+    checkpoint["config"]["data"] |= {"mean": None, "std": None}
+    torch.save(checkpoint, path)
+    published = load_published(path)
+    assert (published.mean, published.std) == IMAGENET
+
+
+def test_a_network_edited_after_its_construction_is_refused(tmp_path):
+    network = PSPNet(2, "tu-resnet10t", decoder_channels=16, auxiliary_channels=8)
+    network.decoder[2] = torch.nn.GELU()
+    with pytest.raises(UserError, match=r"its network.decoder.2 was edited after the construction"):
+        load_published(own_checkpoint(tmp_path / "own.ckpt", network))
 
 
 def own_checkpoint(path: Path, network: PSPNet) -> Path:

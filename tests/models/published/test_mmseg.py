@@ -1,4 +1,4 @@
-"""The configuration in a checkpoint of mmsegmentation."""
+"""Settings read from the configuration in a checkpoint of mmsegmentation."""
 
 from pathlib import Path
 

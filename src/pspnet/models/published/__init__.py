@@ -1,0 +1,1 @@
+"""Networks with published weights: files, key maps, and the settings they imply."""

@@ -1,7 +1,7 @@
-"""The authors' Caffe release: `.caffemodel` files of hszhao/PSPNet, read without Caffe.
+"""Reader of the authors' Caffe release, the `.caffemodel` files of hszhao/PSPNet, without Caffe.
 
 Only the fields that the weights need are defined here, by their numbers in the release's
-caffe.proto; whatever else a file holds is skipped.
+caffe.proto; protobuf skips all others.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pspnet.models.dilation import Dilation
 # RGB, 0 to 255 as in the release's evaluation code; it subtracts them and does not scale
 MEAN = (123.68, 116.779, 103.939)
 
-# name, number, and type of each field; "bytes" are taken as they are, "*" says that it is repeated
+# name, number, and type of each field; "*" marks repeated fields
 _MESSAGES = {
     "NetParameter": [("layers", 2, "bytes*"), ("layer", 100, "LayerParameter*")],
     "LayerParameter": [
@@ -33,7 +33,7 @@ _MESSAGES = {
         ("convolution_param", 106, "ConvolutionParameter"),
     ],
     "ConvolutionParameter": [("stride", 6, "uint32"), ("hole", 17, "uint32")],
-    # packed floats are bytes that need not go through a Python list
+    # packed floats as bytes, which need not go through a Python list
     "BlobProto": [
         *(("shape", 7, "BlobShape"), ("data", 5, "bytes*"), ("num", 1, "int32")),
         *(("channels", 2, "int32"), ("height", 3, "int32"), ("width", 4, "int32")),
@@ -61,14 +61,14 @@ _PLACES = {
 
 @dataclass(frozen=True)
 class CaffeModel:
-    """The tensors of a `.caffemodel` in the order that our network has them in.
+    """The tensors of a `.caffemodel`, with their channels in the order of this package's network.
 
     Args:
         state: by "LAYER.weight", "LAYER.bias", "LAYER/bn.running_mean", …; the first convolution
-            takes RGB, the one after the pyramid the levels from the coarsest to the finest.
+            takes RGB, and the one after the pyramid takes the levels with ascending bins.
         bins: of the pyramid, ascending.
-        auxiliary: name of the auxiliary head's 3×3 convolution, whether the file has it or not.
-        dilation: as the file's convolutions say.
+        auxiliary: name of the auxiliary head's 3×3 convolution, even if the file lacks it.
+        dilation: read from the parameters of the file's convolutions.
     """
 
     state: dict[str, Tensor]
@@ -78,26 +78,26 @@ class CaffeModel:
 
 
 def read(path: Path) -> CaffeModel:
-    """Reads a `.caffemodel` of the release.
+    """Read a `.caffemodel` of the release.
 
-    Its BN adds 1e-5 to the variance on a GPU (cuDNN) and 1e-10 on a CPU; torch's layers, which
-    take the tensors, add 1e-5. Its pools have kernels fixed for one crop size, at which they are
-    the grids of the adaptive pooling here.
+    Its BN adds 1e-5 to the variance on a GPU (cuDNN) and 1e-10 on a CPU; torch's BN, which takes
+    the tensors, adds 1e-5. Its pools have kernels fixed for one crop size, at which they equal the
+    adaptive pooling of this package.
 
     Raises:
-        ValueError: if the file is no `.caffemodel`, is truncated or of Caffe's first format, or
-            has strides or dilations that the release has not.
+        UserError: if the file is no `.caffemodel`, is truncated or of Caffe's first format, or
+            has strides or dilations that the release lacks.
     """
     net = _message_class()()
     try:
         net.ParseFromString(path.read_bytes())
     except DecodeError as error:
         raise UserError(f"{path}: not a readable .caffemodel, or a truncated one") from error
-    if not all(isinstance(layer.name, str) for layer in net.layer):  # bytes where not UTF-8
+    if not all(isinstance(layer.name, str) for layer in net.layer):  # protobuf: bytes if not UTF-8
         raise UserError(f"{path}: not a readable .caffemodel: a layer's name is not UTF-8")
     if net.layers:
         raise UserError(
-            f"{path}: is of Caffe's first format (V1LayerParameter); convert it with Caffe's "
+            f"{path}: is in Caffe's first format (V1LayerParameter); convert it with Caffe's "
             "upgrade_net_proto_binary"
         )
     state = {key: value for layer in net.layer for key, value in _tensors(layer, path)}
@@ -112,7 +112,7 @@ def read(path: Path) -> CaffeModel:
 
 
 def key(own: str, *, bins: tuple[int, ...], auxiliary: str) -> str:
-    """Layer and part in the release of a tensor of ours, as "conv2_1_3x3/bn.running_mean"."""
+    """Return the release's name of this package's tensor `own`: "conv2_1_3x3/bn.running_mean"."""
     module, _, part = own.removeprefix("encoder.").removeprefix("model.").rpartition(".")
     if block := re.fullmatch(r"layer(\d)\.(\d+)\.(.+)", module):
         place = _PLACES.get(block[3], block[3])
@@ -125,7 +125,7 @@ def key(own: str, *, bins: tuple[int, ...], auxiliary: str) -> str:
 
 
 def heads(auxiliary: str) -> tuple[str, ...]:
-    """Beginnings of the names that are not the encoder's."""
+    """Return the beginnings of the names that are not the encoder's."""
     return ("conv5_3_pool", "conv5_4", "conv6", f"{auxiliary}.", f"{auxiliary}/")
 
 
@@ -151,8 +151,8 @@ def _tensors(layer: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
     if layer.blobs and len(layer.blobs) not in _BLOBS:
         raise UserError(f"{path}: layer {layer.name!r} has {len(layer.blobs)} blobs, not 1, 2, 4")
     for blob, part in zip(layer.blobs, _BLOBS.get(len(layer.blobs), ()), strict=True):
-        old = (blob.num, blob.channels, blob.height, blob.width)
-        sides = tuple(blob.shape.dim) if blob.HasField("shape") else old
+        legacy = (blob.num, blob.channels, blob.height, blob.width)
+        sides = tuple(blob.shape.dim) if blob.HasField("shape") else legacy
         data = bytearray(b"".join(blob.data))
         if not data or min(sides, default=0) < 1 or len(data) != 4 * math.prod(sides):
             shape = "×".join(str(side) for side in sides)
@@ -161,12 +161,12 @@ def _tensors(layer: Any, path: Path) -> Iterator[tuple[str, Tensor]]:
                 "numbers; a damaged file"
             )
         values = torch.frombuffer(data, dtype=torch.float32)
-        alone = part != "weight" or len(layer.blobs) == 4
-        yield f"{layer.name}.{part}", values if alone else values.reshape(sides)
+        convolution = part == "weight" and len(layer.blobs) < 4
+        yield f"{layer.name}.{part}", values.reshape(sides) if convolution else values
 
 
 def _reorder(state: dict[str, Tensor], bins: tuple[int, ...]) -> None:
-    """BGR to RGB before the first convolution, levels 6-3-2-1 to 1-2-3-6 before `conv5_4`."""
+    """Reorder input channels: of the first convolution to RGB, of `conv5_4` to bins 1, 2, 3, 6."""
     first = state.get(f"{_FIRST}.weight")
     if first is not None and first.ndim == 4:
         state[f"{_FIRST}.weight"] = first.flip(1)

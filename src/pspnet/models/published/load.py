@@ -1,4 +1,4 @@
-"""Networks from published checkpoints, recognized by their keys and shapes.
+"""PSPNets from published checkpoints, recognized by the names and shapes of their tensors.
 
 published = load_published("pspnet_r50-d8_512x512_20k_voc12aug.pth")
 published.network, published.mean, published.std
@@ -11,36 +11,37 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
+from pspnet.models.options import structure
 from pspnet.models.pspnet import PSPNet, from_options
-from pspnet.models.published import caffe
-from pspnet.models.published import mmseg as mmsegmentation
-from pspnet.models.published.key_maps import LayoutName, Weights, fit, read_weights
-from pspnet.models.published.recognition import check_bins, has_bottlenecks, read_options
+from pspnet.models.published import caffe, mmseg
+from pspnet.models.published.infer_options import has_bottlenecks, infer_options, published_bins
+from pspnet.models.published.key_maps import FormatName
+from pspnet.models.published.weights_file import WeightsFile, read_weights, rename_tensors
 
 Color = tuple[float, float, float]
-IMAGENET: tuple[Color, Color] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 @dataclass(frozen=True)
-class Published:
-    """A network with published weights, and what it was trained to see and say.
+class PublishedNetwork:
+    """A network with published weights, and its training's input and classes.
 
     Args:
         network: in evaluation mode, float32.
-        layout: of the file.
-        mean: of R, G and B, 0 to 1; subtracted from images of 0 to 1.
-        std: of R, G and B; divided by. The Caffe release's network takes 0 to 255 minus the mean,
-            for which this is 1/255.
-        class_names: in the order of the logits, if the file has them.
+        format: the format of its file.
+        mean: of R, G and B, subtracted from images of 0 to 1.
+        std: of R, G and B, the divisor after that. It is 1/255 for the Caffe release: that network
+            takes 0 to 255 minus the mean.
+        class_names: in the order of the logits; None if the file has none.
         crop_size: height and width of the training crops in pixels; the published networks' where
             the file does not say.
     """
 
     network: PSPNet
-    layout: LayoutName
+    format: FormatName
     mean: Color
     std: Color
     class_names: tuple[str, ...] | None
@@ -49,12 +50,12 @@ class Published:
 
 @dataclass(frozen=True)
 class _Description:
-    """What builds the network of a file, and what goes with it."""
+    """Constructor options of a file's network, and its training's input and classes."""
 
     options: dict[str, Any]
     crop_size: tuple[int, int]
-    mean: Color = IMAGENET[0]
-    std: Color = IMAGENET[1]
+    mean: Color = IMAGENET_DEFAULT_MEAN
+    std: Color = IMAGENET_DEFAULT_STD
     class_names: tuple[str, ...] | None = None
 
 
@@ -64,8 +65,8 @@ def load_published(
     *,
     bins: tuple[int, ...] | None = None,
     align_corners: bool | None = None,
-) -> Published:
-    """Builds the PSPNet that a published checkpoint is of and loads every tensor of it.
+) -> PublishedNetwork:
+    """Build the PSPNet of a published checkpoint, and load every tensor of the file.
 
     Known are the checkpoints of hszhao/semseg, of open-mmlab/mmsegmentation (ResNet and ResNetV1c,
     with the settings of their configuration where they carry it), the `.caffemodel`s of
@@ -73,133 +74,147 @@ def load_published(
 
     Args:
         path: the file; reading it runs no code.
-        num_classes: what the file must have; None takes what it has.
+        num_classes: refuse a file with another number; None takes the file's.
         bins: of the pyramid, for files that do not say; None is (1, 2, 3, 6) for four levels.
-        align_corners: how logits and levels are upsampled; None is as published.
+        align_corners: of the upsampling of logits and pyramid levels; None is as published.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: naming the first key or shape that does not fit; nothing is loaded in part.
+        UserError: if the file is missing or damaged, or one tensor does not fit.
     """
     weights = read_weights(path)
-    description = _described(weights, bins)
-    options = description.options
+    found = _describe(weights, bins)
     if align_corners is not None:
-        options = {**options, "align_corners": align_corners}
-    try:
-        with torch.device("meta"):  # shapes alone: the values come from the file
-            network = from_options(options)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{path}: {error}") from error
-    except (KeyError, AttributeError) as error:
+        found.options["align_corners"] = align_corners
+    if num_classes not in (None, found.options["num_classes"]):
         raise UserError(
-            f"{path}: does not say what its network is ({error!r}); give a .ckpt of a run"
-        ) from error
-    if num_classes not in (None, network.num_classes):
-        raise UserError(
-            f"{path}: has {network.num_classes} classes, not num_classes={num_classes}; leave "
-            "num_classes out, or give another checkpoint"
+            f"{path}: has {found.options['num_classes']} classes, not num_classes={num_classes}; "
+            "leave num_classes out, or give another checkpoint"
         )
-    assert weights.layout is not None
-    state = fit(network.state_dict(), weights)
-    network.load_state_dict(state, strict=True, assign=True)
-    return Published(
-        network.eval(),
-        layout=weights.layout.name,
-        mean=description.mean,
-        std=description.std,
-        class_names=description.class_names,
-        crop_size=description.crop_size,
+    assert weights.key_map is not None
+    network = _build(found.options, weights)
+    if align_corners is None:
+        _check_structure(network, weights)
+    return PublishedNetwork(
+        network, weights.key_map.name, found.mean, found.std, found.class_names, found.crop_size
     )
 
 
-def _described(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
-    if weights.layout is None:
+def _build(options: dict[str, Any], weights: WeightsFile) -> PSPNet:
+    try:
+        with torch.device("meta"):  # shapes alone: the values come from the file
+            network = from_options(options)
+    except UserError as error:
+        raise UserError(f"{weights.path}: {error}") from error
+    state = rename_tensors(network.state_dict(), weights)
+    network.load_state_dict(state, strict=True, assign=True)
+    return network.eval()
+
+
+def _check_structure(network: PSPNet, weights: WeightsFile) -> None:
+    """Refuse a run's checkpoint if its network was edited after its construction."""
+    saved, own = weights.metadata.get("structure", {}), structure(network, without="encoder")
+    if differing := [name for name in saved if saved[name] != own.get(name)]:
+        raise UserError(
+            f"{weights.path}: its network.{differing[0]} was edited after the construction; load it"
+            " by pspnet.task.Segmentation.load_from_checkpoint(path, network=network)"
+        )
+
+
+def _describe(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Description:
+    if weights.key_map is None:
         raise UserError(
             f"{weights.path}: of no published PSPNet, its first tensor is "
             f"{next(iter(weights.state))!r}; known are semseg's, mmsegmentation's, .caffemodel and "
             "checkpoints of this package"
         )
-    if weights.layout.name == "pspnet":
-        return _pspnet(weights, bins)
-    if weights.layout.name == "mmsegmentation":
-        return _mmsegmentation(weights, bins)
-    options = read_options(weights)
-    if weights.layout.name == "caffe":
-        return _caffe(weights, options, bins)
-    options |= {
-        "dilation": asdict(Dilation()),
-        "bins": check_bins(weights, bins),
-        "align_corners": True,
-    }
-    return _Description(options, crop_size=_crop_size(options, layout="semseg"))
+    match weights.key_map.name:
+        case "pspnet":
+            return _describe_pspnet(weights, bins)
+        case "mmsegmentation":
+            return _describe_mmsegmentation(weights, bins)
+        case "caffe":
+            return _describe_caffe(weights, bins)
+        case "semseg":
+            options = {"dilation": asdict(Dilation()), "align_corners": True}
+            options |= infer_options(weights) | {"bins": published_bins(weights, bins)}
+            return _Description(options, crop_size=_crop_size(options, format="semseg"))
 
 
-def _crop_size(options: dict[str, Any], *, layout: LayoutName) -> tuple[int, int]:
-    """Height and width of the crops that the published networks were trained on.
-
-    As the configurations of semseg and mmsegmentation and the release's prototxts have them.
-    """
-    cityscapes = options["num_classes"] == 19
-    if layout == "mmsegmentation":
-        return (512, 1024) if cityscapes else (512, 512)
-    return (713, 713) if cityscapes else (473, 473)
-
-
-def _mmsegmentation(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
-    meta, options = weights.notes.get("meta"), read_options(weights)
+def _describe_mmsegmentation(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Description:
+    options = infer_options(weights)
     try:
-        settings = mmsegmentation.read_settings(meta, bottleneck=has_bottlenecks(weights))
-    except ValueError as error:
+        settings = mmseg.read_settings(
+            weights.metadata.get("meta"), bottleneck=has_bottlenecks(weights)
+        )
+    except UserError as error:
         raise UserError(f"{weights.path}: {error}") from error
     options |= {"dilation": asdict(settings.dilation), "align_corners": settings.align_corners}
-    options["bins"] = check_bins(weights, bins or settings.bins)
+    options["bins"] = published_bins(weights, bins or settings.bins)
     return _Description(
         options,
         mean=settings.mean,
         std=settings.std,
         class_names=settings.class_names,
-        crop_size=settings.crop_size or _crop_size(options, layout="mmsegmentation"),
+        crop_size=settings.crop_size or _crop_size(options, format="mmsegmentation"),
     )
 
 
-def _caffe(weights: Weights, options: dict[str, Any], bins: tuple[int, ...] | None) -> _Description:
-    model: caffe.CaffeModel = weights.notes["caffe"]
-    options |= {"dilation": asdict(model.dilation), "align_corners": True}
+def _describe_caffe(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Description:
+    model: caffe.CaffeModel = weights.metadata["caffe"]
+    options = {"dilation": asdict(model.dilation), "align_corners": True}
+    options |= infer_options(weights) | {"bins": _stored_bins(weights, bins, stored=model.bins)}
     red, green, blue = (value / 255 for value in caffe.MEAN)
     return _Description(
-        {**options, "bins": _known_bins(weights, bins, known=model.bins)},
+        options,
         mean=(red, green, blue),
         std=(1 / 255, 1 / 255, 1 / 255),
-        crop_size=_crop_size(options, layout="caffe"),
+        crop_size=_crop_size(options, format="caffe"),
     )
 
 
-def _pspnet(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
+def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Description:
+    saved = weights.metadata
     try:
-        saved, data = weights.notes["hyper_parameters"], weights.notes["config"]["data"]
-        options = dict(saved["network"])
-        options["bins"] = _known_bins(weights, bins, known=tuple(options["bins"]))
-        crop = data["crop_size"]
-        height, width = crop if isinstance(crop, list) else (crop, crop)
-        return _Description(
-            options,
-            mean=tuple(data["mean"]),
-            std=tuple(data["std"]),
-            class_names=tuple(saved["classes"]["names"]),
-            crop_size=(height, width),
-        )
-    except (KeyError, TypeError, AttributeError) as error:
+        options: dict[str, Any] = dict(saved["hyper_parameters"]["network"])
+        if "class_path" in options:
+            raise UserError(
+                f"{weights.path}: its network is a {options['class_path']}, not PSPNet itself; "
+                "load it by pspnet.task.Segmentation.load_from_checkpoint"
+            )
+        stored_bins, _ = tuple(options["bins"]), options["num_classes"]  # must be there
+        class_names = tuple(saved["hyper_parameters"]["classes"]["names"])
+        mean, std, crop = (saved["config"]["data"][key] for key in ("mean", "std", "crop_size"))
+    except (KeyError, TypeError) as error:
         raise UserError(
-            f"{weights.path}: does not say what its network is ({error!r}); give a .ckpt of a run"
+            f"{weights.path}: does not describe its network ({error!r}); give a .ckpt of a run"
         ) from error
+    options["bins"] = _stored_bins(weights, bins, stored=stored_bins)
+    height, width = crop if isinstance(crop, list) else (crop, crop)
+    return _Description(
+        options,
+        mean=tuple(mean or IMAGENET_DEFAULT_MEAN),  # null in a run that was given none
+        std=tuple(std or IMAGENET_DEFAULT_STD),
+        class_names=class_names,
+        crop_size=(height, width),
+    )
 
 
-def _known_bins(
-    weights: Weights, bins: tuple[int, ...] | None, *, known: tuple[int, ...]
+def _stored_bins(
+    weights: WeightsFile, bins: tuple[int, ...] | None, *, stored: tuple[int, ...]
 ) -> tuple[int, ...]:
-    if bins not in (None, known):
+    if bins not in (None, stored):
         raise UserError(
-            f"{weights.path}: says bins={list(known)}, not {list(bins or ())}; leave bins out"
+            f"{weights.path}: says bins={list(stored)}, not {list(bins or ())}; leave bins out"
         )
-    return known
+    return stored
+
+
+def _crop_size(options: dict[str, Any], *, format: FormatName) -> tuple[int, int]:
+    """Height and width of the crops that the published networks were trained on.
+
+    Source: the configurations of semseg and mmsegmentation, and the Caffe release's prototxts.
+    """
+    cityscapes = options["num_classes"] == 19
+    if format == "mmsegmentation":
+        return (512, 1024) if cityscapes else (512, 512)
+    return (713, 713) if cityscapes else (473, 473)

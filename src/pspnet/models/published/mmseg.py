@@ -1,4 +1,4 @@
-"""What the configuration in a checkpoint of mmsegmentation says of its network."""
+"""Settings of a network from the configuration in a checkpoint of mmsegmentation."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from dataclasses import dataclass
 from math import inf
 from typing import Any, TypeGuard
 
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
 
-# of configs/_base_/models/pspnet_r50-d8.py, from which the configurations of the release inherit
+# configs/_base_/models/pspnet_r50-d8.py, from which the configurations of the release inherit
 _INHERITED = {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4), "contract_dilation": True}
-# of mmsegmentation's ResNet itself
+# the defaults of mmsegmentation's ResNet
 _DEFAULT = {"strides": (1, 2, 2, 2), "dilations": (1, 1, 1, 1), "contract_dilation": False}
-_INPUT = {"mean": (123.675, 116.28, 103.53), "std": (58.395, 57.12, 57.375)}
+
+Color = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What keys and shapes of a checkpoint do not tell.
+    """Settings that do not follow from the names and shapes of the tensors.
 
     Args:
         dilation: of the backbone.
@@ -29,32 +32,32 @@ class Settings:
         align_corners: of the decode head.
         mean: of R, G and B, 0 to 1.
         std: of R, G and B, 0 to 1.
-        crop_size: height and width of the training crops in pixels, None if the configuration
+        crop_size: height and width of the training crops in pixels; None if the configuration
             does not say.
-        class_names: in the order of the logits, if the checkpoint has them.
+        class_names: in the order of the logits; None if the checkpoint has none.
     """
 
     dilation: Dilation
     bins: tuple[int, ...] | None
     align_corners: bool
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: Color
+    std: Color
     crop_size: tuple[int, int] | None
     class_names: tuple[str, ...] | None
 
 
 def read_settings(meta: Any, *, bottleneck: bool) -> Settings:
-    """The settings in a checkpoint's `meta`; those of the published D8 networks where it has none.
+    """Read the settings in a checkpoint's `meta`; the published D8 networks' are the defaults.
 
-    Its configuration is Python source under "config" or "cfg", which is parsed and never run.
+    The configuration is Python source under "config" or "cfg". It is parsed and never run.
 
     Args:
-        meta: of the checkpoint, None if it has none.
-        bottleneck: whether the backbone has bottleneck blocks; only the first convolution of a
-            basic block is dilated.
+        meta: the checkpoint's entry; None if it has none.
+        bottleneck: the backbone has bottleneck blocks; a basic block is dilated in its first
+            convolution only.
 
     Raises:
-        ValueError: if the configuration is not Python source, or says what our network cannot be.
+        UserError: if the configuration is not Python source, or this package has no such network.
     """
     meta = _section({"meta": meta}, "meta")
     text = meta.get("config") or meta.get("cfg")
@@ -65,9 +68,9 @@ def read_settings(meta: Any, *, bottleneck: bool) -> Settings:
     backbone = {**(_INHERITED if inherits else _DEFAULT), **backbone}
     names = meta.get("CLASSES") or _section(meta, "dataset_meta").get("classes")
     bins = head.get("pool_scales")
-    mean, std = _input(config, model)
+    mean, std = _read_input(config, model)
     return Settings(
-        dilation=_dilation(backbone, bottleneck=bottleneck),
+        dilation=_read_dilation(backbone, bottleneck=bottleneck),
         bins=bins if _integers(bins) else None,
         align_corners=head.get("align_corners") is True,
         mean=mean,
@@ -77,7 +80,7 @@ def read_settings(meta: Any, *, bottleneck: bool) -> Settings:
     )
 
 
-def _dilation(backbone: Mapping[str, Any], *, bottleneck: bool) -> Dilation:
+def _read_dilation(backbone: Mapping[str, Any], *, bottleneck: bool) -> Dilation:
     strides, dilations = backbone["strides"], backbone["dilations"]
     line = f"strides={strides} with dilations={dilations}"
     if not (_integers(strides) and _integers(dilations) and len(strides) == len(dilations) == 4):
@@ -102,9 +105,7 @@ def _dilation(backbone: Mapping[str, Any], *, bottleneck: bool) -> Dilation:
     )
 
 
-def _input(
-    config: Mapping[str, Any], model: Mapping[str, Any]
-) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+def _read_input(config: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[Color, Color]:
     """Mean and standard deviation of an RGB image, 0 to 1."""
     said = {
         **_section(config, "img_norm_cfg"),
@@ -113,21 +114,24 @@ def _input(
     }
     if said.get("to_rgb", said.get("bgr_to_rgb", True)) is not True:
         raise UserError("its images are BGR, which no published PSPNet of mmsegmentation takes")
-    mean, std = (_INPUT[key] if said.get(key) is None else said[key] for key in ("mean", "std"))
-    if not (_numbers(mean) and all(0 <= value <= 255 for value in mean)):
+    mean, std = said.get("mean"), said.get("std")
+    if mean is not None and not (_three_numbers(mean) and all(0 <= v <= 255 for v in mean)):
         raise UserError(f"mean of the images is {mean}, not three numbers of 0 to 255")
-    if not (_numbers(std) and all(0 < value < inf for value in std)):
+    if std is not None and not (_three_numbers(std) and all(0 < v < inf for v in std)):
         raise UserError(f"std of the images is {std}, not three numbers above 0")
-    return _intensities(mean), _intensities(std)
+    return (
+        IMAGENET_DEFAULT_MEAN if mean is None else _intensities(mean),
+        IMAGENET_DEFAULT_STD if std is None else _intensities(std),
+    )
 
 
-def _intensities(values: tuple[float, ...]) -> tuple[float, float, float]:
+def _intensities(values: tuple[float, ...]) -> Color:
     red, green, blue = (round(value / 255, 12) for value in values)
     return red, green, blue
 
 
 def _crop_size(value: Any) -> tuple[int, int] | None:
-    """Height and width; None for what is no plain data."""
+    """Height and width; None if the value is missing or more than plain data."""
     sides = (value, value) if type(value) is int else value
     if sides is None:
         return None
@@ -137,7 +141,7 @@ def _crop_size(value: Any) -> tuple[int, int] | None:
 
 
 def _assignments(text: str) -> dict[str, Any]:
-    """The plain data that a configuration assigns, by name; later assignments add to earlier."""
+    """Return the assignments of plain data in a configuration; later ones update earlier ones."""
     # mmcv's older `Config.text` is each file's path and source in turn
     source = re.sub(r"(?m)^\S+\.py$", "", text)
     try:
@@ -151,12 +155,12 @@ def _assignments(text: str) -> dict[str, Any]:
     for statement in statements:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
             name = statement.targets[0].id
-            config[name] = _merged(config.get(name), _data(statement.value, config))
+            config[name] = _updated(config.get(name), _data(statement.value, config))
     return config
 
 
 def _data(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
-    """The data that an expression writes down; None for what is more than data."""
+    """Evaluate an expression of plain data; None if it is more than that."""
     match node:
         case ast.Constant(value=value):
             return value
@@ -172,10 +176,10 @@ def _data(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
     return None
 
 
-def _merged(old: Any, new: Any) -> Any:
+def _updated(old: Any, new: Any) -> Any:
     if not (isinstance(old, dict) and isinstance(new, dict)):
         return new
-    return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    return {**old, **{key: _updated(old.get(key), value) for key, value in new.items()}}
 
 
 def _section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -187,7 +191,6 @@ def _integers(values: Any) -> TypeGuard[tuple[int, ...]]:
     return isinstance(values, tuple) and bool(values) and all(type(v) is int for v in values)
 
 
-def _numbers(values: Any) -> TypeGuard[tuple[float, ...]]:
-    """Whether these are three numbers, one a color."""
+def _three_numbers(values: Any) -> TypeGuard[tuple[float, ...]]:
     three = isinstance(values, tuple) and len(values) == 3
     return three and all(type(value) in (int, float) for value in values)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.evaluation.metrics import confusion
+from pspnet.evaluation.metrics import confusion_matrix
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.pyramid import WHOLE, Averages, logits, silenced, split, variants
 
@@ -98,7 +98,7 @@ def _of_image(
         for filling, values in fillings:
             scores = logits(network, silenced(network, terms, parts, values), terms)
             predicted = scores.argmax(1)
-            matrix = confusion(
+            matrix = confusion_matrix(
                 predicted, label[None], num_classes=network.num_classes, ignore_index=IGNORE
             )
             yield (name, filling), matrix.cpu()

@@ -1,24 +1,24 @@
-"""What keys and shapes of a published checkpoint say of its network."""
+"""Constructor options of a published network, inferred from the keys and shapes of its tensors."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from pspnet.errors import UserError
-from pspnet.models.published.key_maps import Weights
+from pspnet.models.published.weights_file import WeightsFile
 
 BINS = (1, 2, 3, 6)
-MOST = 64  # residual blocks of a stage, levels of a pyramid
-BASIC = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}  # depth by residual blocks a stage
+MAX_COUNT = 64  # of residual blocks in a stage, of levels in a pyramid
+BASIC = {(2, 2, 2, 2): 18, (3, 4, 6, 3): 34}  # depth by residual blocks per stage
 BOTTLENECK = {(3, 4, 6, 3): 50, (3, 4, 23, 3): 101, (3, 8, 36, 3): 152, (3, 30, 48, 8): 269}
 
 
-def read_options(weights: Weights) -> dict[str, Any]:
-    """Options of the PSPNet that a file of somebody else's holds, as far as its shapes say them.
+def infer_options(weights: WeightsFile) -> dict[str, Any]:
+    """Infer the options of a published PSPNet, as far as its keys and shapes determine them.
 
     Raises:
-        ValueError: for a ResNet that is not known, or without a tensor, of one channel or more,
-            that says the width or number of classes.
+        UserError: if the ResNet is unknown, or a tensor that determines an option is missing or
+            empty.
     """
     classes, width = (_channels(weights, f"decoder.{place}.weight") for place in (4, 0))
     options = {"num_classes": classes, "encoder": _encoder(weights), "decoder_channels": width}
@@ -28,11 +28,15 @@ def read_options(weights: Weights) -> dict[str, Any]:
     return {**options, "auxiliary": True, "auxiliary_channels": narrow}
 
 
-def check_bins(weights: Weights, bins: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The bins of a file whose keys only say how many there are; None for those of the papers.
+def published_bins(weights: WeightsFile, bins: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the bins of a file; its keys only tell their number.
+
+    Args:
+        weights: the file.
+        bins: as given by the user; None takes those of the papers.
 
     Raises:
-        ValueError: if there are as many as nobody published, or others than `bins`.
+        UserError: if the number of bins is not that of the papers, or not that of `bins`.
     """
     levels = _count(weights, "pyramid.levels.{}.0.weight", "pyramid.levels.{}.1.weight")
     if bins is None:
@@ -46,12 +50,12 @@ def check_bins(weights: Weights, bins: tuple[int, ...] | None) -> tuple[int, ...
     return bins
 
 
-def has_bottlenecks(weights: Weights) -> bool:
-    """Whether the ResNet's blocks have three convolutions, as from ResNet-50 on."""
-    return any(_has(weights, f"encoder.layer1.{block}.conv3.weight") for block in range(MOST))
+def has_bottlenecks(weights: WeightsFile) -> bool:
+    """Tell whether the ResNet's blocks have three convolutions, as from ResNet-50 on."""
+    return any(_has(weights, f"encoder.layer1.{block}.conv3.weight") for block in range(MAX_COUNT))
 
 
-def _encoder(weights: Weights) -> str:
+def _encoder(weights: WeightsFile) -> str:
     stages = [f"encoder.layer{stage}.{{}}.conv" for stage in (1, 2, 3, 4)]
     one, two, three, four = (_count(weights, f"{s}1.weight", f"{s}2.weight") for s in stages)
     known = BOTTLENECK if has_bottlenecks(weights) else BASIC
@@ -61,21 +65,21 @@ def _encoder(weights: Weights) -> str:
         raise UserError(
             f"{weights.path}: has {one}-{two}-{three}-{four} residual blocks; known are {complete}"
         )
-    stem = weights.layout.stem if weights.layout else ""
+    stem = weights.key_map.stem if weights.key_map else ""
     return f"tu-resnet{depth}{stem}" if stem else f"resnet{depth}"
 
 
-def _count(weights: Weights, *names: str) -> int:
-    """How many there are by the names of two parts: one that is missing is refused by its name."""
-    present = [i for i in range(MOST) if any(_has(weights, name.format(i)) for name in names)]
+def _count(weights: WeightsFile, *names: str) -> int:
+    """Count the blocks or levels that have one of two tensors; a missing one is refused later."""
+    present = [i for i in range(MAX_COUNT) if any(_has(weights, name.format(i)) for name in names)]
     return present[-1] + 1 if present else 0
 
 
-def _has(weights: Weights, key: str) -> bool:
+def _has(weights: WeightsFile, key: str) -> bool:
     return weights.key(key) in weights.state
 
 
-def _channels(weights: Weights, key: str) -> int:
+def _channels(weights: WeightsFile, key: str) -> int:
     theirs = weights.key(key)
     shape = tuple(weights.tensor(theirs).shape)
     if not shape or shape[0] == 0:
