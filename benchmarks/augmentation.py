@@ -15,7 +15,9 @@ from benchmarks.networks import OURS, PUBLISHED
 from benchmarks.pictures import MEAN, STD, label, picture
 from benchmarks.stepwise import Stepwise, composition
 from benchmarks.timing import Call
-from pspnet.data.transforms.pipeline import Augmentation, normalize, seed_transform, train_transform
+from pspnet.data.transforms.augmentation import Augmentation
+from pspnet.data.transforms.normalize import normalize
+from pspnet.data.transforms.seeding import seed_transform
 
 SECTION = "augmentation"
 CLASSES = 19
@@ -38,7 +40,7 @@ def measure(bench: Bench, *, size: Size, crop: int) -> list[Row]:
 
 def build_ours(size: Size, crop: int, *, normalized: bool) -> Call:
     """This package's transform; `normalized` does here what else the network's device does."""
-    transform = train_transform(Augmentation(), crop_size=(crop, crop), mean=MEAN)
+    transform = Augmentation().build(crop_size=(crop, crop), mean=MEAN)
     image, ids = _pair(size)
     seeds = count()
 

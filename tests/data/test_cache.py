@@ -1,4 +1,4 @@
-"""Copies of decoded files: equal, fresh and whole, whoever else writes, dies or spoils them."""
+"""Copies of decoded files: equal, up to date and complete, whatever other processes do."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pspnet.data.cache import Cache
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.datasets.base import Sample
 from pspnet.data.image_io import read_image, read_label
-from pspnet.data.transforms.pipeline import Augmentation, train_transform
+from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.errors import UserError
 
 TRAIN_IDS = np.full(256, -1, np.int16)
@@ -52,7 +52,7 @@ def files(cache: Cache) -> list[Path]:
 
 
 def check(cache: Cache, sample: Sample) -> None:
-    """Whether a cache gives, twice, what the files hold."""
+    """Check that a cache returns, twice, the content of the files."""
     assert sample.label is not None
     for _ in range(2):
         np.testing.assert_array_equal(cache.image(sample.image), read_image(sample.image))
@@ -74,7 +74,7 @@ def test_each_file_is_decoded_once_and_then_mapped(
     for copy in (cache.image(sample.image), Cache(cache.folder).label(sample.label, TRAIN_IDS)):
         assert isinstance(copy, np.memmap)
         assert copy.dtype == np.uint8
-        with pytest.raises(UserError, match="read-only"):
+        with pytest.raises(ValueError, match="read-only"):
             copy[0] = 0
     for path, shape in zip(files(cache), [(33, 50, 3), (33, 50)], strict=True):
         assert np.load(path).shape == shape  # a .npy file for others, too
@@ -137,7 +137,7 @@ def test_another_table_gives_other_labels(cache: Cache, sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 60, 128, 129, 5000, -33, -32, -1])
-def test_a_copy_that_is_cut_off_is_made_anew(cache: Cache, sample: Sample, length: int) -> None:
+def test_a_copy_that_is_cut_off_is_replaced(cache: Cache, sample: Sample, length: int) -> None:
     check(cache, sample)
     whole = [path.read_bytes() for path in files(cache)]
     for path, content in zip(files(cache), whole, strict=True):
@@ -146,7 +146,7 @@ def test_a_copy_that_is_cut_off_is_made_anew(cache: Cache, sample: Sample, lengt
     assert [path.read_bytes() for path in files(cache)] == whole
 
 
-def test_a_foreign_file_is_made_anew(cache: Cache, sample: Sample, tmp_path: Path) -> None:
+def test_a_foreign_file_is_replaced(cache: Cache, sample: Sample, tmp_path: Path) -> None:
     check(cache, sample)
     other = Cache(tmp_path / "other")
     check(other, write_sample(tmp_path / "other_data", "a", seed=5))
@@ -162,8 +162,8 @@ def test_a_foreign_file_is_made_anew(cache: Cache, sample: Sample, tmp_path: Pat
 
 
 def test_what_cannot_be_decoded_leaves_no_copy(cache: Cache, sample: Sample) -> None:
-    sample.image.write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"a\.png cannot be read as a picture"):
+    sample.image.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"a\.png cannot be read as an image"):
         cache.image(sample.image)
     assert files(cache) == []
     with pytest.raises(UserError, match="absent"):
@@ -175,7 +175,7 @@ def many(folder: Path, *, count: int) -> list[Sample]:
 
 
 def look(folder: Path, samples: list[Sample], start: Any, failed: Any) -> None:
-    """What one of several processes does, all at the same time."""
+    """Read all samples at the same time as other processes."""
     start.wait()
     try:
         for sample in samples:
@@ -315,13 +315,12 @@ def spoil(image: np.ndarray, **_: object) -> np.ndarray:
 def test_items_of_a_cache_are_those_without(
     cache: Cache, sample: Sample, augmentation: Augmentation
 ) -> None:
-    transform = train_transform(
-        augmentation, crop_size=(33, 50), mean=(0.5, 0.4, 0.3), more=[A.Lambda(image=spoil, p=1)]
-    )
+    transform = augmentation.build(crop_size=(33, 50), mean=(0.5, 0.4, 0.3))
+    transform = A.Compose([*transform, A.Lambda(image=spoil, p=1)])
     unlabeled = Sample("b", sample.image, None)
-    for samples, steps in (([sample], transform), ([sample], None), ([unlabeled], None)):
-        plain = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=steps)
-        kept = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=steps, cache=cache)
+    for samples, each in (([sample], transform), ([sample], None), ([unlabeled], None)):
+        plain = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=each)
+        kept = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=each, cache=cache)
         for seed in range(6):
             one, two = plain[0, seed], kept[0, seed]
             assert list(one) == list(two)

@@ -1,4 +1,4 @@
-"""The data module: batches that repeat, splits, pictures, refusals, and its life in a Trainer."""
+"""The data module: batches that repeat, splits, images to predict on, refusals, and a Trainer."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.samplers import EvaluationSampler, TrainingSampler
-from pspnet.data.transforms.pipeline import Augmentation
+from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.errors import UserError
 
 LENGTHS: dict[Split, int] = {"train": 7, "val": 5, "test": 3}
 
 
 class TinySource(Source):
-    """Random pictures of several sizes under `root/split`, written by `prepare`."""
+    """Random images of several sizes under `root/split`, written by `prepare`."""
 
     def __init__(self, root: str, test_labels: int = 0, one_size: bool = False) -> None:
         self.root = Path(root)
@@ -47,7 +47,7 @@ class TinySource(Source):
 
     def samples(self, split: Split) -> list[Sample]:
         if not (self.root / split).is_dir():
-            raise FileNotFoundError(f"{self.root / split} is missing")
+            raise UserError(f"{self.root / split} is missing")
         labeled = self.test_labels if split == "test" else LENGTHS[split]
         return [
             Sample(
@@ -172,7 +172,7 @@ def test_training_batches(source: TinySource) -> None:
     assert names[:2] != names[2:]
 
 
-def test_seeds_differ_and_epochs_augment_anew(source: TinySource) -> None:
+def test_seeds_differ_and_each_epoch_draws_other_crops(source: TinySource) -> None:
     one, two = two_epochs(build(source)), two_epochs(build(source, seed=1))
     assert [batch["name"] for batch in one] != [batch["name"] for batch in two]
     crops: dict[str, list[torch.Tensor]] = {}
@@ -253,7 +253,7 @@ def test_prediction_runs_over_the_test_split(source: TinySource, tmp_path: Path)
     assert [batch["name"] for batch in batches] == [["test0"], ["test1"], ["test2"]]
     assert batches[1]["size"] == [(17, 29)]
     assert "label" not in batches[0]
-    with pytest.raises(UserError, match=r"without data\.pictures .*test split: .*missing"):
+    with pytest.raises(UserError, match=r"without data\.images .*test split: .*missing"):
         build(TinySource(str(tmp_path / "nowhere"))).setup("predict")
 
 
@@ -348,20 +348,20 @@ def test_overfitting_repeats_its_batches(tmp_path: Path) -> None:
     assert first[1:] == second[1:]
 
 
-def test_prediction_on_pictures_does_without_the_source(tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    (pictures / "sub").mkdir(parents=True)
+def test_prediction_on_images_does_without_the_source(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    (folder / "sub").mkdir(parents=True)
     for name, size in (("a.png", (5, 4)), ("sub/a.jpg", (70, 50))):
-        Image.new("RGB", size, (200, 0, 0)).save(pictures / name)
+        Image.new("RGB", size, (200, 0, 0)).save(folder / name)
     source = TinySource(str(tmp_path / "absent"))
     model = Recorder()
-    trainer(tmp_path).predict(model, build(source, pictures=pictures))
+    trainer(tmp_path).predict(model, build(source, images=folder))
     assert [names for _, names, _ in model.seen["predict"]] == [["a"], ["sub/a"]]
     assert not source.root.exists()
 
 
 def test_checkpoints_load_as_plain_weights(tmp_path: Path) -> None:
-    data = build(TinySource(str(tmp_path / "data")), pictures=tmp_path)
+    data = build(TinySource(str(tmp_path / "data")), images=tmp_path)
     run = trainer(tmp_path, max_epochs=1, limit_val_batches=0)
     run.fit(Recorder(), data)
     run.save_checkpoint(tmp_path / "last.ckpt")
@@ -370,15 +370,15 @@ def test_checkpoints_load_as_plain_weights(tmp_path: Path) -> None:
 
 def test_the_constructor_is_the_configuration(tmp_path: Path) -> None:
     arguments = [f"--data.source={__name__}.TinySource", "--data.source.root=here"]
-    arguments += ["--data.crop_size=[713,473]", "--data.pictures=some"]
+    arguments += ["--data.crop_size=[713,473]", "--data.images=some"]
     arguments += ["--data.augmentation.rotation=0", "--data.augmentation.scale=[0.75,1.5]"]
-    arguments += ["--data.augmentation.more=steps.yaml", "--data.cache=kept"]
+    arguments += ["--data.augmentation.extra=own.yaml", "--data.cache=kept"]
     arguments += [f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false"]
     data = LightningCLI(
         Recorder, SegmentationData, args=arguments, run=False, save_config_callback=None
     ).datamodule
-    assert data.augmentation == Augmentation(scale=(0.75, 1.5), rotation=0, more="steps.yaml")
+    assert data.augmentation == Augmentation(scale=(0.75, 1.5), rotation=0, extra="own.yaml")
     assert data.crop_size == (713, 473)
-    assert data.pictures == Path("some")
+    assert data.images == Path("some")
     assert data.cache == Path("kept")
     assert data.classes.names == ("wall", "sky")

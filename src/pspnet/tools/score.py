@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable
@@ -20,7 +19,8 @@ import torch
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.image_io import IMAGE_SUFFIXES, read_label, read_stems
+from pspnet.data.files import IMAGE_SUFFIXES, find_files, read_stems
+from pspnet.data.image_io import read_label
 from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
 from pspnet.evaluation.metrics import confusion
 from pspnet.evaluation.official import BENCHMARKS, Benchmark, Values
@@ -115,19 +115,17 @@ def _find(
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; name one of PNGs")
     found: dict[str, Path] = {}
-    for top, _, files in os.walk(folder, followlinks=True):
-        for file in sorted(files):
-            if file.startswith(".") or not file.endswith(ending):  # "._a.png" of a Mac
-                continue
-            path = Path(top, file)
-            name = benchmark.name(path.stem)
-            if names is not None and name not in names:
-                continue
-            if name is None:
-                raise UserError(f"{path}: no CITY_SEQUENCE_FRAME begins this name; rename it")
-            if name in found:
-                raise UserError(f"{found[name]} and {path} are both of {name!r}; keep one")
-            found[name] = path
+    for path in find_files(folder, ".png"):
+        if not path.name.endswith(ending):
+            continue
+        name = benchmark.name(path.stem)
+        if names is not None and name not in names:
+            continue
+        if name is None:
+            raise UserError(f"{path}: no CITY_SEQUENCE_FRAME begins this name; rename it")
+        if name in found:
+            raise UserError(f"{found[name]} and {path} are both of {name!r}; keep one")
+        found[name] = path
     if not found and names is None:  # of a list, the first name that is missing says more
         raise UserError(f"{folder} holds no file *{ending}; name another folder")
     return found

@@ -1,4 +1,4 @@
-"""One warp against the same steps one after the other in OpenCV, and what is drawn for it."""
+"""One warp against the same steps one after the other in OpenCV, and its random draws."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ import cv2
 import numpy as np
 import pytest
 
-from pspnet.data.transforms.pipeline import Augmentation, seed_transform
-from pspnet.data.transforms.random_affine_crop import View, Warp
+from pspnet.data.transforms.affine import View
+from pspnet.data.transforms.augmentation import Augmentation
+from pspnet.data.transforms.random_affine_crop import RandomAffineCrop
+from pspnet.data.transforms.seeding import seed_transform
 from pspnet.errors import UserError
 
 FILL = (124, 116, 104)
-OFF = {"scale": (1.0, 1.0), "rotation": 0, "blur": 0, "mirror": 0}
+OFF: dict[str, Any] = {
+    **{"scale": (1.0, 1.0), "fit": None, "rotation": 0, "rotation_probability": 0.5},
+    **{"blur": 0, "mirror": 0, "max_class_share": 1},
+}
+PUBLISHED = {name: getattr(Augmentation(), name) for name in OFF}
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def build(*, crop_size: tuple[int, int], **changes: Any) -> Warp:
-    return Warp(Augmentation(**{**OFF, **changes}), crop_size=crop_size, fill=FILL)
+def build(*, crop_size: tuple[int, int], **changes: Any) -> RandomAffineCrop:
+    return RandomAffineCrop(crop_size, fill=FILL, **{**OFF, **changes})
 
 
-def run(warp: Warp, image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> Pair:
-    seed_transform(warp, seed=seed)
-    out = warp(image=image, mask=mask)
+def run(crop: RandomAffineCrop, image: np.ndarray, mask: np.ndarray, *, seed: int = 0) -> Pair:
+    seed_transform(crop, seed=seed)
+    out = crop(image=image, mask=mask)
     return out["image"], out["mask"]
 
 
-def drawn(warp: Warp, *, shape: tuple[int, int], seeds: int) -> list[dict[str, Any]]:
-    """What the seeds from 0 on draw for an image of a shape."""
+def drawn(crop: RandomAffineCrop, *, shape: tuple[int, int], seeds: int) -> list[dict[str, Any]]:
+    """Return the draws of the seeds from 0 for an image of a shape."""
     image, mask = np.zeros((*shape, 3), np.uint8), np.zeros(shape, np.uint8)
     draws = []
     for seed in range(seeds):
-        run(warp, image, mask, seed=seed)
-        draws.append(warp.get_applied_params())
+        run(crop, image, mask, seed=seed)
+        draws.append(crop.get_applied_params())
     return draws
 
 
@@ -108,9 +114,9 @@ def test_one_warp_is_what_the_steps_are_together(
     image, mask = smooth(*shape)
     compared = 0
     for seed, changes in enumerate(GEOMETRY):
-        warp = build(crop_size=crop_size, **changes)
-        pixels, labels = run(warp, image, mask, seed=seed)
-        view: View = warp.get_applied_params()["view"]
+        crop = build(crop_size=crop_size, **changes)
+        pixels, labels = run(crop, image, mask, seed=seed)
+        view: View = crop.get_applied_params()["view"]
         whole = [min(side, crop) for side, crop in zip(view.canvas, crop_size, strict=True)]
         assert list(labels.shape) == whole
         expected, ids = step_by_step(view, image, mask, blurred=changes["blur"] == 1)
@@ -139,13 +145,13 @@ def test_one_warp_is_what_the_steps_are_together(
 )
 def test_points_go_where_the_steps_move_them(changes: dict[str, Any]) -> None:
     points = [(40, 30), (120, 25), (80, 70), (35, 90), (130, 95)]
-    warp = build(crop_size=(90, 110), **changes)
+    crop = build(crop_size=(90, 110), **changes)
     found = 0
     for number, point in itertools.product(range(8), points):
         image, mask = np.zeros((121, 163, 3), np.uint8), np.zeros((121, 163), np.uint8)
         cv2.circle(image, point, 4, (255, 255, 255), -1)
-        pixels, _ = run(warp, image, mask, seed=number)
-        view: View = warp.get_applied_params()["view"]
+        pixels, _ = run(crop, image, mask, seed=number)
+        view: View = crop.get_applied_params()["view"]
         (height, width), (rows, columns) = view.canvas, view.window
         x, y = (point[0] + 0.5) * width / 163 - 0.5, (point[1] + 0.5) * height / 121 - 0.5
         turn = np.exp(-1j * np.radians(view.angle))  # y points down
@@ -169,11 +175,11 @@ def test_points_go_where_the_steps_move_them(changes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("angle", [10, 180])
 def test_what_rotation_uncovers_is_fill(angle: float) -> None:
     image, mask = noise(40, 60)
-    warp = build(crop_size=(90, 130), scale=(0.5, 2), rotation=angle, rotation_probability=1)
+    crop = build(crop_size=(90, 130), scale=(0.5, 2), rotation=angle, rotation_probability=1)
     uncovered = 0
     for seed in range(30):
-        pixels, labels = run(warp, image | 1, mask, seed=seed)  # no value of the image is fill
-        view: View = warp.get_applied_params()["view"]
+        pixels, labels = run(crop, image | 1, mask, seed=seed)  # no value of the image is fill
+        view: View = crop.get_applied_params()["view"]
         (height, width), (rows, columns) = view.canvas, view.window
         down, across = np.mgrid[rows, columns]
         turn = np.exp(1j * np.radians(view.angle))
@@ -197,9 +203,9 @@ def test_what_rotation_uncovers_is_fill(angle: float) -> None:
 def test_without_resize_and_rotation_pixels_are_copied(mirror: int) -> None:
     image, mask = noise(30, 41)
     for crop_size, seed in itertools.product([(30, 41), (50, 50), (7, 9), (30, 9)], range(20)):
-        warp = build(crop_size=crop_size, mirror=mirror)
-        pixels, labels = run(warp, image, mask, seed=seed)
-        window = warp.get_applied_params()["view"].window
+        crop = build(crop_size=crop_size, mirror=mirror)
+        pixels, labels = run(crop, image, mask, seed=seed)
+        window = crop.get_applied_params()["view"].window
         facing = slice(None, None, -1 if mirror else 1)
         np.testing.assert_array_equal(pixels, image[:, facing][window])
         np.testing.assert_array_equal(labels, mask[:, facing][window])
@@ -212,9 +218,9 @@ def test_without_resize_and_rotation_pixels_are_copied(mirror: int) -> None:
 def test_blur_before_the_crop_and_after_it_are_one(crop_size: tuple[int, int], mirror: int) -> None:
     for (height, width), seed in itertools.product([(12, 11), (2, 30), (1, 1)], range(15)):
         image, mask = noise(height, width)
-        warp = build(crop_size=crop_size, mirror=mirror, blur=1)
-        pixels, _ = run(warp, image, mask, seed=seed)
-        view: View = warp.get_applied_params()["view"]
+        crop = build(crop_size=crop_size, mirror=mirror, blur=1)
+        pixels, _ = run(crop, image, mask, seed=seed)
+        view: View = crop.get_applied_params()["view"]
         expected, _ = step_by_step(view, image, mask, blurred=True)
         np.testing.assert_array_equal(pixels, expected[view.window])
 
@@ -248,9 +254,9 @@ def test_no_more_is_read_than_the_crop_shows(
     watched.taken = []
     view = None
     for seed in range(10):
-        warp = build(crop_size=(20, 30), **changes)
-        run(warp, image, mask, seed=seed)
-        view = warp.get_applied_params()["view"]
+        crop = build(crop_size=(20, 30), **changes)
+        run(crop, image, mask, seed=seed)
+        view = crop.get_applied_params()["view"]
         view = view.widened(2) if changes.get("blur") else view
         view.cut(watched, interpolation=cv2.INTER_LINEAR, fill=FILL)
     assert len(watched.taken) == 10
@@ -262,19 +268,19 @@ def test_memory_maps_are_read_and_left(tmp_path: Any) -> None:
     for name, pixels in (("image", image), ("mask", mask)):
         np.save(tmp_path / f"{name}.npy", pixels)
     maps = [np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in ("image", "mask")]
-    for seed, changes in itertools.product(range(10), [{}, {"mirror": 1}, Augmentation().__dict__]):
-        warp = build(crop_size=(50, 60), **changes)
-        pixels, labels = run(warp, *maps, seed=seed)
+    for seed, changes in itertools.product(range(10), [{}, {"mirror": 1}, PUBLISHED]):
+        crop = build(crop_size=(50, 60), **changes)
+        pixels, labels = run(crop, *maps, seed=seed)
         assert pixels.flags.writeable
         assert labels.flags.writeable
-        np.testing.assert_array_equal(pixels, run(warp, image, mask, seed=seed)[0])
+        np.testing.assert_array_equal(pixels, run(crop, image, mask, seed=seed)[0])
 
 
 def test_crops_of_more_than_opencv_warps_are_refused() -> None:
     image, mask = np.zeros((2, 40_000, 3), np.uint8), np.zeros((2, 40_000), np.uint8)
-    warp = build(crop_size=(60, 60), scale=(1e-3, 1e-3))
+    crop = build(crop_size=(60, 60), scale=(1e-3, 1e-3))
     with pytest.raises(UserError, match=r"shows 39004×2 pixels .* up to 32766; divide the image"):
-        run(warp, image, mask)
+        run(crop, image, mask)
 
 
 def mmcv_size(height: int, width: int, *, frame: tuple[int, int], ratio: float) -> tuple[int, int]:
@@ -290,8 +296,8 @@ def mmcv_size(height: int, width: int, *, frame: tuple[int, int], ratio: float) 
 def test_fit_is_the_size_of_mmcv(
     shape: tuple[int, int], frame: tuple[int, int], ratio: float
 ) -> None:
-    warp = build(crop_size=(9, 9), fit=frame, scale=(ratio, ratio))
-    draw = drawn(warp, shape=shape, seeds=1)[0]
+    crop = build(crop_size=(9, 9), fit=frame, scale=(ratio, ratio))
+    draw = drawn(crop, shape=shape, seeds=1)[0]
     assert draw["view"].canvas == mmcv_size(*shape, frame=frame, ratio=ratio)
 
 
@@ -317,8 +323,8 @@ def test_sizes_are_rounded_down_and_never_to_nothing() -> None:
 
 def test_scales_are_uniform_between_their_bounds() -> None:
     for fit, height in ((None, 60), ((4000, 300), 300)):
-        warp = build(crop_size=(9, 9), scale=(0.5, 2), fit=fit)
-        draws = drawn(warp, shape=(60, 80), seeds=400)
+        crop = build(crop_size=(9, 9), scale=(0.5, 2), fit=fit)
+        draws = drawn(crop, shape=(60, 80), seeds=400)
         scales = np.array([draw["scale"] for draw in draws])
         canvases = np.array([draw["view"].canvas for draw in draws])
         assert (abs(canvases[:, 0] - scales * height) <= 1).all()
@@ -335,7 +341,8 @@ def uniform(values: np.ndarray, low: float, high: float) -> None:
 
 
 def test_all_is_drawn_evenly_and_on_its_own() -> None:
-    changes = Augmentation(rotation=30, blur=0.3, mirror=0.6, rotation_probability=0.4).__dict__
+    changes = {"rotation": 30, "blur": 0.3, "mirror": 0.6, "rotation_probability": 0.4}
+    changes = {**PUBLISHED, **changes}
     draws = drawn(build(crop_size=(16, 12), **changes), shape=(50, 40), seeds=1500)
     views: list[View] = [draw["view"] for draw in draws]
     rotated = np.array([view.angle != 0 for view in views])
@@ -369,8 +376,8 @@ def test_probabilities_of_none_and_all(mirror: float, share: float) -> None:
 @pytest.mark.parametrize("max_class_share", [1, 0.999])
 def test_crops_are_at_every_place_alike(max_class_share: float) -> None:
     image, mask = noise(3, 4)[0], np.arange(12, dtype=np.uint8).reshape(3, 4)
-    warp = build(crop_size=(2, 2), max_class_share=max_class_share)
-    corners = Counter(int(run(warp, image, mask, seed=seed)[1][0, 0]) for seed in range(600))
+    crop = build(crop_size=(2, 2), max_class_share=max_class_share)
+    corners = Counter(int(run(crop, image, mask, seed=seed)[1][0, 0]) for seed in range(600))
     assert set(corners) == {0, 1, 2, 4, 5, 6}
     assert max(abs(count - 100) for count in corners.values()) < 5 * np.sqrt(100)
 
@@ -390,8 +397,8 @@ def test_crops_are_mixed_where_crops_can_be(scale: tuple[float, float]) -> None:
     free = build(crop_size=(16, 16), scale=scale)
     limited = build(crop_size=(16, 16), scale=scale, max_class_share=0.75)
     shares = []
-    for warp in (free, limited):
-        crops = [run(warp, image, mask, seed=seed) for seed in range(300)]
+    for crop in (free, limited):
+        crops = [run(crop, image, mask, seed=seed) for seed in range(300)]
         if scale == (1, 1):
             assert all((pixels[..., 0] == labels).all() for pixels, labels in crops)
         shares.append(np.array([share(labels) for _, labels in crops]))
@@ -411,8 +418,8 @@ def test_crops_are_mixed_where_crops_can_be(scale: tuple[float, float]) -> None:
 def test_crops_follow_the_published_rule(row: list[int], starts: set[int]) -> None:
     mask = np.array([row], np.uint8)
     image = np.arange(10, dtype=np.uint8)[None, :, None].repeat(3, axis=2)
-    warp = build(crop_size=(1, 4), max_class_share=0.75)
-    found = Counter(int(run(warp, image, mask, seed=seed)[0][0, 0, 0]) for seed in range(700))
+    crop = build(crop_size=(1, 4), max_class_share=0.75)
+    found = Counter(int(run(crop, image, mask, seed=seed)[0][0, 0, 0]) for seed in range(700))
     wrong = sum(count for start, count in found.items() if start not in starts)
     retried = (1 - len(starts) / 7) ** 11 * 700  # after ten retries any crop is taken
     assert wrong < retried + 5 * np.sqrt(retried) + 1
@@ -446,11 +453,11 @@ def test_crops_are_drawn_up_to_eleven_times(
     classes: int, limit: float, crop_size: tuple[int, int], crops: int
 ) -> None:
     image, mask = noise(20, 30, classes=classes)
-    warp = build(crop_size=crop_size, max_class_share=limit)
+    crop = build(crop_size=crop_size, max_class_share=limit)
     counting = Counting(0)
-    warp.set_random_state(np.random.default_rng(0), counting)
-    pixels, labels = warp(image=image, mask=mask).values()
+    crop.set_random_state(np.random.default_rng(0), counting)
+    pixels, labels = crop(image=image, mask=mask).values()
     assert counting.drawn == 2 * crops  # a row and a column each
-    window = warp.get_applied_params()["view"].window
+    window = crop.get_applied_params()["view"].window
     np.testing.assert_array_equal(pixels, image[window])  # the last that was drawn
     np.testing.assert_array_equal(labels, mask[window])
