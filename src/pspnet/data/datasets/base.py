@@ -61,6 +61,13 @@ class Source(ABC):
 
     base_size: int | None = None
 
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        for name in ("classes", "samples"):
+            missing = getattr(getattr(cls, name), "__isabstractmethod__", False)
+            if missing and ABC not in cls.__bases__:  # Python itself names it on construction only
+                raise TypeError(f"{cls.__name__} must define {name!r}, see pspnet.data.Source")
+
     @property
     @abstractmethod
     def classes(self) -> Classes:
