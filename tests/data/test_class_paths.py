@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -175,3 +176,24 @@ def test_an_augmentation_that_is_not_given_is_the_published_one(root: Path) -> N
 def test_wrong_options_are_refused_by_name(root: Path, option: str, named: str) -> None:
     with pytest.raises((UserError, ArgumentError), match=named):
         parse(root, option)
+
+
+def test_the_examples_of_the_documentation(
+    root: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs/DATA.md").read_text("utf-8")
+    blocks = re.findall(r"```(python|yaml)\n(.*?)```", page, re.DOTALL)
+    code = "\n".join(text for kind, text in blocks if kind == "python")
+    (root / "my_module.py").write_text(code)
+    given = [yaml.safe_load(text) for kind, text in blocks if kind == "yaml"]
+    options = {key: value for each in given for key, value in each.get("data", {}).items()}
+    assert set(options) == {"source", "augmentation"}
+    for split, number in (("train", 0), ("train", 1), ("val", 2)):
+        put_image(tmp_path / f"data/sea/{split}/{number}.jpg", size=(12, 30))
+        put_label(tmp_path / f"data/sea/{split}/{number}.png", [0, 1], size=(12, 30))
+    monkeypatch.chdir(tmp_path)
+    data, _ = parse(root, **options)
+    batch = batch_of(data)
+    assert batch["image"].shape == (2, 3, 16, 16)
+    assert batch["label"].unique().tolist() == [0, 1, 255]
+    assert (data.classes.names, data.augmentation.p) == (("sky", "sea"), 0.3)
