@@ -184,8 +184,8 @@ def _pspnet(weights: Weights, bins: tuple[int, ...] | None) -> _Description:
         height, width = crop if isinstance(crop, list) else (crop, crop)
         return _Description(
             options,
-            mean=tuple(data["mean"]),
-            std=tuple(data["std"]),
+            mean=tuple(data["mean"] or IMAGENET[0]),  # null: not given
+            std=tuple(data["std"] or IMAGENET[1]),
             class_names=tuple(saved["classes"]["names"]),
             crop_size=(height, width),
         )
