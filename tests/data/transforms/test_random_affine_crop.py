@@ -62,7 +62,7 @@ def test_scales_are_uniform_between_their_bounds() -> None:
 
 
 def uniform(values: np.ndarray, low: float, high: float) -> None:
-    """Whether some hundreds of values are spread evenly over all of a range."""
+    """Check that some hundreds of values are spread evenly over a range."""
     assert low <= values.min() < low + 0.02 * (high - low)
     assert high - 0.02 * (high - low) < values.max() <= high
     counts = np.histogram(values, bins=4, range=(low, high))[0]
