@@ -32,7 +32,7 @@ eval: $(STAMP) ## evaluate CKPT=FILE.ckpt on the validation split
 
 predict: $(STAMP) ## predict on IMAGES=FILE_OR_FOLDER with CKPT=FILE.ckpt [OUT=FOLDER]
 	@$(RUN) pspnet predict --ckpt_path="$(or $(CKPT),$(error give CKPT=FILE.ckpt))" \
-		--data.pictures="$(or $(IMAGES),$(error give IMAGES=FILE_OR_FOLDER))" \
+		--data.images="$(or $(IMAGES),$(error give IMAGES=FILE_OR_FOLDER))" \
 		$(if $(OUT),--output.folder="$(OUT)") $(ARGS)
 
 ablation: $(STAMP) ## run NAME=SWEEP of configs/sweeps [DATA=scenes], what is not yet finished

@@ -1,4 +1,4 @@
-"""Tiny valid layouts of the data sets on disk, for the tests of the sources."""
+"""Tiny valid layouts of the data sets on disk, for their tests."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 from PIL import Image
 
 from pspnet.data.datasets.base import Source, Split
-from pspnet.data.image_io import read_pair
+from pspnet.data.image_io import read_label
 
 
 def put_image(path: Path, *, size: tuple[int, int] = (4, 6)) -> Path:
-    """A gray-blue picture of (height, width)."""
+    """Write a gray-blue image of (height, width)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full((*size, 3), (90, 100, 120), np.uint8)).save(path)
     return path
 
 
 def put_label(path: Path, values: object = 0, *, size: tuple[int, int] = (4, 6)) -> Path:
-    """A gray PNG that holds `values`, repeated over (height, width)."""
+    """Write a gray PNG of `values`, repeated over (height, width)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.resize(np.asarray(values, np.uint8), size)).save(path)
     return path
@@ -32,7 +32,7 @@ def put_text(path: Path, *lines: str) -> Path:
 
 
 def make_voc(base: Path, **lists: list[str]) -> Path:
-    """VOC2012 with the images and labels of the given lists."""
+    """Write VOC2012 with the images and labels of the given lists."""
     for name, stems in lists.items():
         put_text(base / f"ImageSets/Segmentation/{name}.txt", *stems)
         for stem in stems:
@@ -43,6 +43,7 @@ def make_voc(base: Path, **lists: list[str]) -> Path:
 
 
 def labels(source: Source, split: Split) -> list[list[int]]:
-    """The train ids that stand in each label of the split."""
+    """Return the train ids in each label of the split."""
     table = source.train_ids()
-    return [np.unique(read_pair(sample, table)[1]).tolist() for sample in source.samples(split)]
+    paths = [sample.label for sample in source.samples(split)]
+    return [np.unique(read_label(path, table)).tolist() for path in paths if path is not None]

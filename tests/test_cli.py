@@ -165,7 +165,7 @@ def test_a_protocol_is_chosen_changed_and_named_with_the_score(trained, tmp_path
 def test_predictions_follow_the_protocol(trained, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    command = ["predict", f"--ckpt_path={best(trained)}", f"--data.pictures={tmp_path / 'a.png'}"]
+    command = ["predict", f"--ckpt_path={best(trained)}", f"--data.images={tmp_path / 'a.png'}"]
     command += [f"--output.folder={tmp_path / 'out'}", f"--logs={tmp_path}", *QUIET]
     main([*command, "--model.protocol=paper-ss"])
     task = Segmentation.load_from_checkpoint(best(trained), protocol="paper-ss").eval()
@@ -187,7 +187,7 @@ def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys)
         Image.fromarray(pixels).save(pictures / name)
     # the data set is not needed: the checkpoint knows its classes
     gone = "--data.source.root=" + str(tmp_path / "gone")
-    command = ["predict", f"--ckpt_path={best(trained)}", f"--data.pictures={pictures}", gone]
+    command = ["predict", f"--ckpt_path={best(trained)}", f"--data.images={pictures}", gone]
     command += [f"--output.folder={tmp_path / 'out'}", f"--logs={tmp_path}", *QUIET]
     main(command)
     assert "4 predictions written to" in capsys.readouterr().out
@@ -326,9 +326,9 @@ def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
     Image.fromarray(np.zeros((48, 63), np.uint8)).save(label)
     assert "48" in refusal([*validate, f"--data.source.root={fewer}"], capsys)
     predict = ["predict", f"--ckpt_path={best(trained)}", logs, *QUIET]
-    assert "no such picture" in refusal([*predict, f"--data.pictures={tmp_path / 'no'}"], capsys)
+    assert "no such image" in refusal([*predict, f"--data.images={tmp_path / 'no'}"], capsys)
     (tmp_path / "empty").mkdir()
-    assert "no picture" in refusal([*predict, f"--data.pictures={tmp_path / 'empty'}"], capsys)
+    assert "no image" in refusal([*predict, f"--data.images={tmp_path / 'empty'}"], capsys)
 
 
 def test_two_processes_score_as_one_to_the_last_digit(trained, tmp_path):

@@ -11,7 +11,7 @@ from pspnet.callbacks.report import Randomness
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.folder import Folder
-from pspnet.data.transforms.pipeline import Augmentation
+from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.errors import UserError
 from pspnet.losses import CrossEntropy
 from pspnet.lr_schedules import poly

@@ -15,7 +15,9 @@ from benchmarks.plan import Plan, Size
 from benchmarks.published.augmentation import Stepwise, composition
 from benchmarks.synthetic import MEAN, STD, random_image, random_label
 from benchmarks.timing import Call
-from pspnet.data.transforms.pipeline import Augmentation, normalize, seed_transform, train_transform
+from pspnet.data.transforms.augmentation import Augmentation
+from pspnet.data.transforms.normalize import normalize
+from pspnet.data.transforms.seeding import seed_transform
 
 CLASSES = 19
 IMAGES = 16  # per measured call, as scales and angles differ from one to the next
@@ -42,7 +44,7 @@ def build_ours(size: Size, crop: int, *, normalized: bool) -> Call:
         crop: side of the crop.
         normalized: normalizes here too, which trainings leave to the network's device.
     """
-    transform = train_transform(Augmentation(), crop_size=(crop, crop), mean=MEAN)
+    transform = Augmentation().build(crop_size=(crop, crop), mean=MEAN)
 
     def augment(image: np.ndarray, ids: np.ndarray, index: int) -> None:
         seed_transform(transform, seed=index)

@@ -205,7 +205,7 @@ class PSPNetCLI(LightningCLI):
             return data.classes
         saved = self.checkpoint["hyper_parameters"]["classes"]
         table = Classes(**{**saved, "names": tuple(saved["names"])})
-        if data.pictures is not None and self.config.subcommand == "predict":
+        if data.images is not None and self.config.subcommand == "predict":
             return table
         if data.classes.names != table.names:
             raise UserError(

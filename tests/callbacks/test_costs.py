@@ -13,7 +13,7 @@ from pspnet.callbacks.costs import AuxiliaryGradient, Costs, count_flops, count_
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.folder import Folder
-from pspnet.data.transforms.pipeline import Augmentation
+from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.task import Segmentation
 
 CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))

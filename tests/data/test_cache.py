@@ -1,63 +1,25 @@
-"""Copies of decoded files: equal, fresh and whole, whoever else writes, dies or spoils them."""
+"""Copies of decoded files: equal, up to date and complete."""
 
 from __future__ import annotations
 
 import errno
-import multiprocessing
 import os
-import signal
-import time
 from pathlib import Path
 from typing import Any, NoReturn
 
 import albumentations as A
 import numpy as np
 import pytest
+from cached import TRAIN_IDS, check, files, write_sample
 from PIL import Image
 
 from pspnet.data import cache as module
 from pspnet.data.cache import Cache
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.datasets.base import Sample
-from pspnet.data.image_io import read_image, read_label
-from pspnet.data.transforms.pipeline import Augmentation, train_transform
+from pspnet.data.image_io import read_label
+from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.errors import UserError
-
-TRAIN_IDS = np.full(256, -1, np.int16)
-TRAIN_IDS[[7, 8, 9, 255]] = [0, 1, 2, 255]
-FORK = multiprocessing.get_context("fork")
-
-
-def write_sample(folder: Path, name: str, *, seed: int = 0, size: tuple[int, int] = (33, 50)):
-    random = np.random.default_rng(seed)
-    folder.mkdir(parents=True, exist_ok=True)
-    image, label = folder / f"{name}.png", folder / f"{name}_label.png"
-    Image.fromarray(random.integers(0, 256, (*size, 3), dtype=np.uint8)).save(image)
-    Image.fromarray(random.choice(np.array([7, 8, 9, 255], np.uint8), size)).save(label)
-    return Sample(name, image, label)
-
-
-@pytest.fixture
-def sample(tmp_path: Path) -> Sample:
-    return write_sample(tmp_path / "data", "a")
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "some" / "kept")
-
-
-def files(cache: Cache) -> list[Path]:
-    return sorted(cache.folder.iterdir())
-
-
-def check(cache: Cache, sample: Sample) -> None:
-    """Whether a cache gives, twice, what the files hold."""
-    assert sample.label is not None
-    for _ in range(2):
-        np.testing.assert_array_equal(cache.image(sample.image), read_image(sample.image))
-        label = cache.label(sample.label, TRAIN_IDS)
-        np.testing.assert_array_equal(label, read_label(sample.label, TRAIN_IDS))
 
 
 def never(*_: Any) -> NoReturn:
@@ -74,7 +36,7 @@ def test_each_file_is_decoded_once_and_then_mapped(
     for copy in (cache.image(sample.image), Cache(cache.folder).label(sample.label, TRAIN_IDS)):
         assert isinstance(copy, np.memmap)
         assert copy.dtype == np.uint8
-        with pytest.raises(UserError, match="read-only"):
+        with pytest.raises(ValueError, match="read-only"):
             copy[0] = 0
     for path, shape in zip(files(cache), [(33, 50, 3), (33, 50)], strict=True):
         assert np.load(path).shape == shape  # a .npy file for others, too
@@ -137,7 +99,7 @@ def test_another_table_gives_other_labels(cache: Cache, sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 60, 128, 129, 5000, -33, -32, -1])
-def test_a_copy_that_is_cut_off_is_made_anew(cache: Cache, sample: Sample, length: int) -> None:
+def test_a_copy_that_is_cut_off_is_replaced(cache: Cache, sample: Sample, length: int) -> None:
     check(cache, sample)
     whole = [path.read_bytes() for path in files(cache)]
     for path, content in zip(files(cache), whole, strict=True):
@@ -146,7 +108,7 @@ def test_a_copy_that_is_cut_off_is_made_anew(cache: Cache, sample: Sample, lengt
     assert [path.read_bytes() for path in files(cache)] == whole
 
 
-def test_a_foreign_file_is_made_anew(cache: Cache, sample: Sample, tmp_path: Path) -> None:
+def test_a_foreign_file_is_replaced(cache: Cache, sample: Sample, tmp_path: Path) -> None:
     check(cache, sample)
     other = Cache(tmp_path / "other")
     check(other, write_sample(tmp_path / "other_data", "a", seed=5))
@@ -162,113 +124,12 @@ def test_a_foreign_file_is_made_anew(cache: Cache, sample: Sample, tmp_path: Pat
 
 
 def test_what_cannot_be_decoded_leaves_no_copy(cache: Cache, sample: Sample) -> None:
-    sample.image.write_bytes(b"no picture")
-    with pytest.raises(UserError, match=r"a\.png cannot be read as a picture"):
+    sample.image.write_bytes(b"no image")
+    with pytest.raises(UserError, match=r"a\.png cannot be read as an image"):
         cache.image(sample.image)
     assert files(cache) == []
     with pytest.raises(UserError, match="absent"):
         cache.image(sample.image.with_name("absent.png"))
-
-
-def many(folder: Path, *, count: int) -> list[Sample]:
-    return [write_sample(folder, str(number), seed=number) for number in range(count)]
-
-
-def look(folder: Path, samples: list[Sample], start: Any, failed: Any) -> None:
-    """What one of several processes does, all at the same time."""
-    start.wait()
-    try:
-        for sample in samples:
-            check(Cache(folder), sample)
-    except BaseException:
-        failed.set()
-        raise
-
-
-def test_processes_share_a_cache(tmp_path: Path) -> None:
-    samples = many(tmp_path / "data", count=12)
-    start, failed = FORK.Barrier(4), FORK.Event()
-    processes = [
-        FORK.Process(target=look, args=(tmp_path / "kept", samples, start, failed))
-        for _ in range(4)
-    ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-        assert process.exitcode == 0
-    assert not failed.is_set()
-    kept = [path for path in (tmp_path / "kept").iterdir() if path.suffix == ".npy"]
-    assert len(kept) == 24
-    assert len(list((tmp_path / "kept").iterdir())) == 24  # and no part of one
-
-
-def test_a_copy_that_another_process_has_made_stays(
-    cache: Cache, sample: Sample, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def slow(path: Path) -> np.ndarray:
-        monkeypatch.setattr(module, "read_image", read_image)
-        quick.image(path)
-        states.append(files(cache)[0].stat())
-        return read_image(path)
-
-    quick, states = Cache(cache.folder), []
-    monkeypatch.setattr(module, "read_image", slow)
-    np.testing.assert_array_equal(cache.image(sample.image), read_image(sample.image))
-    assert files(cache)[0].stat().st_ino == states[0].st_ino
-
-
-def write_for_ever(folder: Path, samples: list[Sample], begun: Any) -> None:
-    cache = Cache(folder)
-    while True:
-        for sample in samples:
-            cache.image(sample.image)
-            begun.set()
-        for path in folder.glob("*.npy"):
-            path.unlink()
-
-
-def test_a_killed_writer_leaves_no_copy_in_part(tmp_path: Path) -> None:
-    samples = many(tmp_path / "data", count=3)
-    for delay in (0, 0.003, 0.007, 0.012):
-        begun = FORK.Event()
-        writer = FORK.Process(target=write_for_ever, args=(tmp_path / "kept", samples, begun))
-        writer.start()
-        assert begun.wait(60)
-        time.sleep(delay)
-        writer.kill()
-        writer.join()
-        for sample in samples:
-            check(Cache(tmp_path / "kept"), sample)
-
-
-def die_half_way(folder: Path, sample: Sample) -> None:
-    def half(path: Path, content: bytes) -> NoReturn:
-        with path.open("wb") as file:
-            file.write(content[: len(content) // 2])
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
-    Path.write_bytes = half  # type: ignore[method-assign]  # in a process of its own
-    Cache(folder).image(sample.image)
-
-
-def test_what_a_killed_writer_left_is_not_read_and_swept_later(
-    cache: Cache, sample: Sample
-) -> None:
-    writer = FORK.Process(target=die_half_way, args=(cache.folder, sample))
-    writer.start()
-    writer.join()
-    assert writer.exitcode == -signal.SIGKILL
-    (partial,) = files(cache)
-    check(Cache(cache.folder), sample)
-    assert partial.exists()  # it could be another machine's, at work
-    day = 24 * 60 * 60
-    os.utime(partial, (time.time() - day - 60,) * 2)
-    os.utime(files(cache)[-1], (time.time() - 9 * day,) * 2)
-    check(Cache(cache.folder), sample)
-    assert not partial.exists()
-    assert len(files(cache)) == 2
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
@@ -315,13 +176,12 @@ def spoil(image: np.ndarray, **_: object) -> np.ndarray:
 def test_items_of_a_cache_are_those_without(
     cache: Cache, sample: Sample, augmentation: Augmentation
 ) -> None:
-    transform = train_transform(
-        augmentation, crop_size=(33, 50), mean=(0.5, 0.4, 0.3), more=[A.Lambda(image=spoil, p=1)]
-    )
+    transform = augmentation.build(crop_size=(33, 50), mean=(0.5, 0.4, 0.3))
+    transform = A.Compose([*transform, A.Lambda(image=spoil, p=1)])
     unlabeled = Sample("b", sample.image, None)
-    for samples, steps in (([sample], transform), ([sample], None), ([unlabeled], None)):
-        plain = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=steps)
-        kept = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=steps, cache=cache)
+    for samples, each in (([sample], transform), ([sample], None), ([unlabeled], None)):
+        plain = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=each)
+        kept = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=each, cache=cache)
         for seed in range(6):
             one, two = plain[0, seed], kept[0, seed]
             assert list(one) == list(two)

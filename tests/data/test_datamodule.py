@@ -1,128 +1,17 @@
-"""The data module: batches that repeat, splits, pictures, refusals, and its life in a Trainer."""
+"""The data module: batches that repeat, splits, and refusals."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import lightning
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.cli import LightningCLI
-from PIL import Image
+from tiny import TinySource, build, two_epochs
 
-from pspnet.data.datamodule import SegmentationData
-from pspnet.data.datasets.base import Sample, Server, Source, Split
-from pspnet.data.datasets.classes import Classes
-from pspnet.data.samplers import EvaluationSampler, TrainingSampler
-from pspnet.data.transforms.pipeline import Augmentation
+from pspnet.data.datasets.base import Server
 from pspnet.errors import UserError
-
-LENGTHS: dict[Split, int] = {"train": 7, "val": 5, "test": 3}
-
-
-class TinySource(Source):
-    """Random pictures of several sizes under `root/split`, written by `prepare`."""
-
-    def __init__(self, root: str, test_labels: int = 0, one_size: bool = False) -> None:
-        self.root = Path(root)
-        self.test_labels = test_labels  # how many images of the test split have one
-        self.one_size = one_size
-
-    @property
-    def classes(self) -> Classes:
-        return Classes(names=("wall", "sky"), colors=((0, 0, 0), (9, 9, 9)))
-
-    def prepare(self) -> None:
-        random = np.random.default_rng(0)
-        for split, length in LENGTHS.items():
-            (self.root / split).mkdir(parents=True, exist_ok=True)
-            for number in range(length):
-                shape = (20, 30) if self.one_size else (14 + 3 * number, 30 - number)
-                pixels = random.integers(0, 256, (*shape, 3), dtype=np.uint8)
-                Image.fromarray(pixels).save(self.root / split / f"{number}.png")
-                label = random.choice(np.array([0, 1, 255], np.uint8), shape)
-                Image.fromarray(label).save(self.root / split / f"{number}.label.png")
-
-    def samples(self, split: Split) -> list[Sample]:
-        if not (self.root / split).is_dir():
-            raise FileNotFoundError(f"{self.root / split} is missing")
-        labeled = self.test_labels if split == "test" else LENGTHS[split]
-        return [
-            Sample(
-                f"{split}{number}",
-                self.root / split / f"{number}.png",
-                self.root / split / f"{number}.label.png" if number < labeled else None,
-            )
-            for number in range(LENGTHS[split])
-        ]
-
-
-class Recorder(lightning.LightningModule):
-    """Keeps names, pixel sums and types of the batches it gets, epoch by epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.types: set[tuple[torch.dtype, ...]] = set()
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.seen: dict[str, list[Any]] = {"train": [], "val": [], "test": [], "predict": []}
-        self.samplers: list[type] = []
-
-    def keep(self, stage: str, batch: dict[str, Any]) -> None:
-        self.seen[stage].append((self.current_epoch, batch["name"], float(batch["image"].sum())))
-        self.types.add(tuple(batch[key].dtype for key in ("image", "label") if key in batch))
-
-    def on_train_start(self) -> None:
-        self.samplers = [type(self.trainer.train_dataloader.sampler)]
-        if self.trainer.val_dataloaders:
-            self.samplers.append(type(self.trainer.val_dataloaders.sampler))
-
-    def training_step(self, batch: dict[str, Any], index: int) -> torch.Tensor:
-        self.keep("train", batch)
-        return self.weight.sum()
-
-    def validation_step(self, batch: dict[str, Any], index: int) -> None:
-        self.keep("val", batch)
-
-    def predict_step(self, batch: dict[str, Any], index: int) -> None:
-        self.keep("predict", batch)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> TinySource:
-    source = TinySource(str(tmp_path / "data"))
-    source.prepare()
-    return source
-
-
-def build(source: Source, **values: Any) -> SegmentationData:
-    return SegmentationData(source, **{"crop_size": 16, "batch_size": 3, "workers": 0, **values})
-
-
-def two_epochs(data: SegmentationData) -> list[dict[str, Any]]:
-    data.setup("fit")
-    loader = data.train_dataloader()
-    batches = []
-    for epoch in range(2):
-        loader.sampler.set_epoch(epoch)
-        batches += list(loader)
-    return batches
-
-
-def trainer(tmp_path: Path, **values: Any) -> lightning.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
-    return lightning.Trainer(
-        accelerator="cpu",
-        devices=1,
-        default_root_dir=tmp_path,
-        log_every_n_steps=1,
-        **quiet,
-        **values,
-    )
 
 
 @pytest.mark.filterwarnings("ignore:This DataLoader will create")  # more workers than cores
@@ -172,7 +61,7 @@ def test_training_batches(source: TinySource) -> None:
     assert names[:2] != names[2:]
 
 
-def test_seeds_differ_and_epochs_augment_anew(source: TinySource) -> None:
+def test_seeds_differ_and_each_epoch_draws_other_crops(source: TinySource) -> None:
     one, two = two_epochs(build(source)), two_epochs(build(source, seed=1))
     assert [batch["name"] for batch in one] != [batch["name"] for batch in two]
     crops: dict[str, list[torch.Tensor]] = {}
@@ -253,7 +142,7 @@ def test_prediction_runs_over_the_test_split(source: TinySource, tmp_path: Path)
     assert [batch["name"] for batch in batches] == [["test0"], ["test1"], ["test2"]]
     assert batches[1]["size"] == [(17, 29)]
     assert "label" not in batches[0]
-    with pytest.raises(UserError, match=r"without data\.pictures .*test split: .*missing"):
+    with pytest.raises(UserError, match=r"without data\.images .*test split: .*missing"):
         build(TinySource(str(tmp_path / "nowhere"))).setup("predict")
 
 
@@ -295,18 +184,6 @@ def test_wrong_values_are_refused_by_name(values: dict[str, Any], named: str) ->
         build(TinySource("unread"), **values)
 
 
-def test_fit_keeps_the_samplers_and_tells_them_the_epoch(tmp_path: Path) -> None:
-    model, data = Recorder(), build(TinySource(str(tmp_path / "data")), workers=1)
-    trainer(tmp_path, max_epochs=2, enable_checkpointing=False).fit(model, data)
-    assert model.samplers == [TrainingSampler, EvaluationSampler]
-    expected = two_epochs(build(data.source))
-    assert [names for _, names, _ in model.seen["train"]] == [batch["name"] for batch in expected]
-    sums = [float(data.on_after_batch_transfer(batch, 0)["image"].sum()) for batch in expected]
-    assert [total for _, _, total in model.seen["train"]] == sums
-    whole = [names for epoch, names, _ in model.seen["val"] if epoch == 1]
-    assert whole == [[f"val{number}"] for number in range(5)]
-
-
 def test_batches_are_normalized_once_they_are_on_their_device(source: TinySource) -> None:
     data = build(source, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
     data.setup("fit")
@@ -320,65 +197,3 @@ def test_batches_are_normalized_once_they_are_on_their_device(source: TinySource
     assert torch.equal(taken["label"], batch["label"].long())
     assert taken["name"] == batch["name"]
     np.testing.assert_array_equal(batch["image"].numpy(), pixels)
-
-
-@pytest.mark.filterwarnings("ignore:.*does not have many workers")
-@pytest.mark.parametrize(
-    ("precision", "expected"),
-    [("32-true", torch.float32), ("bf16-true", torch.bfloat16), ("64-true", torch.float64)],
-)
-def test_every_step_sees_images_in_the_precision_of_the_run(
-    tmp_path: Path, precision: str, expected: torch.dtype
-) -> None:
-    model, data = Recorder(), build(TinySource(str(tmp_path / "data")))
-    run = trainer(tmp_path, max_epochs=1, precision=precision, enable_checkpointing=False)
-    run.fit(model, data)
-    assert model.types == {(expected, torch.int64)}
-    run.predict(model, data)
-    assert model.types == {(expected, torch.int64), (expected,)}
-
-
-def test_overfitting_repeats_its_batches(tmp_path: Path) -> None:
-    model, data = Recorder(), build(TinySource(str(tmp_path / "data")))
-    with pytest.warns(UserWarning, match="overfit"):
-        trainer(tmp_path, max_epochs=2, overfit_batches=1, enable_checkpointing=False).fit(
-            model, data
-        )
-    first, second = model.seen["train"]
-    assert first[1:] == second[1:]
-
-
-def test_prediction_on_pictures_does_without_the_source(tmp_path: Path) -> None:
-    pictures = tmp_path / "pictures"
-    (pictures / "sub").mkdir(parents=True)
-    for name, size in (("a.png", (5, 4)), ("sub/a.jpg", (70, 50))):
-        Image.new("RGB", size, (200, 0, 0)).save(pictures / name)
-    source = TinySource(str(tmp_path / "absent"))
-    model = Recorder()
-    trainer(tmp_path).predict(model, build(source, pictures=pictures))
-    assert [names for _, names, _ in model.seen["predict"]] == [["a"], ["sub/a"]]
-    assert not source.root.exists()
-
-
-def test_checkpoints_load_as_plain_weights(tmp_path: Path) -> None:
-    data = build(TinySource(str(tmp_path / "data")), pictures=tmp_path)
-    run = trainer(tmp_path, max_epochs=1, limit_val_batches=0)
-    run.fit(Recorder(), data)
-    run.save_checkpoint(tmp_path / "last.ckpt")
-    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["epoch"] == 1
-
-
-def test_the_constructor_is_the_configuration(tmp_path: Path) -> None:
-    arguments = [f"--data.source={__name__}.TinySource", "--data.source.root=here"]
-    arguments += ["--data.crop_size=[713,473]", "--data.pictures=some"]
-    arguments += ["--data.augmentation.rotation=0", "--data.augmentation.scale=[0.75,1.5]"]
-    arguments += ["--data.augmentation.more=steps.yaml", "--data.cache=kept"]
-    arguments += [f"--trainer.default_root_dir={tmp_path}", "--trainer.logger=false"]
-    data = LightningCLI(
-        Recorder, SegmentationData, args=arguments, run=False, save_config_callback=None
-    ).datamodule
-    assert data.augmentation == Augmentation(scale=(0.75, 1.5), rotation=0, more="steps.yaml")
-    assert data.crop_size == (713, 473)
-    assert data.pictures == Path("some")
-    assert data.cache == Path("kept")
-    assert data.classes.names == ("wall", "sky")

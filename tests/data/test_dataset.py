@@ -1,4 +1,4 @@
-"""Items of samples and pictures, the search for pictures, and batches."""
+"""Items of samples and images, and batches."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from pspnet.data.dataset import PictureDataset, SegmentationDataset, collate, find_pictures
+from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample
-from pspnet.data.transforms.pipeline import Augmentation, train_transform
+from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.errors import UserError
 
 TRAIN_IDS = np.full(256, -1, np.int16)
@@ -19,7 +19,7 @@ TRAIN_IDS[[7, 8, 9, 255]] = [0, 1, 2, 255]
 
 
 def write_sample(folder: Path, name: str, *, labeled: bool = True) -> Sample:
-    """A picture of 12×9 pixels and stored labels 7, 8, 9 and 255."""
+    """Write an image of 12×9 pixels and a label of 7, 8, 9 and 255."""
     random = np.random.default_rng(len(name))
     image, label = folder / f"{name}.png", folder / f"{name}_label.png"
     Image.fromarray(random.integers(0, 256, (9, 12, 3), dtype=np.uint8)).save(image)
@@ -28,14 +28,8 @@ def write_sample(folder: Path, name: str, *, labeled: bool = True) -> Sample:
     return Sample(name, image, label if labeled else None)
 
 
-def touch(folder: Path, *names: str) -> None:
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(b"")
-
-
 def training_set(samples: list[Sample]) -> SegmentationDataset:
-    transform = train_transform(Augmentation(), crop_size=(8, 8), mean=(0.5, 0.4, 0.3))
+    transform = Augmentation().build(crop_size=(8, 8), mean=(0.5, 0.4, 0.3))
     return SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=transform)
 
 
@@ -74,8 +68,8 @@ def test_training_labels_stay_train_ids(tmp_path: Path) -> None:
     assert values == {0, 1, 2, 255}
 
 
-def test_pictures_keep_the_size_of_their_file(tmp_path: Path) -> None:
-    dataset = PictureDataset([write_sample(tmp_path, "a")])
+def test_images_keep_the_size_of_their_file(tmp_path: Path) -> None:
+    dataset = ImageDataset([write_sample(tmp_path, "a")])
     item = dataset[0]
     assert len(dataset) == 1
     assert set(item) == {"image", "name", "size"}
@@ -85,41 +79,13 @@ def test_pictures_keep_the_size_of_their_file(tmp_path: Path) -> None:
     assert item["image"].shape == (3, 9, 12)
 
 
-def test_pictures_are_found_in_subfolders_by_suffix(tmp_path: Path) -> None:
-    touch(tmp_path, "b.JPG", "a.png", "sub/c.webp", "sub/deep/d.Tiff", "e.jpeg", "f.bmp", "g.tif")
-    touch(tmp_path, "notes.txt", "a.xml", "sub/png")
-    (tmp_path / "folder.png").mkdir()
-    found = find_pictures(tmp_path)
-    assert [sample.name for sample in found] == ["a", "b", "e", "f", "g", "sub/c", "sub/deep/d"]
-    assert found[1].image == tmp_path / "b.JPG"
-    assert {sample.label for sample in found} == {None}
-
-
-def test_a_picture_alone_is_found(tmp_path: Path) -> None:
-    touch(tmp_path, "x/a.jpg", "x/b.jpg")
-    assert find_pictures(tmp_path / "x" / "a.jpg") == [Sample("a", tmp_path / "x" / "a.jpg", None)]
-
-
-def test_pictures_of_one_stem_keep_their_suffixes(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "a.png", "b.png", "sub/a.png", "v1.0.png", "v1.1.png")
-    names = [sample.name for sample in find_pictures(tmp_path)]
-    assert names == ["a_jpg", "a_png", "b", "sub/a", "v1.0", "v1.1"]
-
-
-def test_pictures_that_still_share_a_name_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path, "a.jpg", "a.png", "a_jpg.png")
-    with pytest.raises(UserError, match=r"a\.jpg, a_jpg\.png .*'a_jpg'"):
-        find_pictures(tmp_path)
-
-
-def test_missing_pictures_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path, "empty/notes.txt")
-    with pytest.raises(UserError, match=r"nowhere: .*data\.pictures"):
-        find_pictures(tmp_path / "nowhere")
-    with pytest.raises(UserError, match=r"empty: no picture"):
-        find_pictures(tmp_path / "empty")
-    with pytest.raises(UserError, match=r"notes\.txt: not a picture"):
-        find_pictures(tmp_path / "empty" / "notes.txt")
+def test_labels_of_another_size_are_refused(tmp_path: Path) -> None:
+    one, other = write_sample(tmp_path, "a"), tmp_path / "b.png"
+    Image.fromarray(np.full((12, 9), 7, np.uint8)).save(other)
+    mixed = Sample("a", one.image, other)
+    with pytest.raises(UserError, match=r"b\.png is 9×12 pixels, its image .*a\.png 12×9") as error:
+        SegmentationDataset([mixed], train_ids=TRAIN_IDS)[0]
+    assert "\n" not in str(error.value)
 
 
 def test_batches_stack_tensors_and_list_the_rest(tmp_path: Path) -> None:

@@ -8,12 +8,11 @@ import pytest
 from layouts import put_image, put_label, put_text
 from PIL import Image, PngImagePlugin
 
-from pspnet.data import image_io as files
-from pspnet.data.datasets.base import Sample
+from pspnet.data import image_io
 from pspnet.errors import UserError
 
 GENERATOR = np.random.default_rng(0)
-PICTURE = GENERATOR.integers(0, 256, (5, 7, 3)).astype(np.uint8)
+PIXELS = GENERATOR.integers(0, 256, (5, 7, 3)).astype(np.uint8)
 
 
 def accepting(*values: int) -> np.ndarray:
@@ -29,26 +28,26 @@ def one_line(error: pytest.ExceptionInfo[Exception], path: Path) -> str:
     return text
 
 
-# pictures
+# images
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif"])
-def test_picture_is_rgb_and_writable(tmp_path: Path, suffix: str) -> None:
+def test_image_is_rgb_and_writable(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
-    Image.fromarray(PICTURE).save(path)
-    image = files.read_image(path)
+    Image.fromarray(PIXELS).save(path)
+    image = image_io.read_image(path)
     assert image.dtype == np.uint8
-    np.testing.assert_array_equal(image, PICTURE)
+    np.testing.assert_array_equal(image, PIXELS)
     image[0] = 0  # torch warns about arrays that cannot be written to
 
 
 @pytest.mark.parametrize("mode", ["L", "LA", "1", "P", "RGBA"])
 def test_other_modes_become_rgb(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
-    gray = np.where(PICTURE[:, :, :1] > 127, 255, 0).astype(np.uint8).repeat(3, axis=2)
-    source = Image.fromarray(PICTURE if mode == "RGBA" else gray).convert(mode)
+    gray = np.where(PIXELS[:, :, :1] > 127, 255, 0).astype(np.uint8).repeat(3, axis=2)
+    source = Image.fromarray(PIXELS if mode == "RGBA" else gray).convert(mode)
     source.save(path)
-    np.testing.assert_array_equal(files.read_image(path), PICTURE if mode == "RGBA" else gray)
+    np.testing.assert_array_equal(image_io.read_image(path), PIXELS if mode == "RGBA" else gray)
 
 
 @pytest.mark.filterwarnings("error")
@@ -56,7 +55,7 @@ def test_palette_with_alpha(tmp_path: Path) -> None:
     image = Image.fromarray(np.arange(4, dtype=np.uint8).reshape(2, 2))
     image.putpalette([9, 8, 7, 6, 5, 4, 3, 2, 1, 0, 0, 0])
     image.save(tmp_path / "a.png", transparency=bytes([0, 100, 255, 0]))
-    rgb = files.read_image(tmp_path / "a.png")
+    rgb = image_io.read_image(tmp_path / "a.png")
     assert rgb.tolist() == [[[9, 8, 7], [6, 5, 4]], [[3, 2, 1], [0, 0, 0]]]
 
 
@@ -73,59 +72,59 @@ def test_palette_with_alpha(tmp_path: Path) -> None:
 def test_exif_orientation(tmp_path: Path, orientation: int, turn) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(PICTURE).save(tmp_path / "a.png", exif=exif)
-    np.testing.assert_array_equal(files.read_image(tmp_path / "a.png"), turn(PICTURE))
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", exif=exif)
+    np.testing.assert_array_equal(image_io.read_image(tmp_path / "a.png"), turn(PIXELS))
 
 
 @pytest.mark.parametrize("orientation", [None, *range(1, 9)])
-def test_size_is_that_of_the_picture_as_read(tmp_path: Path, orientation: int | None) -> None:
+def test_size_is_that_of_the_image_as_read(tmp_path: Path, orientation: int | None) -> None:
     path, exif = tmp_path / "a.jpg", Image.Exif()
     if orientation is not None:
         exif[0x0112] = orientation
-    Image.fromarray(PICTURE).save(path, exif=exif)
-    assert files.image_size(path) == files.read_image(path).shape[:2]
+    Image.fromarray(PIXELS).save(path, exif=exif)
+    assert image_io.image_size(path) == image_io.read_image(path).shape[:2]
 
 
 def test_size_without_the_pixels(tmp_path: Path) -> None:
     path = put_image(tmp_path / "a.png", size=(40, 60))
     path.write_bytes(path.read_bytes()[:60])
-    assert files.image_size(path) == (40, 60)
-    path.write_bytes(b"no picture")
-    with pytest.raises(UserError, match="no known picture format") as error:
-        files.image_size(path)
+    assert image_io.image_size(path) == (40, 60)
+    path.write_bytes(b"no image")
+    with pytest.raises(UserError, match="not a known image format") as error:
+        image_io.image_size(path)
     one_line(error, path)
     with pytest.raises(UserError, match=r"b\.png"):
-        files.image_size(tmp_path / "b.png")
+        image_io.image_size(tmp_path / "b.png")
 
 
-def test_deep_picture_is_refused(tmp_path: Path) -> None:
+def test_deep_image_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(np.full((2, 2), 5000, np.uint16)).save(path)
     with pytest.raises(UserError, match="more than 8 bits") as error:
-        files.read_image(path)
+        image_io.read_image(path)
     one_line(error, path)
 
 
 # Pillow warns of a cut TIFF before it refuses it
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".bmp"])
-def test_cut_off_picture_is_refused(tmp_path: Path, suffix: str) -> None:
+def test_cut_off_image_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"a{suffix}"
     Image.fromarray(GENERATOR.integers(0, 256, (40, 40, 3)).astype(np.uint8)).save(path)
     whole = path.read_bytes()
     for length in (0, 1, 30, len(whole) // 2, len(whole) * 9 // 10):
         path.write_bytes(whole[:length])
-        with pytest.raises(UserError, match="cannot be read as a picture") as error:
-            files.read_image(path)
+        with pytest.raises(UserError, match="cannot be read as an image") as error:
+            image_io.read_image(path)
         one_line(error, path)
 
 
-def test_no_picture_is_refused(tmp_path: Path) -> None:
+def test_no_image_is_refused(tmp_path: Path) -> None:
     path = put_text(tmp_path / "a.jpg", "<html>404</html>")
-    with pytest.raises(UserError, match="no known picture format"):
-        files.read_image(path)
+    with pytest.raises(UserError, match="not a known image format"):
+        image_io.read_image(path)
     with pytest.raises(UserError, match=r"b\.jpg"):
-        files.read_image(tmp_path / "b.jpg")
+        image_io.read_image(tmp_path / "b.jpg")
 
 
 # labels
@@ -136,12 +135,12 @@ def test_label_values_are_exact(tmp_path: Path, mode: str) -> None:
     values = np.arange(256).reshape(16, 16)
     if mode == "P":
         palette = GENERATOR.integers(0, 256, (256, 3)).astype(np.uint8)
-        files.write_label(tmp_path / "a.png", values.astype(np.uint8), palette)
+        image_io.write_label(tmp_path / "a.png", values.astype(np.uint8), palette)
     else:
         deep = values.astype(np.uint16 if mode == "I;16" else np.uint8)
         Image.fromarray(deep).save(tmp_path / "a.png")
     table = GENERATOR.integers(0, 256, 256).astype(np.int16)
-    label = files.read_label(tmp_path / "a.png", table)
+    label = image_io.read_label(tmp_path / "a.png", table)
     assert label.dtype == np.uint8
     expected = [[table[value] for value in row] for row in values]
     np.testing.assert_array_equal(label, expected)
@@ -161,14 +160,17 @@ def test_label_of_few_bits_is_not_stretched(tmp_path: Path, depth: int) -> None:
         PngImagePlugin.putchunk(file, b"IHDR", header)
         PngImagePlugin.putchunk(file, b"IDAT", zlib.compress(packed))
         PngImagePlugin.putchunk(file, b"IEND", b"")
-    np.testing.assert_array_equal(files.read_label(path, accepting(*range(16))), values)
+    np.testing.assert_array_equal(image_io.read_label(path, accepting(*range(16))), values)
 
 
 def test_palette_of_few_bits(tmp_path: Path) -> None:
     image = Image.fromarray(np.array([[0, 1], [2, 3]], np.uint8))
     image.putpalette(bytes(range(12)))
     image.save(tmp_path / "a.png", bits=2)
-    assert files.read_label(tmp_path / "a.png", accepting(0, 1, 2, 3)).tolist() == [[0, 1], [2, 3]]
+    assert image_io.read_label(tmp_path / "a.png", accepting(0, 1, 2, 3)).tolist() == [
+        [0, 1],
+        [2, 3],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,7 @@ def test_palette_of_few_bits(tmp_path: Path) -> None:
 def test_refused_values_are_named(tmp_path: Path, stored, accepted, words: str) -> None:
     path = put_label(tmp_path / "a.png", stored)
     with pytest.raises(UserError, match=words) as error:
-        files.read_label(path, accepting(*accepted))
+        image_io.read_label(path, accepting(*accepted))
     one_line(error, path)
 
 
@@ -191,37 +193,25 @@ def test_value_beyond_a_byte_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     Image.fromarray(np.array([[0, 256], [1000, 3]], np.uint16)).save(path)
     with pytest.raises(UserError, match="values 256 and 1000, but 0 to 9 are"):
-        files.read_label(path, accepting(*range(10)))
+        image_io.read_label(path, accepting(*range(10)))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA"])
 def test_label_with_colors_is_refused(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
-    Image.fromarray(PICTURE).convert(mode).save(path)
+    Image.fromarray(PIXELS).convert(mode).save(path)
     with pytest.raises(UserError, match=f"mode {mode} .* replace each color") as error:
-        files.read_label(path, accepting(*range(256)))
+        image_io.read_label(path, accepting(*range(256)))
     one_line(error, path)
 
 
 def test_inexact_label_is_refused(tmp_path: Path) -> None:
     encoded = io.BytesIO()
-    Image.fromarray(PICTURE[:, :, 0]).save(encoded, "JPEG")
+    Image.fromarray(PIXELS[:, :, 0]).save(encoded, "JPEG")
     path = tmp_path / "renamed.png"
     path.write_bytes(encoded.getvalue())
     with pytest.raises(UserError, match="is a JPEG file; labels must be PNG"):
-        files.read_label(path, accepting(*range(256)))
-
-
-def test_pair(tmp_path: Path) -> None:
-    image, label = put_image(tmp_path / "a.jpg"), put_label(tmp_path / "a.png", [1, 2])
-    pixels, ids = files.read_pair(Sample("a", image, label), accepting(1, 2))
-    assert (pixels.shape, ids.shape, np.unique(ids).tolist()) == ((4, 6, 3), (4, 6), [1, 2])
-    other = put_label(tmp_path / "b.png", [1, 2], size=(6, 4))
-    with pytest.raises(UserError, match=r"4×6 pixels, its image .*a\.jpg 6×4") as error:
-        files.read_pair(Sample("a", image, other), accepting(1, 2))
-    one_line(error, other)
-    with pytest.raises(UserError, match="has no label"):
-        files.read_pair(Sample("a", image, None), accepting(1, 2))
+        image_io.read_label(path, accepting(*range(256)))
 
 
 # writing
@@ -230,7 +220,7 @@ def test_pair(tmp_path: Path) -> None:
 def test_written_label_has_indices_and_colors(tmp_path: Path) -> None:
     label = GENERATOR.integers(0, 256, (9, 5)).astype(np.uint8)
     palette = GENERATOR.integers(0, 256, (256, 3)).astype(np.uint8)
-    files.write_label(tmp_path / "a.png", label, palette)
+    image_io.write_label(tmp_path / "a.png", label, palette)
     seen = cv2.imread(str(tmp_path / "a.png"))[:, :, ::-1]  # another reader shows the colors
     np.testing.assert_array_equal(seen, palette[label])
     np.testing.assert_array_equal(np.array(Image.open(tmp_path / "a.png")), label)
@@ -239,7 +229,7 @@ def test_written_label_has_indices_and_colors(tmp_path: Path) -> None:
 
 def test_label_without_a_palette_is_gray(tmp_path: Path) -> None:
     label = GENERATOR.integers(0, 256, (9, 5)).astype(np.uint8)
-    files.write_label(tmp_path / "a.png", label, None)
+    image_io.write_label(tmp_path / "a.png", label, None)
     seen = Image.open(tmp_path / "a.png")
     assert seen.mode == "L"
     np.testing.assert_array_equal(np.array(seen), label)
@@ -247,7 +237,7 @@ def test_label_without_a_palette_is_gray(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("step", ["write_bytes", "replace"])
 def test_interrupted_writing_leaves_the_old_file(tmp_path: Path, monkeypatch, step: str) -> None:
-    path = put_text(tmp_path / "list.txt", "old")
+    path = put_text(tmp_path / "a.png", "old")
 
     def interrupted(self: Path, argument: object) -> None:
         with self.open("ab") as file:
@@ -256,44 +246,6 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path: Path, monkeypatch, st
 
     monkeypatch.setattr(Path, step, interrupted)
     with pytest.raises(KeyboardInterrupt):
-        files.write_whole(path, b"newer")
+        image_io.write_label(path, np.zeros((2, 3), np.uint8), None)
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "old\n"
-
-
-# lists and samples
-
-
-def test_list_is_stripped(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.write_bytes(b"\xef\xbb\xbfone\r\n\r\n  two \r\nthree")
-    assert files.read_list(path) == ["one", "two", "three"]
-
-
-def test_stems_of_two_path_lines(tmp_path: Path) -> None:
-    path = put_text(tmp_path / "a.txt", "2007_1", "/JPEGImages/2008_2.jpg /SegmentationClass/2.png")
-    assert files.read_stems(path) == ["2007_1", "2008_2"]
-
-
-def test_bad_lists(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"none.txt is missing: expected the split's list"):
-        files.read_list(tmp_path / "none.txt")
-    with pytest.raises(UserError, match="names no file"):
-        files.read_list(put_text(tmp_path / "a.txt", "", "  "))
-    (tmp_path / "b.txt").write_bytes(b"\xff\xfe\x00a")
-    with pytest.raises(UserError, match="no UTF-8 text"):
-        files.read_list(tmp_path / "b.txt")
-
-
-def test_samples_are_checked(tmp_path: Path) -> None:
-    image, label = put_image(tmp_path / "a.jpg"), put_label(tmp_path / "a.png")
-    good = Sample("a", image, label)
-    assert files.check_samples([good], tmp_path) == [good]
-    with pytest.raises(UserError, match="holds no image"):
-        files.check_samples([], tmp_path)
-    with pytest.raises(UserError, match="names 'a' 2 times"):
-        files.check_samples([good, Sample("b", image, None), good], tmp_path)
-    with pytest.raises(UserError, match=r"b.png is missing: expected the label of .*a.jpg"):
-        files.check_samples([good, Sample("b", image, tmp_path / "b.png")], tmp_path)
-    with pytest.raises(UserError, match=r"c.jpg is missing: expected an image"):
-        files.check_samples([Sample("c", tmp_path / "c.jpg", tmp_path / "c.png")], tmp_path)

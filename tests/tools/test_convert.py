@@ -120,7 +120,7 @@ def test_it_is_scored_like_any_other(converted, tmp_path, command):
 def test_it_predicts_like_any_other(converted, tmp_path):
     path, out = converted
     root = camvid(tmp_path / "camvid", count=1)
-    options = [f"--ckpt_path={out}", f"--data.pictures={root / 'val' / 'val0.png'}", *QUIET]
+    options = [f"--ckpt_path={out}", f"--data.images={root / 'val' / 'val0.png'}", *QUIET]
     options += ["--data.workers=0", f"--output.folder={tmp_path / 'out'}", f"--logs={tmp_path}"]
     pspnet.cli.main(["predict", *options])
     index = np.array(Image.open(tmp_path / "out" / "index" / "val0.png"))

@@ -36,10 +36,10 @@ class PredictionWriter(BasePredictionWriter):
         assert isinstance(pl_module, Segmentation)
         folder = self.folder or Path(trainer.log_dir or ".") / "predictions"
         palette = pl_module.classes.palette()
-        pictures = data_of(trainer).pictures
+        pictures = data_of(trainer).images
         if pictures is not None and folder.resolve().is_relative_to(pictures.resolve()):
             raise UserError(
-                f"output.folder={folder} lies in data.pictures={pictures}, and would be predicted "
+                f"output.folder={folder} lies in data.images={pictures}, and would be predicted "
                 "on next time; name another folder"
             )
         self.writer = Writer(folder, palette=palette, overwrite=self.overwrite, alpha=self.alpha)

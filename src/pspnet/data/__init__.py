@@ -1,10 +1,25 @@
 """Data sets, their classes, augmentation and loading; knows no model."""
 
 from pspnet.data.datasets.ade20k import ADE20K
+from pspnet.data.datasets.base import Sample, Source
 from pspnet.data.datasets.camvid import CamVid
 from pspnet.data.datasets.cityscapes import Cityscapes
+from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.folder import Folder
 from pspnet.data.datasets.voc import VOC
 from pspnet.data.scenes.dataset import Scenes
+from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
 
-__all__ = ["ADE20K", "VOC", "CamVid", "Cityscapes", "Folder", "Scenes"]
+__all__ = [
+    "ADE20K",
+    "VOC",
+    "Augmentation",
+    "AugmentationBase",
+    "CamVid",
+    "Cityscapes",
+    "Classes",
+    "Folder",
+    "Sample",
+    "Scenes",
+    "Source",
+]

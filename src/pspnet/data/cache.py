@@ -12,58 +12,60 @@ from pathlib import Path
 
 import numpy as np
 
+from pspnet.data.files import require
 from pspnet.data.image_io import read_image, read_label
-from pspnet.errors import write_atomic
+from pspnet.errors import UserError, write_atomic
 
 MARK = hashlib.sha256().digest_size  # bytes at the end of a copy
-VERSION = 1  # of what files are decoded to
+VERSION = 1  # counts up whenever a file would be decoded to other pixels
 DAY = 24 * 60 * 60
 
 
 class Cache:
-    """A folder with a copy of each image and label that was asked for, as it is decoded.
+    """A folder that keeps a decoded copy of each image and label that is read.
 
-    A copy is a `.npy` file of uint8 which is mapped into memory, to be read only. Behind its array
-    it bears a mark of what it was made of: the path of the file, its size and the time of its last
-    change, and, of a label, the table of train ids. A file without that mark at its very end, cut
-    off, outdated or foreign, is replaced. Workers, processes and machines may share a folder; where
-    two make one copy at a time, either is whole.
+    A copy is a `.npy` file of uint8 that is mapped into memory, read-only. Behind its array stands
+    a mark of its source: the path of the file, its size, the time of its last change and, for a
+    label, the table of train ids. A file without that mark at its very end (cut off, outdated or
+    foreign) is replaced. Workers, processes and machines may share a folder; where two write one
+    copy at the same time, either is complete.
 
     Args:
-        folder: made if there is none. An image takes 3 bytes a pixel, a label 1.
+        folder: the folder, created if absent. An image takes 3 bytes per pixel, a label 1.
 
     Raises:
-        OSError: if the folder cannot be made.
+        UserError: if the folder cannot be created.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            _sweep(folder)
+            _remove_drafts(folder)
         except OSError as error:
             raise self._refusal(error) from None
 
     def image(self, path: Path) -> np.ndarray:
-        """What `read_image` gives, and raises."""
-        return self._copy(path, of="image", decoded=lambda: read_image(path))
+        """Return the result of `read_image`; raise its errors."""
+        return self._copy(path, kind="image", decode=lambda: read_image(path))
 
     def label(self, path: Path, train_ids: np.ndarray) -> np.ndarray:
-        """What `read_label` gives, and raises."""
+        """Return the result of `read_label`; raise its errors."""
         return self._copy(
-            path, of=train_ids.tobytes().hex(), decoded=lambda: read_label(path, train_ids)
+            path, kind=train_ids.tobytes().hex(), decode=lambda: read_label(path, train_ids)
         )
 
-    def _copy(self, path: Path, *, of: str, decoded: Callable[[], np.ndarray]) -> np.ndarray:
-        status = path.stat()  # before the file is read: if it changes meanwhile, the copy is old
-        source = f"{VERSION}\n{path.absolute()}\n{of}"
+    def _copy(self, path: Path, *, kind: str, decode: Callable[[], np.ndarray]) -> np.ndarray:
+        # before the file is read: if it changes meanwhile, the copy is outdated
+        status = require(path, "an image or label to read").stat()
+        source = f"{VERSION}\n{path.absolute()}\n{kind}"
         mark = _digest(f"{source}\n{status.st_size}\n{status.st_mtime_ns}")
-        # of a long name the end may be cut, as file systems take 255 bytes
+        # a long name is cut, as file systems take 255 bytes
         place = self.folder / f"{path.stem[:40]}.{_digest(source).hex()[:24]}.npy"
         copy = _mapped(place, mark)
         if copy is None:
-            copy = decoded()
-            if _mapped(place, mark) is None:  # else another process was quicker
+            copy = decode()
+            if _mapped(place, mark) is None:  # otherwise another process was faster
                 self._write(place, copy, mark)
         return copy
 
@@ -76,8 +78,8 @@ class Cache:
         except OSError as error:
             raise self._refusal(error) from None
 
-    def _refusal(self, error: OSError) -> OSError:
-        return OSError(
+    def _refusal(self, error: OSError) -> UserError:
+        return UserError(
             f"data.cache={self.folder} cannot be written ({error.strerror}); make room there, name"
             " another folder, or set data.cache=null"
         )
@@ -88,7 +90,7 @@ def _digest(text: str) -> bytes:
 
 
 def _mapped(place: Path, mark: bytes) -> np.ndarray | None:
-    """The array of a copy that bears a mark; None if there is none."""
+    """Map the array of a copy that bears the mark; return None if there is none."""
     try:
         with place.open("rb") as file:
             file.seek(-MARK, os.SEEK_END)
@@ -98,13 +100,13 @@ def _mapped(place: Path, mark: bytes) -> np.ndarray | None:
             np.lib.format.read_magic(file)
             shape, _, _ = np.lib.format.read_array_header_1_0(file)
             return np.memmap(file, np.uint8, "r", offset=file.tell(), shape=shape)
-    except OSError:  # no such file, or one of less than a mark
+    except OSError:  # no such file, or one shorter than a mark
         return None
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what `write_atomic` left when its process was killed, a day ago or longer."""
-    for partial in folder.glob(".*.npy.*"):
-        with suppress(OSError):  # another process sweeps as well, or it is another user's
-            if partial.stat().st_mtime < time.time() - DAY:
-                partial.unlink()
+def _remove_drafts(folder: Path) -> None:
+    """Remove drafts that `write_atomic` left when its process was killed at least a day ago."""
+    for draft in folder.glob(".*.npy.*"):
+        with suppress(OSError):  # another process removes it too, or another user owns it
+            if draft.stat().st_mtime < time.time() - DAY:
+                draft.unlink()

@@ -1,7 +1,6 @@
-"""Which samples a process sees, in which order, and from which seed each is augmented.
+"""The samples of each process, their order, and the seeds of their augmentation.
 
-Both samplers are `DistributedSampler`s, so that Lightning keeps them as they are, and tells them
-the epoch.
+Both samplers are `DistributedSampler`s, so that Lightning keeps them and tells them the epoch.
 """
 
 from __future__ import annotations
@@ -11,18 +10,18 @@ from collections.abc import Iterator
 import numpy as np
 from torch.utils.data import DistributedSampler
 
-from pspnet.data.dataset import PictureDataset, SegmentationDataset
+from pspnet.data.dataset import ImageDataset, SegmentationDataset
 
 
 class TrainingSampler(DistributedSampler[tuple[int, int]]):
     """Shuffles an epoch and gives each sample a seed, as pairs `(index, seed)`.
 
     Order and seeds depend on `seed` and the epoch alone, neither on the number of workers nor on
-    any global generator. All processes see equally many samples, none twice: up to `world - 1`,
-    others in each epoch, are left out.
+    any global generator. All processes see equally many samples, none twice; up to `world - 1`
+    samples, different ones in each epoch, are left out.
 
     Args:
-        dataset: what is sampled from.
+        dataset: the data set to sample from.
         seed: 0 or more.
         rank: this process, 0 to `world - 1`.
         world: number of processes.
@@ -45,17 +44,17 @@ class TrainingSampler(DistributedSampler[tuple[int, int]]):
 class EvaluationSampler(DistributedSampler[int]):
     """Deals the samples out in order, each to exactly one process.
 
-    `DistributedSampler` itself repeats samples until all processes have equally many, and those
-    would count twice. Here shares differ by up to one sample, and may be empty.
+    `DistributedSampler` itself repeats samples until all processes have equally many, and the
+    repeated ones would count twice. Here shares differ by up to one sample, and may be empty.
 
     Args:
-        dataset: what is sampled from.
+        dataset: the data set to sample from.
         rank: this process, 0 to `world - 1`.
         world: number of processes.
     """
 
     def __init__(
-        self, dataset: SegmentationDataset | PictureDataset, *, rank: int = 0, world: int = 1
+        self, dataset: SegmentationDataset | ImageDataset, *, rank: int = 0, world: int = 1
     ) -> None:
         super().__init__(dataset, num_replicas=world, rank=rank, shuffle=False)
         self.indices = range(rank, len(dataset), world)

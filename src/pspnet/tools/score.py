@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -18,7 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.image_io import IMAGE_SUFFIXES, read_label, read_stems
+from pspnet.data.files import IMAGE_SUFFIXES, find_files, read_stems
+from pspnet.data.image_io import read_label
 from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
 from pspnet.evaluation.official import OFFICIAL_SCORERS, OfficialScorer, Values
 
@@ -116,19 +116,17 @@ def _find(
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder of PNGs")
     found: dict[str, Path] = {}
-    for top, _, files in os.walk(folder, followlinks=True):
-        for file in sorted(files):
-            if file.startswith(".") or not file.endswith(ending):  # "._a.png" from macOS
-                continue
-            path = Path(top, file)
-            name = scorer.name(path.stem)
-            if names is not None and name not in names:
-                continue
-            if name is None:
-                raise UserError(f"{path}: no CITY_SEQUENCE_FRAME begins this name; rename it")
-            if name in found:
-                raise UserError(f"{found[name]} and {path} are both named {name!r}; keep one")
-            found[name] = path
+    for path in find_files(folder, ".png"):
+        if not path.name.endswith(ending):
+            continue
+        name = scorer.name(path.stem)
+        if names is not None and name not in names:
+            continue
+        if name is None:
+            raise UserError(f"{path}: no CITY_SEQUENCE_FRAME begins this name; rename it")
+        if name in found:
+            raise UserError(f"{found[name]} and {path} are both named {name!r}; keep one")
+        found[name] = path
     if not found and names is None:  # with a list, the first name that is missing says more
         raise UserError(f"{folder} holds no file *{ending}; give another folder")
     return found

@@ -1,4 +1,4 @@
-"""What every source says of values in predictions."""
+"""The values of predictions, for every data set."""
 
 from pathlib import Path
 

@@ -16,19 +16,19 @@ from pspnet.data.scenes.layout import (
     MANY,
     SMALLEST,
     WINDOW,
-    Dice,
+    PortableRandom,
     Scene,
     draw_scene,
 )
 from pspnet.data.scenes.local_bound import (
-    SETS,
-    best_lot,
+    LOOK_ALIKES,
+    best_guess,
     expected_iou,
     local_bound,
     look_alikes,
     main,
 )
-from pspnet.data.scenes.render import CLASSES, paint
+from pspnet.data.scenes.render import CLASSES, render
 
 REACH = WINDOW // 2
 SEEDS = range(12)
@@ -39,7 +39,7 @@ def small(root: Path, **options: int) -> Scenes:
 
 
 def scene_of(seed: int, size: tuple[int, int] = SMALLEST) -> Scene:
-    return draw_scene(Dice(seed), size=size)
+    return draw_scene(PortableRandom(seed), size=size)
 
 
 def is_class(label: np.ndarray, *names: str) -> np.ndarray:
@@ -48,7 +48,7 @@ def is_class(label: np.ndarray, *names: str) -> np.ndarray:
 
 def assert_told_from_afar(first: Scene, second: Scene, names: tuple[str, str]) -> None:
     """Objects of two names have equal pixels, equal windows around each, and other labels."""
-    (image, label), (other_image, other_label) = paint(first), paint(second)
+    (image, label), (other_image, other_label) = render(first), render(second)
     mask = is_class(label, names[0]) & is_class(other_label, names[1])
     assert mask.any()
     changed = (image != other_image).any(2)
@@ -65,7 +65,7 @@ def test_boat_and_car_are_one_thing_in_every_window(seed: int, size: tuple[int, 
     boats, cars = replace(scene, end="water"), replace(scene, end="road")
     assert_told_from_afar(boats, cars, ("boat", "car"))
     count = [
-        is_class(paint(version)[1], *names).sum()
+        is_class(render(version)[1], *names).sum()
         for version, names in ((boats, ("boat",)), (cars, ("car",)))
     ]
     assert count[0] == count[1]
@@ -92,7 +92,7 @@ def test_patches_are_one_thing_in_every_window(
 
 
 def test_a_keeper_keeps_its_own_half_of_the_meadow() -> None:
-    _, label = paint(replace(scene_of(0), keepers=("barn", "wood")))
+    _, label = render(replace(scene_of(0), keepers=("barn", "wood")))
     middle = SMALLEST[1] // 2
     assert is_class(label[:, :middle], "sheep").any()
     assert not is_class(label[:, :middle], "hare").any()
@@ -114,40 +114,41 @@ def test_answers_do_not_follow_from_places() -> None:
     assert slots[0].sum() == pytest.approx(slots[1].sum(), rel=0.1)
 
 
-def test_best_lot_of_two_equal_members_is_even() -> None:
+def test_best_guess_of_two_equal_members_is_even() -> None:
     inside, outside = np.array([50, 50]), np.array([0, 0])
-    lot = best_lot(inside, outside)
-    np.testing.assert_allclose(lot, 0.5, atol=1e-3)
-    np.testing.assert_allclose(expected_iou(lot, inside, outside), 1 / 3, atol=1e-4)
+    guess = best_guess(inside, outside)
+    np.testing.assert_allclose(guess, 0.5, atol=1e-3)
+    np.testing.assert_allclose(expected_iou(guess, inside, outside), 1 / 3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
     ("inside", "outside"),
     [((70, 30), (0, 0)), ((10, 90), (5, 0)), ((30, 40, 30), (0, 0, 4000)), ((1, 9, 5), (0, 7, 2))],
 )
-def test_best_lot_against_many_lots(inside: tuple[int, ...], outside: tuple[int, ...]) -> None:
+def test_best_guess_against_many_guesses(inside: tuple[int, ...], outside: tuple[int, ...]) -> None:
     known, elsewhere = np.array(inside), np.array(outside)
-    best = expected_iou(best_lot(known, elsewhere), known, elsewhere).sum()
+    best = expected_iou(best_guess(known, elsewhere), known, elsewhere).sum()
     others = np.random.default_rng(0).dirichlet(np.full(len(inside), 0.5), size=200_000)
     assert best >= expected_iou(others, known, elsewhere).sum(1).max() - 1e-9
 
 
-def test_expected_iou_against_answers_drawn_by_lot() -> None:
+def test_expected_iou_against_answers_drawn_by_chance() -> None:
     rng = np.random.default_rng(0)
-    inside, outside, lot = np.array([40_000, 30_000]), np.array([0, 60_000]), np.array([0.3, 0.7])
-    truth = np.repeat([0, 1, 1], [40_000, 30_000, 60_000])
-    answer = np.concatenate([rng.choice(2, size=70_000, p=lot), np.ones(60_000, int)])
+    inside, outside, guess = np.array([40_000, 30_000]), np.array([0, 60_000]), np.array([0.3, 0.7])
+    target = np.repeat([0, 1, 1], [40_000, 30_000, 60_000])
+    answer = np.concatenate([rng.choice(2, size=70_000, p=guess), np.ones(60_000, int)])
     measured = [
-        ((truth == k) & (answer == k)).sum() / ((truth == k) | (answer == k)).sum() for k in (0, 1)
+        ((target == k) & (answer == k)).sum() / ((target == k) | (answer == k)).sum()
+        for k in (0, 1)
     ]
-    np.testing.assert_allclose(expected_iou(lot, inside, outside), measured, atol=5e-3)
+    np.testing.assert_allclose(expected_iou(guess, inside, outside), measured, atol=5e-3)
 
 
 def test_look_alikes_hold_every_pixel_of_their_classes() -> None:
     for seed in SEEDS:
         scene = scene_of(seed)
-        _, label = paint(scene)
-        for names, mask in zip(SETS, look_alikes(scene), strict=True):
+        _, label = render(scene)
+        for names, mask in zip(LOOK_ALIKES, look_alikes(scene), strict=True):
             rare = [name for name in names if name != "meadow"]
             assert np.isin(
                 label[mask & (label != IGNORE)], [CLASSES.names.index(name) for name in names]
@@ -172,5 +173,7 @@ def test_the_entry_prints_each_split(tmp_path: Path, capsys: pytest.CaptureFixtu
     printed = capsys.readouterr().out
     assert f"train: mIoU at most {local_bound(source, 'train').miou:.4f}" in printed
     assert printed.count("mismatched relationship") == 3
-    with pytest.raises(SystemExit, match="is missing"):
+    with pytest.raises(SystemExit) as stopped:
         main([str(tmp_path / "nowhere")])
+    assert stopped.value.code == 1
+    assert "is missing" in capsys.readouterr().err

@@ -10,12 +10,12 @@ import pytest
 from PIL import Image
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.image_io import read_pair
+from pspnet.data.image_io import read_image, read_label
 from pspnet.data.scenes import dataset as scenes
 from pspnet.data.scenes.dataset import Scenes, load_scenes
-from pspnet.data.scenes.layout import SMALLEST, Dice, Scene, draw_scene
-from pspnet.data.scenes.local_bound import SETS
-from pspnet.data.scenes.render import CLASSES, paint
+from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
+from pspnet.data.scenes.local_bound import LOOK_ALIKES
+from pspnet.data.scenes.render import CLASSES, render
 from pspnet.errors import UserError
 
 SEEDS = range(12)
@@ -32,7 +32,7 @@ def files(root: Path) -> dict[str, bytes]:
 
 
 def scene_of(seed: int, size: tuple[int, int] = SMALLEST) -> Scene:
-    return draw_scene(Dice(seed), size=size)
+    return draw_scene(PortableRandom(seed), size=size)
 
 
 def is_class(label: np.ndarray, *names: str) -> np.ndarray:
@@ -40,7 +40,7 @@ def is_class(label: np.ndarray, *names: str) -> np.ndarray:
 
 
 def test_objects_have_a_border_that_is_ignored() -> None:
-    _, label = paint(scene_of(3))
+    _, label = render(scene_of(3))
     objects = is_class(label, "boat", "car", "farm", "city", "sheep", "hare", "barn", "wood")
     ground = is_class(label, "sky", "hill", "water", "road")
     beside = objects[:, :-1] & ground[:, 1:] | ground[:, :-1] & objects[:, 1:]
@@ -50,9 +50,9 @@ def test_objects_have_a_border_that_is_ignored() -> None:
 
 
 def test_pixels_are_these_everywhere() -> None:
-    painted = paint(draw_scene(Dice(0, 0, 0), size=SMALLEST))
+    painted = render(draw_scene(PortableRandom(0, 0, 0), size=SMALLEST))
     digests = [hashlib.sha256(array.tobytes()).hexdigest()[:16] for array in painted]
-    # whoever changes these changes the data set, and counts VERSION up
+    # a change of these changes the data set: count VERSION up
     assert digests == ["b6a6daf1e5330e11", "04c0e5018d017d18"]
 
 
@@ -64,8 +64,8 @@ def test_layout_is_voc(tmp_path: Path) -> None:
     root = tmp_path / "scenes"
     assert sample.image == root / "JPEGImages/val_0001.png"
     assert sample.label == root / "SegmentationClass/val_0001.png"
-    image, label = read_pair(sample, source.train_ids())
-    expected = paint(draw_scene(Dice(0, 1, 1), size=SMALLEST))
+    image, label = read_image(sample.image), read_label(sample.label, source.train_ids())
+    expected = render(draw_scene(PortableRandom(0, 1, 1), size=SMALLEST))
     np.testing.assert_array_equal(image, expected[0])
     np.testing.assert_array_equal(label, expected[1])
     with Image.open(sample.label) as stored:
@@ -74,10 +74,10 @@ def test_layout_is_voc(tmp_path: Path) -> None:
 
 
 def test_all_classes_occur_and_groups_partition_the_look_alikes() -> None:
-    seen = np.unique([paint(scene_of(seed))[1] for seed in SEEDS])
+    seen = np.unique([render(scene_of(seed))[1] for seed in SEEDS])
     assert seen.tolist() == [*range(len(CLASSES)), IGNORE]
     grouped = [set(names) for names in CLASSES.groups.values()]
-    assert grouped == [set(names) - {"meadow"} for names in SETS]
+    assert grouped == [set(names) - {"meadow"} for names in LOOK_ALIKES]
 
 
 def test_same_options_same_bytes_other_seed_other_pixels(tmp_path: Path) -> None:
@@ -139,9 +139,9 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
         drawn.append(scene)
         if len(drawn) == 3:
             raise KeyboardInterrupt
-        return paint(scene)
+        return render(scene)
 
-    monkeypatch.setattr(scenes, "paint", fail)
+    monkeypatch.setattr(scenes, "render", fail)
     with pytest.raises(KeyboardInterrupt):
         small(tmp_path / "scenes").prepare()
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""ProtocolOverrides of color, against plain OpenCV, and padding, against plain numpy."""
+"""Photometric distortion, against plain OpenCV, and padding, against plain numpy."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
+from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.data.transforms.photometric import CentralPadding
-from pspnet.data.transforms.pipeline import Augmentation, seed_transform, train_transform
+from pspnet.data.transforms.seeding import seed_transform
 
 MEAN = (0.4, 0.5, 0.6)
 
 
 def build(*, crop_size: tuple[int, int], photometric: float) -> A.Compose:
     off = Augmentation(scale=(1, 1), rotation=0, blur=0, mirror=0, photometric=photometric)
-    return train_transform(off, crop_size=crop_size, mean=MEAN)
+    return off.build(crop_size=crop_size, mean=MEAN)
 
 
 def run(transform: A.Compose, *, image: np.ndarray, mask: np.ndarray, seed: int = 0):
@@ -38,7 +39,7 @@ def noise(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def published_distortion(image: np.ndarray, drawn: dict) -> np.ndarray:
-    """The published steps on an image in BGR, as mmsegmentation reads it."""
+    """Apply the published steps to an image in BGR, as mmsegmentation reads it."""
 
     def linear(values: np.ndarray, *, alpha: float = 1, beta: float = 0) -> np.ndarray:
         changed = values.astype(np.float32) * np.float32(alpha) + np.float32(beta)

@@ -136,6 +136,7 @@ def smaller(sweep: Mapping[str, Any], *, data: str) -> tuple[str, ...]:
 def holds(config: object, wanted: object) -> bool:
     """Whether a configuration has these values; a number may be written in another type."""
     if isinstance(wanted, dict) and isinstance(config, dict):
+        config = config if "init_args" in wanted else config.get("init_args", config)
         return all(key in config and holds(config[key], value) for key, value in wanted.items())
     if isinstance(wanted, list) and isinstance(config, list):
         return len(config) == len(wanted) and all(map(holds, config, wanted))
@@ -148,7 +149,7 @@ def check_row(run: Path, row: Mapping[str, Any]) -> None:
     for key, value in row.items():
         part: Any = config
         for name in () if key == "config" else key.split("."):
-            part = part[name]
+            part = part.get("init_args", part)[name]
         assert holds(part, value), f"{key}={value}: {part}"
     (point,) = [line for line in csv.DictReader((run / "metrics.csv").open()) if line["train/loss"]]
     model, network = config["model"], config["model"]["network"]
@@ -236,7 +237,7 @@ def test_options_one_by_one_null_among_them_train_a_step(train):
     values = {
         "name": "6",
         "data.augmentation.scale": [0.5, 1],
-        "data.pictures": None,
+        "data.images": None,
         "model.auxiliary_weight": 0,
         "model.inference": {"mirror": True, "scales": None, "average": "softmax"},
         "model.loss": None,

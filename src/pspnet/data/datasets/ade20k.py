@@ -1,4 +1,4 @@
-"""ADE20K as of the MIT scene parsing challenge, 150 classes of things and stuff."""
+"""ADE20K of the MIT scene parsing challenge, 150 classes of things and stuff."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
-from pspnet.data.image_io import check_samples, require
+from pspnet.data.files import check_samples, find_files, require
 
 
 class ADE20K(Source):
-    """ADE20K, 150 classes; stored 1 to 150 are the train ids 0 to 149, stored 0 is ignored.
+    """ADE20K, 150 classes; label values 1 to 150 are the train ids 0 to 149, 0 is ignored.
 
-    `root` is the folder below, or the one that holds it as `ADEChallengeData2016`:
+    `root` is this folder, or the one that holds it as `ADEChallengeData2016`:
 
         root/
             images/{training,validation}/        ADE_train_00000001.jpg
@@ -42,7 +42,7 @@ class ADE20K(Source):
         folder = {"train": "training", "val": "validation", "test": "testing"}[split]
         images = base / "images" / folder
         if split == "test" and not images.exists():
-            # the test images are an archive of their own, unpacked beside or into the other
+            # the test images come in a separate archive, unpacked beside the other or into it
             others = [top / "release_test/testing" for top in (base, self.root)]
             images = next((other for other in others if other.exists()), images)
         require(images, f"ADE20K's {folder} images")
@@ -51,7 +51,7 @@ class ADE20K(Source):
             require(labels, f"the labels of {images}")
         samples = [
             Sample(image.stem, image, None if labels is None else labels / f"{image.stem}.png")
-            for image in sorted(images.glob("*.jpg"))
+            for image in find_files(images, ".jpg", depth=0)
         ]
         return check_samples(samples, images)
 
@@ -59,7 +59,7 @@ class ADE20K(Source):
         return self.predicted_ids()
 
     def predicted_ids(self) -> np.ndarray:
-        """Train ids of 1 to 150; 0, which a prediction may hold too, is no class."""
+        """Return the train ids of 1 to 150; 0 is accepted in predictions too, and is no class."""
         table = np.full(256, -1, np.int16)
         table[0] = IGNORE
         table[1:151] = np.arange(150)

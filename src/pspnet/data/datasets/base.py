@@ -1,4 +1,4 @@
-"""What every data set answers: its classes, its files, the meaning of its label values."""
+"""The base class of data sets: classes, files, and the meaning of label values."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ Split = Literal["train", "val", "test"]
 
 @dataclass(frozen=True)
 class Server:
-    """What a benchmark's server takes: one archive of PNGs, each named as its image is.
+    """The archive that a benchmark's server takes: PNGs, each with the name of its image.
 
     Args:
-        archive: the archive's suffix, which is its format.
-        folder: the PNGs' folder below the archive's root, "" for the root itself.
-        palette: whether the PNGs show the classes' colors by a palette; else they are gray.
+        archive: suffix of the archive, which is its format.
+        folder: folder of the PNGs below the archive's root, "" for the root itself.
+        palette: True if the PNGs show the classes' colors by a palette; False for gray.
         size: height and width that every image must have, or None.
     """
 
@@ -33,12 +33,12 @@ class Server:
 
 @dataclass(frozen=True)
 class Sample:
-    """One image and its labels on disk.
+    """An image and its label on disk.
 
     Args:
-        name: unique within the split, a relative path without suffix.
+        name: a relative path without suffix, unique within the split.
         image: the image file.
-        label: the label image, or None where the split has no labels.
+        label: the label file, or None where the split has no labels.
     """
 
     name: str
@@ -47,17 +47,26 @@ class Sample:
 
 
 class Source(ABC):
-    """A data set on disk.
+    """A data set on disk; a subclass is chosen by its class path as `data.source`.
 
-    Construction reads nothing, so that a source can stand in a configuration on a machine that does
-    not hold its files. `prepare` and `samples` check the layout.
+    A subclass defines `classes` and `samples`; all other members have defaults. The constructor's
+    parameters are the options. It reads nothing, so that a configuration can be loaded on a
+    machine without the files; `prepare` and `samples` check them (see
+    `pspnet.data.files.check_samples`).
 
     Attributes:
         base_size: long side in pixels to which the paper's tests resize an image of this data set;
-            None leaves it its own size.
+            None leaves images at their own size.
     """
 
     base_size: int | None = None
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        for name in ("classes", "samples"):
+            missing = getattr(getattr(cls, name), "__isabstractmethod__", False)
+            if missing and ABC not in cls.__bases__:  # Python itself names it on construction only
+                raise TypeError(f"{cls.__name__} must define {name!r}, see pspnet.data.Source")
 
     @property
     @abstractmethod
@@ -66,41 +75,46 @@ class Source(ABC):
 
     @abstractmethod
     def samples(self, split: Split) -> list[Sample]:
-        """The split's files, sorted as its list has them.
+        """List the files of a split, in the order of its list.
 
         Raises:
-            FileNotFoundError: naming the first path that the layout lacks.
-            ValueError: if the split is empty, or its list names a file twice.
+            UserError: if a file is missing, the split is empty, or a name occurs twice.
         """
 
     def prepare(self) -> None:
-        """Makes on disk what can be made and is absent; called in one process, before `samples`."""
+        """Create files that can be created and are absent; called in one process, first of all."""
         return
 
     @property
     def server(self) -> Server | None:
-        """The server that scores the test split, whose labels are kept back; None without one."""
+        """The server that scores the test split, whose labels are withheld; None without one."""
         return None
 
     def train_ids(self) -> np.ndarray:
-        """Train id of each stored label value, (256,) int16: 0 to C-1, 255 ignored, -1 refused."""
+        """Return the train id of each label value, (256,) int16: 0 to C-1, 255 ignored, -1 refused.
+
+        By default label values are train ids.
+        """
         table = np.full(256, -1, np.int16)
         table[: len(self.classes)] = np.arange(len(self.classes))
         table[IGNORE] = IGNORE
         return table
 
     def predicted_ids(self) -> np.ndarray:
-        """Train id of each value in a prediction, as the benchmark's scorer takes it.
+        """Return the train id of each value in a prediction file that the benchmark scores.
 
         (256,) int16: 0 to C-1, 255 for values that are accepted and name no class, -1 for those
-        that are refused.
+        that are refused. By default values are train ids.
         """
         table = np.full(256, -1, np.int16)
         table[: len(self.classes)] = np.arange(len(self.classes))
         return table
 
     def stored_values(self) -> np.ndarray:
-        """The value of each train id in a prediction, (C,) uint8: `predicted_ids` turned round."""
+        """Return the value of each train id in a prediction file, the inverse of `predicted_ids`.
+
+        (C,) uint8.
+        """
         table = self.predicted_ids()
         values = np.flatnonzero((table >= 0) & (table != IGNORE))
         return values[table[values].argsort()].astype(np.uint8)

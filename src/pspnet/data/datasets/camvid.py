@@ -1,4 +1,4 @@
-"""CamVid as prepared for SegNet, 11 classes of driving scenes at 480×360."""
+"""CamVid in the form prepared for SegNet, 11 classes of driving scenes at 480×360."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
-from pspnet.data.image_io import check_samples, read_list
+from pspnet.data.files import check_samples, read_list
 from pspnet.errors import UserError
 
 VOID = 11
 
 
 class CamVid(Source):
-    """CamVid with SegNet's 11 classes; the stored 11 is void and is ignored.
+    """CamVid with SegNet's 11 classes; label value 11 is void and is ignored.
 
         root/
             train.txt  val.txt  test.txt
@@ -24,9 +24,9 @@ class CamVid(Source):
             val/       valannot/
             test/      testannot/
 
-    A line of a list is a stem, or two paths: of the image and of its labels, as in the original
-    (`/SegNet/CamVid/train/NAME.png /SegNet/CamVid/trainannot/NAME.png`), of which folder and file
-    name are looked for below `root`.
+    A line of a list is a stem, or the two paths of the image and its label, as in SegNet's release
+    (`/SegNet/CamVid/train/NAME.png /SegNet/CamVid/trainannot/NAME.png`); of each path the folder
+    and the file name are looked up below `root`.
     """
 
     def __init__(self, root: str | Path = "data/camvid") -> None:
@@ -46,7 +46,7 @@ class CamVid(Source):
         return table
 
     def predicted_ids(self) -> np.ndarray:
-        """Train ids of the stored values; void is accepted and is no class."""
+        """Return the train ids of the stored values; void is accepted and is no class."""
         table = super().predicted_ids()
         table[VOID] = IGNORE
         return table
@@ -62,8 +62,8 @@ class CamVid(Source):
             image, label = (self.root / path.parent.name / path.name for path in paths)
         else:
             raise UserError(
-                f"{listing} has the line {line!r}; write a stem, or the paths of image and labels"
+                f"{listing} has the line {line!r}; write a stem, or the paths of image and label"
             )
-        # copies of the data set have their images re-encoded
+        # some copies of the data set have re-encoded images
         jpeg = image.with_name(f"{stem}.jpg")
         return Sample(stem, jpeg if jpeg.exists() and not image.exists() else image, label)

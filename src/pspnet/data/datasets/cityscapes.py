@@ -11,12 +11,12 @@ import numpy as np
 
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
-from pspnet.data.image_io import check_samples, require
+from pspnet.data.files import check_samples, find_files, require
 
-# the label ids of train ids 0 to 18; the data set's definition leaves the others of 0 to 33 out
+# label ids of the train ids 0 to 18; the data set's definition excludes the others of 0 to 33
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 
-# the data set's categories of the classes that count; `void` has none of them
+# the data set's categories; its category `void` has none of these classes
 CATEGORIES = {
     "flat": ("road", "sidewalk"),
     "construction": ("building", "wall", "fence"),
@@ -39,7 +39,7 @@ class Cityscapes(Source):
                                                or aachen_000000_000019_gtFine_labelTrainIds.png
 
     The labelTrainIds are read if every image of train and val has them, and otherwise the labelIds,
-    with which the data set is published; both mean the same. The test split has no labels.
+    with which the data set is published; both have the same meaning. The test split has no labels.
     """
 
     base_size = 2048
@@ -53,14 +53,13 @@ class Cityscapes(Source):
 
     @property
     def server(self) -> Server:
-        """Gray PNGs of label ids; any folder, found by `CITY_SEQUENCE_FRAME` of the name."""
+        """The server takes gray PNGs of label ids in any folder, named by `CITY_SEQUENCE_FRAME`."""
         return Server(size=(1024, 2048))
 
     def samples(self, split: Split) -> list[Sample]:
         folder = require(self._folder(split), f"a folder for each city of {split}")
-        images = sorted(folder.glob(f"*/*{_IMAGE}"))
         samples = []
-        for image in images:
+        for image in _images(folder):
             label = None if split == "test" else self._label(image, self._label_kind)
             samples.append(Sample(f"{image.parent.name}/{_frame(image)}", image, label))
         return check_samples(samples, folder)
@@ -71,7 +70,7 @@ class Cityscapes(Source):
         return self.predicted_ids()
 
     def predicted_ids(self) -> np.ndarray:
-        """Train ids of the label ids; the others, 0 to 33, are accepted and name no class."""
+        """Return the train ids of the label ids; others up to 33 are accepted and name no class."""
         table = np.full(256, -1, np.int16)
         table[:34] = IGNORE
         table[list(LABEL_IDS)] = np.arange(len(LABEL_IDS))
@@ -81,7 +80,7 @@ class Cityscapes(Source):
     def _label_kind(self) -> Literal["labelIds", "labelTrainIds"]:
         # one kind for train and val together, since a source has one table of train ids
         folders = [self._folder(split) for split in ("train", "val")]
-        images = [image for folder in folders for image in folder.glob(f"*/*{_IMAGE}")]
+        images = [image for folder in folders if folder.exists() for image in _images(folder)]
         complete = all(self._label(image, "labelTrainIds").exists() for image in images)
         return "labelTrainIds" if images and complete else "labelIds"
 
@@ -93,6 +92,10 @@ class Cityscapes(Source):
         return folder / f"{_frame(image)}_gtFine_{kind}.png"
 
 
+def _images(folder: Path) -> list[Path]:
+    return [path for path in find_files(folder, ".png", depth=1) if path.name.endswith(_IMAGE)]
+
+
 def _frame(image: Path) -> str:
-    """`CITY_SEQUENCE_FRAME`, which image and labels share."""
+    """Return `CITY_SEQUENCE_FRAME`, the part of the name that image and label share."""
     return image.name.removesuffix(_IMAGE)

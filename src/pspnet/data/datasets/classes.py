@@ -1,4 +1,4 @@
-"""Names, colors and groups of a data set's classes, the one source of them."""
+"""Names, colors and groups of a data set's classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from pspnet.errors import UserError
 
-IGNORE = 255  # the label of pixels that neither train nor count: void, borders, padding
+IGNORE = 255  # the ignore_index: label of void, borders and padding, neither trained nor scored
 
 
 @dataclass(frozen=True)
@@ -19,11 +19,14 @@ class Classes:
     """A data set's classes in the order of their train ids.
 
     Args:
-        names: one name a class, all different, at most 255 of them.
-        colors: RGB, 0 to 255, one a class.
-        groups: names of classes by the name of a group; mIoU is also logged for each group.
-        categories: names of classes by the name of a category, each class in exactly one, or none
-            at all; a category counts as one class whose members are not told apart.
+        names: one name per class, all different, at most 255 of them.
+        colors: RGB, 0 to 255, one per class.
+        groups: class names per name of a group; mIoU is also logged for each group.
+        categories: class names per name of a category, each class in exactly one; empty if there
+            are no categories. A category is scored as one class.
+
+    Raises:
+        UserError: if the table contradicts itself.
     """
 
     names: tuple[str, ...]
@@ -36,13 +39,17 @@ class Classes:
             raise UserError(f"{len(self.names)} classes: give 1 to {IGNORE}")
         doubles = sorted({name for name in self.names if self.names.count(name) > 1})
         if doubles:
-            raise UserError(f"class names {doubles} stand more than once; give each class its own")
+            raise UserError(f"class names {doubles} occur more than once; give each class its own")
         if len(self.colors) != len(self.names):
-            raise UserError(f"{len(self.colors)} colors for {len(self.names)} classes")
+            raise UserError(
+                f"{len(self.colors)} colors for {len(self.names)} classes; give one per class"
+            )
         for group, members in self.groups.items():
             unknown = sorted(set(members) - set(self.names))
             if unknown:
-                raise UserError(f"group {group!r} names {unknown}, which are not classes")
+                raise UserError(
+                    f"group {group!r} names {unknown}, which are not classes; correct them"
+                )
         own = Counter(self.names)
         sorted_in = Counter(name for members in self.categories.values() for name in members)
         wrong = sorted((own - sorted_in) + (sorted_in - own))
@@ -53,14 +60,14 @@ class Classes:
         return len(self.names)
 
     def palette(self) -> np.ndarray:
-        """Colors by label value, (256, 3) uint8; black for every value that is no class."""
+        """Return the color of each label value, (256, 3) uint8, black where it is no class."""
         palette = np.zeros((256, 3), np.uint8)
         palette[: len(self)] = self.colors
         return palette
 
 
 def load_table(name: str) -> Classes:
-    """The table `tables/NAME.txt` of this package: a line a class, `R G B name`."""
+    """Load the table `tables/NAME.txt` of this package: one line `R G B name` per class."""
     text = resources.files(__package__).joinpath(f"tables/{name}.txt").read_text("utf-8")
     rows = [line.split(maxsplit=3) for line in text.splitlines()]
     return Classes(

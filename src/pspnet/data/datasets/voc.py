@@ -9,14 +9,14 @@ from typing import Literal
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import Classes, load_table
 from pspnet.data.datasets.sbd import build_train_aug
-from pspnet.data.image_io import check_samples, read_stems, require
+from pspnet.data.files import check_samples, read_stems, require
 from pspnet.errors import UserError
 
 LISTS = "ImageSets/Segmentation"
 
 
 class VOC(Source):
-    """PASCAL VOC 2012; values 0 to 20 are the train ids, 255 is the border and is ignored.
+    """PASCAL VOC 2012; label values 0 to 20 are the train ids, 255 marks borders and is ignored.
 
     `root` is the folder that holds VOCdevkit, VOCdevkit itself, or VOC2012:
 
@@ -24,17 +24,17 @@ class VOC(Source):
             ImageSets/Segmentation/   train.txt val.txt trainval.txt test.txt train_aug.txt
             JPEGImages/               2007_000032.jpg
             SegmentationClass/        2007_000032.png
-            SegmentationClassAug/     2008_000002.png    what train_aug has beyond train
+            SegmentationClassAug/     2008_000002.png    labels of train_aug that train lacks
 
-    The augmented list (also taken from `trainaug.txt`) is made by `prepare` from the SBD release.
+    The augmented list (also read from `trainaug.txt`) is built by `prepare` from the SBD release.
     Images of VOC's own training list keep VOC's own labels. The test split has no labels.
 
     Args:
-        root: see above.
-        train_split: the list to train on; the paper's VOC results rest on train_aug (section 5.3).
-        val_split: the list to validate on; a list that shares images with the training list
-            measures nothing.
-        sbd_root: the unpacked SBD release; needed only while train_aug is to be made.
+        root: the folder above.
+        train_split: list to train on; the paper's VOC results rest on train_aug (section 5.3).
+        val_split: list to validate on; a list that shares images with the training list does not
+            measure generalization.
+        sbd_root: the unpacked SBD release; needed only until train_aug is built.
     """
 
     base_size = 512
@@ -58,16 +58,15 @@ class VOC(Source):
 
     @property
     def server(self) -> Server:
-        """Competition 6, which allows any training data; the development kit names the folder."""
+        """The server of competition 6, which allows any training data."""
         folder = "results/VOC2012/Segmentation/comp6_test_cls"
         return Server(archive="tar.gz", folder=folder, palette=True)
 
     def prepare(self) -> None:
-        """Makes the augmented list and its labels if it is trained on, absent, and SBD is given.
+        """Build the augmented list and its labels if it is trained on, absent, and SBD is given.
 
         Raises:
-            FileNotFoundError: naming the first path that VOC or SBD lacks.
-            ValueError: if the lists do not come to the 10,582 images of the real data.
+            UserError: if VOC or SBD lacks a path, or the list has other than 10,582 images.
         """
         if self.train_split == "train_aug" and self.sbd_root is not None:
             base = self._base()
@@ -100,15 +99,15 @@ class VOC(Source):
         listing = self._augmented_list(base)
         require(
             listing,
-            "the augmented training list; give sbd_root, the unpacked SBD release, to have it made,"
-            " or set train_split to train",
+            "the augmented training list; give sbd_root, the unpacked SBD release, to build it, or"
+            " set train_split to train",
         )
         stems = read_stems(listing)
         leaked = sorted(set(stems) & set(read_stems(base / LISTS / "val.txt")))
         if leaked:
             raise UserError(
                 f"{listing} names {len(leaked)} images of val.txt, first {leaked[0]!r};"
-                " remove them, or validation measures nothing"
+                " remove them, as validation on training images measures no generalization"
             )
         own = set(read_stems(base / LISTS / "train.txt"))
         folders = ("SegmentationClassAug", "SegmentationClass")

@@ -1,4 +1,4 @@
-"""The built-in data set: painted panoramas that need the context that pyramid pooling gathers."""
+"""The built-in data set: synthetic panoramas whose classes depend on the context."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from PIL import Image
 
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
-from pspnet.data.image_io import check_samples, read_list, require, write_label
-from pspnet.data.scenes.layout import SMALLEST, Dice, Scene, draw_scene
-from pspnet.data.scenes.render import CLASSES, paint
+from pspnet.data.files import check_samples, read_list, require
+from pspnet.data.image_io import write_label
+from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
+from pspnet.data.scenes.render import CLASSES, render
 from pspnet.errors import UserError
 
 VERSION = 1  # counts up whenever the same options would give other pixels
@@ -24,28 +25,28 @@ SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 class Scenes(Source):
-    """Painted panoramas in VOC's layout, made on first use; see `pspnet.data.scenes.layout`.
+    """Synthetic panoramas in VOC's layout, rendered on first use, see `pspnet.data.scenes.layout`.
 
         root/
-            scenes.yaml               the options that the files were made with
+            scenes.yaml               the options of the files
             ImageSets/Segmentation/   train.txt val.txt test.txt
             JPEGImages/               train_0000.png    PNG, in the folder that VOC names so
             SegmentationClass/        train_0000.png
 
     The three groups of classes are the three failures of section 3.1 of the paper: the members of
-    a group look alike in every window of 41 pixels, and only the rest of the picture tells.
-    The same options give the same pixels everywhere. All splits have labels.
+    a group look alike in every window of 41 pixels, and only the rest of the image tells them
+    apart. The same options give the same pixels on every machine. All splits have labels.
 
     Args:
-        root: where they are, or are to be made.
-        seed: another number gives other scenes.
+        root: folder of the images, created if absent.
+        seed: seed of the scenes.
         train: number of images to train on.
         val: number of images to validate on.
         test: number of images to test on.
         size: height and width in pixels, at least 65 and 193.
 
     Raises:
-        ValueError: if the seed is negative, a split is empty or the images are too small.
+        UserError: if the seed is negative, a split is empty or the images are too small.
     """
 
     def __init__(
@@ -75,15 +76,14 @@ class Scenes(Source):
         return CLASSES
 
     def scene(self, split: Split, index: int) -> Scene:
-        """What stands where in the image of that number."""
-        return draw_scene(Dice(self.seed, SPLITS.index(split), index), size=self.size)
+        """Return the scene of the image of that number."""
+        return draw_scene(PortableRandom(self.seed, SPLITS.index(split), index), size=self.size)
 
     def prepare(self) -> None:
-        """Makes the images if `root` is absent or empty; they appear all at once or not at all.
+        """Render the images if `root` is absent or empty; they appear all at once or not at all.
 
         Raises:
-            ValueError: if `root` holds scenes of other options.
-            FileExistsError: if `root` holds anything else; nothing is ever deleted.
+            UserError: if `root` holds scenes of other options, or other files; nothing is deleted.
         """
         if (self.root / MARKER).exists():
             self._check_options()
@@ -94,9 +94,9 @@ class Scenes(Source):
         partial = Path(mkdtemp(prefix=f".{self.root.name}.", dir=self.root.parent))
         try:
             self._write(partial)
-            partial.chmod(0o755)  # mkdtemp makes it readable for its owner alone
+            partial.chmod(0o755)  # mkdtemp makes it readable for its owner only
             partial.replace(self.root)
-        except OSError:  # another run may have made them meanwhile
+        except OSError:  # another run may have rendered them meanwhile
             if not (self.root / MARKER).exists():
                 raise
             self._check_options()
@@ -119,8 +119,8 @@ class Scenes(Source):
         found = _read_options(marker)
         if found != self._options():
             raise UserError(
-                f"{marker} says {_in_words(found)}, but asked for are {_in_words(self._options())};"
-                " set root to another folder, or delete this one to have it made anew"
+                f"{marker} says {_in_words(found)}, the options {_in_words(self._options())};"
+                " set root to another folder, or delete this one to render it again"
             )
 
     def _write(self, root: Path) -> None:
@@ -129,7 +129,7 @@ class Scenes(Source):
         for split in SPLITS:
             stems = [f"{split}_{index:04}" for index in range(self.counts[split])]
             for index, stem in enumerate(stems):
-                image, label = paint(self.scene(split, index))
+                image, label = render(self.scene(split, index))
                 Image.fromarray(image).save(root / "JPEGImages" / f"{stem}.png")
                 write_label(root / "SegmentationClass" / f"{stem}.png", label, CLASSES.palette())
             (root / LISTS / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems))
@@ -137,19 +137,19 @@ class Scenes(Source):
 
 
 def load_scenes(root: Path) -> Scenes:
-    """The source that made the scenes in a folder.
+    """Return the data set of the scenes in a folder, with the options that it was rendered with.
 
     Raises:
-        FileNotFoundError: if the folder holds no built-in scenes.
-        ValueError: if they are of another version, or the file of their options is broken.
+        UserError: if the folder holds no built-in scenes, if they have another version, or if the
+            file of their options is broken.
     """
-    marker = require(root / MARKER, "the options that built-in scenes were made with")
+    marker = require(root / MARKER, "the options of built-in scenes")
     found = _read_options(marker)
     source = Scenes(root)
     if set(found) != set(source._options()) or found["version"] != VERSION:
         raise UserError(
             f"{marker} says {_in_words(found)}, which is not of version {VERSION};"
-            " delete the folder to have it made anew"
+            " delete the folder to render it again"
         )
     del found["version"]
     return Scenes(root, **{**found, "size": tuple(found["size"])})

@@ -1,4 +1,4 @@
-"""How a scene of the built-in data set is painted, and what its classes are called."""
+"""The classes of the built-in data set, and the rendering of a scene."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from pspnet.data.datasets.classes import IGNORE, Classes
-from pspnet.data.scenes.layout import Dice, Scene, Thing, horizon, shore
+from pspnet.data.scenes.layout import PortableRandom, Scene, Thing, horizon, shore
 from pspnet.data.scenes.sprites import BARN, GRASS, HOUSE, PATCH, VEHICLE, WOOD, Sprite
 
 CLASSES = Classes(
@@ -33,22 +33,22 @@ CLASSES = Classes(
 BODIES = ((205, 60, 55), (240, 195, 60), (70, 110, 190), (240, 240, 235))
 ROOFS = ((170, 80, 60), (110, 100, 110), (150, 120, 70), (95, 125, 110))
 
-GROUNDS = ("beach", "meadow")  # what sprites without a name of their own are part of
+GROUNDS = ("beach", "meadow")  # classes of sprites that are part of the ground
 KEEPS = {"barn": "sheep", "wood": "hare", "none": "meadow"}
 
 
-def paint(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Image (H, W, 3) uint8 in RGB and label (H, W) uint8; the same for the same scene."""
+def render(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
+    """Return image (H, W, 3) uint8 in RGB and label (H, W) uint8; the same for the same scene."""
     image, label = _ground(scene.size)
-    _paint_end(image, label, scene)
+    _draw_end(image, label, scene)
     for house in scene.houses:
         colors = {"r": ROOFS[house.look]}
         _stamp(image, label, house, HOUSE, name="city" if scene.many else "farm", colors=colors)
     for vehicle in scene.vehicles:
-        _paint_vehicle(image, label, vehicle, name="boat" if scene.end == "water" else "car")
-    _paint_meadow(image, label, scene)
+        _draw_vehicle(image, label, vehicle, name="boat" if scene.end == "water" else "car")
+    _draw_meadow(image, label, scene)
     height, width = scene.size
-    grain = Dice(scene.grain).grain(height, 3 * width, strength=7)
+    grain = PortableRandom(scene.grain).grain(height, 3 * width, strength=7)
     image += grain.reshape(image.shape)
     return np.clip(image, 0, 255).astype(np.uint8), label
 
@@ -73,7 +73,7 @@ def _ground(size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return image, label
 
 
-def _paint_end(image: np.ndarray, label: np.ndarray, scene: Scene) -> None:
+def _draw_end(image: np.ndarray, label: np.ndarray, scene: Scene) -> None:
     height, width = scene.size
     rows, columns = np.mgrid[:height, :width]
     from_end = columns if scene.end_left else width - 1 - columns
@@ -90,14 +90,14 @@ def _paint_end(image: np.ndarray, label: np.ndarray, scene: Scene) -> None:
     label[area] = CLASSES.names.index(scene.end)
 
 
-def _paint_vehicle(image: np.ndarray, label: np.ndarray, vehicle: Thing, *, name: str) -> None:
+def _draw_vehicle(image: np.ndarray, label: np.ndarray, vehicle: Thing, *, name: str) -> None:
     body = BODIES[vehicle.look]
     colors = {"b": body, "s": tuple(channel * 3 // 4 for channel in body)}
     _stamp(image, label, vehicle, VEHICLE, name=name, colors=colors)
     _stamp(image, label, replace(vehicle, y=vehicle.y + 2), GRASS, name="beach")
 
 
-def _paint_meadow(image: np.ndarray, label: np.ndarray, scene: Scene) -> None:
+def _draw_meadow(image: np.ndarray, label: np.ndarray, scene: Scene) -> None:
     height, width = scene.size
     for patch in scene.patches:
         keeper = scene.keepers[0 if patch.x < width // 2 else 1]
@@ -117,7 +117,7 @@ def _stamp(
     name: str,
     colors: Mapping[str, tuple[int, ...]] = MappingProxyType({}),
 ) -> None:
-    """Paints a sprite; if it is an object, a border of one pixel is ignored, as in VOC."""
+    """Draw a sprite; around an object a border of one pixel is ignored, as in VOC."""
     art = sprite.art[:, ::-1] if thing.mirrored else sprite.art
     height, width = art.shape
     top, left = thing.y - height, thing.x - width // 2
@@ -130,7 +130,7 @@ def _stamp(
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:
-    """The mask and the eight neighbors of its pixels, one row and column larger on each side."""
+    """Return the mask grown to its eight neighbors, one row and column larger on each side."""
     padded = np.pad(mask, 2)
     height, width = padded.shape[0] - 2, padded.shape[1] - 2
     shifts = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]

@@ -1,4 +1,4 @@
-"""The things of the built-in scenes, in pixels: one letter a color, a dot for what lies behind."""
+"""The things of the built-in scenes as pixel art: a letter is a color, a dot is transparent."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sprite:
-    """A little picture.
+    """A small drawing.
 
     Args:
-        rows: one text a row, all equally long; "." is left open.
-        colors: RGB by letter; a letter that is not here gets its color when it is painted.
+        rows: one text per row, all equally long; "." is transparent.
+        colors: RGB per letter; a letter that is absent gets its color when it is rendered.
     """
 
     rows: tuple[str, ...]
@@ -22,7 +22,7 @@ class Sprite:
 
     @cached_property
     def art(self) -> np.ndarray:
-        """The letters, (height, width)."""
+        """Letters as an array, (height, width)."""
         return np.array([list(row) for row in self.rows])
 
 
@@ -43,7 +43,7 @@ VEHICLE = Sprite(
     ),
     {"w": (205, 232, 240), "e": (250, 250, 245)},
 )
-# hides whether there are wheels or a keel
+# hides wheels and keel
 GRASS = Sprite(
     (
         "..g.....g....g....g....g.",

@@ -1,4 +1,4 @@
-"""Further steps of albumentations for the crops, tried out before a training rests on them."""
+"""Extra transforms for the crops, tried on a crop before a training starts."""
 
 from __future__ import annotations
 
@@ -9,87 +9,86 @@ from typing import TypeAlias
 
 import albumentations as A
 import numpy as np
+import yaml
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.image_io import require
-from pspnet.data.transforms.pipeline import seed_transform
+from pspnet.data.files import require
+from pspnet.data.transforms.seeding import seed_transform
 from pspnet.errors import UserError
 
-Step: TypeAlias = "A.BasicTransform | A.BaseCompose"
+Transform: TypeAlias = "A.BasicTransform | A.BaseCompose"
 
 TRIALS = 4
 
+# raised by albumentations on a file that describes no transform; the warning is about arguments
+# that it would leave out
+_NO_TRANSFORM = (OSError, yaml.YAMLError, KeyError, TypeError, ValueError, UserWarning)
 
-def load_steps(path: Path) -> Step:
-    """What `albumentations.save(transform, path, data_format="yaml")` wrote.
+
+def load_transform(path: Path) -> Transform:
+    """Load the file that `albumentations.save(transform, path, data_format="yaml")` wrote.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if no transform can be made of it.
+        UserError: if there is no such file, or if it describes no transform.
     """
-    require(path, 'what albumentations.save(transform, FILE, data_format="yaml") writes')
+    require(path, 'a file written by albumentations.save(transform, FILE, data_format="yaml")')
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # of arguments that it would leave out
-            step = A.load(path, data_format="yaml")
-    except Exception as error:  # of whatever the file holds
+            warnings.simplefilter("error", UserWarning)
+            transform = A.load(path, data_format="yaml")
+    except _NO_TRANSFORM as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise UserError(
-            f"{path} holds no transform of albumentations {A.__version__} ({_in_a_line(error)});"
+            f"{path} holds no transform of albumentations {A.__version__} ({reason});"
             ' write it with albumentations.save(transform, FILE, data_format="yaml")'
         ) from None
-    return step
+    return transform
 
 
-def check_steps(steps: Sequence[Step], *, size: tuple[int, int]) -> None:
-    """Tries each step, and each of those in it, on a crop of the given height and width.
+def check_transforms(transforms: Sequence[Transform], *, size: tuple[int, int]) -> None:
+    """Try each transform, and each of those inside it, on a crop of the given height and width.
 
     Raises:
-        ValueError: naming the first step that fails or gives anything but a crop of the same size,
-            RGB of 0 to 255, whose labels are those before, or 255.
+        UserError: naming the first transform that returns anything but an RGB uint8 crop of the
+            same size, with the labels that it got, or 255.
     """
-    for step in _single(steps):
+    for transform in _flat(transforms):
         for seed in range(TRIALS):
-            fault = _fault(step, size=size, seed=seed)
+            fault = _fault(transform, size=size, seed=seed)
             if fault is not None:
-                raise UserError(f"data.augmentation.more: {type(step).__name__} {fault}")
+                name = type(transform).__name__
+                raise UserError(f"data.augmentation.extra: {name} {fault}")
 
 
-def _single(steps: Sequence[Step]) -> Iterator[A.BasicTransform]:
-    for step in steps:
-        if isinstance(step, A.BaseCompose):
-            yield from _single(step.transforms)
+def _flat(transforms: Sequence[Transform]) -> Iterator[A.BasicTransform]:
+    for transform in transforms:
+        if isinstance(transform, A.BaseCompose):
+            yield from _flat(transform.transforms)
         else:
-            yield step
+            yield transform
 
 
-def _fault(step: A.BasicTransform, *, size: tuple[int, int], seed: int) -> str | None:
-    """What is wrong with a step, in the words that follow its name."""
+def _fault(transform: A.BasicTransform, *, size: tuple[int, int], seed: int) -> str | None:
+    """Return the fault of a transform, in the words that follow its name; None if it has none."""
     (height, width), labels = size, [1, IGNORE - 1]
     image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
     mask = np.full(size, labels[0], np.uint8)
     mask[:, width // 2 :] = labels[1]
-    try:
-        seed_transform(step, seed=seed)
-        out = step(image=image, mask=mask, force_apply=True)
-    except Exception as error:  # of whatever a step asks for
-        return f"cannot be applied to a crop and its label ({_in_a_line(error)}); leave it out"
-    made, label = out["image"], out["mask"]
-    if (str(made.dtype), made.shape[2:], str(label.dtype)) != ("uint8", (3,), "uint8"):
+    seed_transform(transform, seed=seed)
+    out = transform(image=image, mask=mask, force_apply=True)
+    pixels, label = out["image"], out["mask"]
+    if (str(pixels.dtype), pixels.shape[2:], str(label.dtype)) != ("uint8", (3,), "uint8"):
         return (
-            f"makes {made.dtype} of shape {tuple(made.shape)} and labels of {label.dtype}; leave it"
-            " out, as images stay RGB of 0 to 255 until they are normalized"
+            f"returns {pixels.dtype} of shape {tuple(pixels.shape)} and labels of {label.dtype};"
+            " leave it out, as images stay RGB of 0 to 255 until they are normalized"
         )
-    if (made.shape[:2], label.shape) != (size, size):
-        rows, columns = made.shape[:2]
+    if (pixels.shape[:2], label.shape) != (size, size):
+        rows, columns = pixels.shape[:2]
         return (
-            f"makes {columns}×{rows} pixels of a crop of {width}×{height}; leave it out, and set"
+            f"returns {columns}×{rows} pixels for a crop of {width}×{height}; leave it out, and set"
             " data.crop_size or data.augmentation.scale"
         )
     new = set(np.unique(label).tolist()) - {*labels, IGNORE}
     if new:
-        return f"makes labels of {min(new)} that were not there; set its fill_mask to {IGNORE}"
+        return f"returns labels of {min(new)} that it did not get; set its fill_mask to {IGNORE}"
     return None
-
-
-def _in_a_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

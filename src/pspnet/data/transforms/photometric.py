@@ -1,9 +1,4 @@
-"""What becomes of a crop: mmsegmentation's changes of color, and padding.
-
-The steps draw from the generators that `seed_transform` shares among all steps of a pipeline.
-Importing this imports albumentations; `pspnet.data.transforms.pipeline` does so when it builds a
-pipeline.
-"""
+"""Photometric distortion and padding of crops."""
 
 from __future__ import annotations
 
@@ -23,12 +18,12 @@ LEVELS = np.arange(256, dtype=np.float32)
 class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
     """Random brightness, contrast, saturation and hue of RGB uint8 images, each on half of them.
 
-    Brightness comes first, then saturation and hue; contrast, a factor from black, stands before
-    these two or after them, as often one as the other. Each step gives whole values, 0 to 255, and
-    rounds down but for the conversions to HSV and back, as the published one does.
+    Brightness comes first, then saturation and hue; contrast, a factor from black, comes before
+    these two or after them with equal probability. Each change returns whole values, 0 to 255, and
+    rounds down except in the conversions to HSV and back, as the published code does.
 
     Args:
-        p: share of the images that the steps are drawn for.
+        p: share of the images for which the changes are drawn.
 
     Source: mmsegmentation's `PhotoMetricDistortion`, which is applied to every image.
     """
@@ -70,9 +65,9 @@ class PhotometricDistortion(A.ImageOnlyTransform):  # type: ignore[misc]
 
 
 class CentralPadding(A.DualTransform):  # type: ignore[misc]
-    """Fills up what a crop lacks of its size, equally on both sides, the odd pixel at the end.
+    """Pads a crop to its size, equally on both sides, with the odd pixel at the end.
 
-    It is `A.PadIfNeeded` with `position="center"`, which would also copy what lacks nothing.
+    It equals `A.PadIfNeeded` with `position="center"`, which would also copy a crop of full size.
 
     Args:
         size: height and width to reach.
@@ -101,13 +96,13 @@ class CentralPadding(A.DualTransform):  # type: ignore[misc]
 
 
 def _whole_values(values: np.ndarray) -> np.ndarray:
-    """A table, (256,) uint8, of values of any range: cut off at 0 and 255, rounded down."""
+    """Return a table, (256,) uint8, of values clipped to 0 and 255 and rounded down."""
     table: np.ndarray = np.clip(values, 0, 255).astype(np.uint8)
     return table
 
 
 def _in_hsv(image: np.ndarray, *, channel: int, table: np.ndarray) -> np.ndarray:
-    """RGB uint8 with one of hue 0 to 179, saturation and value mapped by a table of 256."""
+    """Map hue (0 to 179), saturation or value of an RGB uint8 image through a table of 256."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hsv[..., channel] = cv2.LUT(hsv[..., channel], table)
     changed: np.ndarray = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)

@@ -178,7 +178,7 @@ bins is for.
 
 {table(("silenced", "mIoU %, mean in its place", "mIoU %, 0 in its place"), means)}
 
-ProtocolOverrides of IoU in percentage points with the mean in its place, classes of large regions first
+Changes of IoU in percentage points with the mean in its place, classes of large regions first
 (mean connected region of the truth, in pixels); in the picture losses that the images cannot
 tell from none are gray (95 %, bootstrap over the images). With both fillings:
 [silencing.csv](silencing.csv).

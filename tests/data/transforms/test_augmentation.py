@@ -1,23 +1,23 @@
-"""The pipeline of augmentation as a whole, its seeding, and normalization."""
+"""The published augmentation, and the seeding of its transforms."""
 
 from __future__ import annotations
 
 import itertools
 import pickle
 import random
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import albumentations as A
 import cv2
 import numpy as np
 import pytest
-import torch
 
-from pspnet.data.transforms.pipeline import Augmentation, normalize, seed_transform, train_transform
+from pspnet.data.transforms.augmentation import Augmentation
+from pspnet.data.transforms.seeding import seed_transform
 from pspnet.errors import UserError
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN = (0.485, 0.456, 0.406)
 FILL = np.array([124, 116, 104])  # 255 times the mean, rounded
 OFF = Augmentation(scale=(1, 1), rotation=0, blur=0, mirror=0)
 MMSEG = Augmentation(fit=(140, 70), rotation=0, blur=0, photometric=1, max_class_share=0.75)
@@ -27,7 +27,7 @@ COLORS[255] = FILL
 
 
 def build(augmentation: Augmentation, *, crop_size: tuple[int, int]) -> A.Compose:
-    return train_transform(augmentation, crop_size=crop_size, mean=MEAN)
+    return augmentation.build(crop_size=crop_size, mean=MEAN)
 
 
 def run(transform: A.Compose, *, seed: int, image: np.ndarray, mask: np.ndarray):
@@ -107,7 +107,7 @@ def test_scale_is_uniform_between_its_bounds_and_keeps_the_shape() -> None:
 
 @pytest.mark.parametrize("max_class_share", [1, 0.75])
 @pytest.mark.parametrize("shape", [(20, 30), (21, 33), (64, 10), (10, 64), (1, 1)])
-def test_small_images_are_centerd_on_the_mean_color(
+def test_small_images_are_centered_on_the_mean_color(
     shape: tuple[int, int], max_class_share: float
 ) -> None:
     augmentation = replace(OFF, max_class_share=max_class_share)
@@ -166,16 +166,25 @@ def test_mirror_has_its_probability(probability: float, least: int, most: int) -
     assert least <= mirrored <= most  # for one half: five standard deviations of 10
 
 
-def test_further_steps_see_the_crop_before_its_colors_change_and_without_padding() -> None:
+@dataclass(frozen=True)
+class Own(Augmentation):
+    """Augmentation with transforms from Python."""
+
+    own: tuple[A.BasicTransform, ...] = ()
+
+    def extra_transforms(self) -> list[A.BasicTransform | A.BaseCompose]:
+        return [*super().extra_transforms(), *self.own]
+
+
+def test_extra_transforms_see_the_crop_before_its_colors_change_and_without_padding() -> None:
     seen: list[np.ndarray] = []
 
     def darkened(image: np.ndarray, **_: object) -> np.ndarray:
         seen.append(image)
         return image // 2
 
-    step = A.Lambda(image=darkened, p=1)
-    augmentation = replace(OFF, photometric=1)
-    transform = train_transform(augmentation, crop_size=(40, 50), mean=MEAN, more=[step])
+    augmentation = Own(**{**vars(OFF), "photometric": 1}, own=(A.Lambda(image=darkened, p=1),))
+    transform = augmentation.build(crop_size=(40, 50), mean=MEAN)
     seen.clear()
     image = np.random.default_rng(0).integers(0, 256, (20, 60, 3), dtype=np.uint8)
     pixels, moved = run(transform, seed=1, image=image, mask=np.zeros((20, 60), np.uint8))
@@ -188,32 +197,12 @@ def test_further_steps_see_the_crop_before_its_colors_change_and_without_padding
     np.testing.assert_array_equal(pixels[10:30], distorted)
 
 
-def test_steps_of_a_file_come_before_those_of_python(tmp_path: Path) -> None:
-    A.save(A.Solarize(p=1), tmp_path / "more.yaml", data_format="yaml")
-    augmentation = replace(OFF, more=str(tmp_path / "more.yaml"))
-    steps = train_transform(augmentation, crop_size=(8, 8), mean=MEAN, more=[A.InvertImg(p=1)])
-    names = [type(step).__name__ for step in steps]
-    assert names == ["Warp", "Solarize", "InvertImg", "PhotometricDistortion", "CentralPadding"]
-
-
-@pytest.mark.parametrize("shape", [(3, 1, 1), (3, 5, 7), (2, 3, 40, 7)])
-@pytest.mark.parametrize("memory_format", ["contiguous", "channels last"])
-def test_normalized_images_are_of_mean_0_and_deviation_1(
-    shape: tuple[int, ...], memory_format: str
-) -> None:
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    image = torch.from_numpy(pixels)
-    if memory_format == "channels last":
-        image = image.movedim(-3, -1).contiguous().movedim(-1, -3)
-    with torch.inference_mode():
-        normalize(image, mean=MEAN, std=STD)  # leaves nothing that a training could not use
-    out = normalize(image, mean=MEAN, std=STD)
-    expected = (pixels / 255 - np.reshape(MEAN, (3, 1, 1))) / np.reshape(STD, (3, 1, 1))
-    assert out.dtype == torch.float32
-    assert out.stride() == image.stride()
-    np.testing.assert_allclose(out.numpy(), expected, atol=1e-6)
-    np.testing.assert_array_equal(image.numpy(), pixels)
-    assert not out.is_inference()
+def test_a_subclass_adds_transforms_to_those_of_a_file(tmp_path: Path) -> None:
+    A.save(A.Solarize(p=1), tmp_path / "own.yaml", data_format="yaml")
+    augmentation = Own(extra=str(tmp_path / "own.yaml"), own=(A.InvertImg(p=1),))
+    names = [type(each).__name__ for each in augmentation.build(crop_size=(8, 8), mean=MEAN)]
+    extra = ["Solarize", "InvertImg"]
+    assert names == ["RandomAffineCrop", *extra, "PhotometricDistortion", "CentralPadding"]
 
 
 @pytest.mark.parametrize("augmentation", [Augmentation(), MMSEG])
@@ -233,21 +222,6 @@ def test_a_seed_decides_all_and_global_generators_nothing(augmentation: Augmenta
         np.testing.assert_array_equal(one[1], two[1])
         other = run(second, seed=seed + 100, image=image, mask=image[..., 0])
         assert not np.array_equal(one[0], other[0])
-
-
-def test_seeds_reach_nested_steps() -> None:
-    steps = [A.RandomGamma(p=1), A.GaussNoise(p=1), A.ColorJitter(p=1)]
-    transform = A.Compose([A.OneOf(steps, p=0.9), A.Sequential([A.CoarseDropout(p=0.7)])])
-    image = np.random.default_rng(0).integers(0, 256, (30, 30, 3), dtype=np.uint8)
-    runs = []
-    for _ in range(2):
-        outs = []
-        for seed in range(20):
-            seed_transform(transform, seed=seed)
-            outs.append(transform(image=image)["image"])
-        runs.append(np.stack(outs))
-    np.testing.assert_array_equal(runs[0], runs[1])
-    assert len({out.tobytes() for out in runs[0]}) > 15
 
 
 @pytest.mark.parametrize("augmentation", [Augmentation(blur=1), MMSEG])

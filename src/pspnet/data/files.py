@@ -1,0 +1,149 @@
+"""Files of a data set: folders searched, lists read, and samples checked before they are used."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from pspnet.data.datasets.base import Sample
+from pspnet.errors import UserError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+
+
+def find_files(
+    folder: Path, endings: str | tuple[str, ...], *, depth: int | None = None
+) -> list[Path]:
+    """List the files below a folder whose names have one of the endings, in any case, sorted.
+
+    Linked folders are followed; a folder that is linked into itself is not entered again. Hidden
+    files are left out, as macOS writes a hidden `._a.jpg` beside each `a.jpg`.
+
+    Args:
+        folder: the folder to search with its subfolders.
+        endings: endings of file names in lower case, such as ".png".
+        depth: the number of folders to go down, 0 for the files of `folder` alone, and the only
+            depth at which files are taken; None takes files at every depth.
+    """
+    return sorted(
+        path
+        for path in _walk(folder, depth=depth, ancestors=frozenset())
+        if path.name.lower().endswith(endings) and not path.name.startswith(".")
+    )
+
+
+def _walk(folder: Path, *, depth: int | None, ancestors: frozenset[str]) -> Iterator[Path]:
+    real = os.path.realpath(folder)
+    if real in ancestors:  # a link back up: its files have been seen
+        return
+    for entry in os.scandir(folder):
+        if entry.is_dir():
+            if depth != 0:
+                below = None if depth is None else depth - 1
+                yield from _walk(Path(entry.path), depth=below, ancestors=ancestors | {real})
+        elif entry.is_file() and not depth:
+            yield Path(entry.path)
+
+
+def find_images(path: Path) -> list[Sample]:
+    """Find the image at a path, or all images in the folder there and in its subfolders, sorted.
+
+    An image's name is its path in the folder without suffix; where two would share it, as a.jpg
+    and a.png, the names are a_jpg and a_png.
+
+    Raises:
+        UserError: if there is no such path, no image in the folder, no image suffix, or if images
+            would still share a name.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such image or folder; set data.images to one")
+    suffixes = ", ".join(IMAGE_SUFFIXES)
+    if path.is_dir():
+        folder, files = path, find_files(path, IMAGE_SUFFIXES)
+        if not files:
+            raise UserError(f"{path}: no image in this folder; {suffixes} are read")
+    else:
+        folder, files = path.parent, [path]
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            raise UserError(f"{path}: not an image by its suffix; {suffixes} are read")
+    names = _names([file.relative_to(folder) for file in files])
+    return [Sample(name, file, None) for name, file in zip(names, files, strict=True)]
+
+
+def _names(paths: list[Path]) -> list[str]:
+    stems = Counter(path.with_suffix("") for path in paths)
+    names = [
+        path.with_suffix("").as_posix()
+        + (path.suffix.replace(".", "_") if stems[path.with_suffix("")] > 1 else "")
+        for path in paths
+    ]
+    for name, count in Counter(names).items():
+        if count > 1:
+            files = [str(path) for path, its in zip(paths, names, strict=True) if its == name]
+            raise UserError(f"{', '.join(files)} would all be written as {name!r}; rename them")
+    return names
+
+
+def read_list(path: Path) -> list[str]:
+    """Read the lines of a split's list, stripped, without empty ones.
+
+    Raises:
+        UserError: if there is no such list, or if it is no text or names nothing.
+    """
+    require(path, "the split's list of files")
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is no UTF-8 text; write one name per line") from None
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if not lines:
+        raise UserError(f"{path} names no file; write one name per line")
+    return lines
+
+
+def read_stems(path: Path) -> list[str]:
+    """Read the stems of a list in VOC's format.
+
+    A line is a stem, or the paths of an image and its label, as in the common lists of the
+    augmented training set; of two paths the image's stem is taken.
+
+    Raises:
+        UserError: as in `read_list`.
+    """
+    firsts = [line.split()[0] for line in read_list(path)]
+    return [Path(first).stem if "/" in first else first for first in firsts]
+
+
+def require(path: Path, expected: str) -> Path:
+    """Return the path if it exists.
+
+    Raises:
+        UserError: otherwise, with what was expected there.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is missing: expected {expected}")
+    return path
+
+
+def check_samples(samples: list[Sample], origin: Path) -> list[Sample]:
+    """Return the samples of a split after checking their names and files.
+
+    Args:
+        samples: the samples found.
+        origin: the list or folder that named them, for the error message.
+
+    Raises:
+        UserError: if there is no sample, two have one name, or an image or label is missing.
+    """
+    if not samples:
+        raise UserError(f"{origin} holds no image; check the root, or take another split")
+    name, count = Counter(sample.name for sample in samples).most_common(1)[0]
+    if count > 1:
+        raise UserError(f"{origin} names {name!r} {count} times; keep one of them")
+    for sample in samples:
+        require(sample.image, f"an image that {origin} names")
+        if sample.label is not None:
+            require(sample.label, f"the label of {sample.image}")
+    return samples
