@@ -28,9 +28,11 @@ from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.report import Randomness, Report, SaveConfig
 from pspnet.callbacks.writers import PredictionWriter, SubmissionWriter
 from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.base import Source
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, one_line_errors
 from pspnet.evaluation.summary import format_table
+from pspnet.losses import Loss
 from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.encoder import input_statistics
 from pspnet.models.pspnet import PSPNet
@@ -79,6 +81,7 @@ class PSPNetCLI(LightningCLI):
         given = sys.argv[1:] if args is None else args
         assert isinstance(given, list)
         words = [from_python(word) for word in given]
+        _check_names(words)
         self.ckpt_path = _checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
@@ -252,6 +255,20 @@ def from_python(word: str) -> str:
         return key + equals + json.dumps(ast.literal_eval(value))
     except (ValueError, SyntaxError, TypeError):
         return word  # YAML's or JSON's own
+
+
+def _check_names(words: list[str]) -> None:
+    """Refuse a data set or loss by a name that no class has; jsonargparse would not list them."""
+    for key, base in (("data.source", Source), ("model.loss", Loss)):
+        known = {kind.__name__ for kind in base.__subclasses__()}
+        for word in words:
+            name = word.removeprefix(f"--{key}=")
+            own = name != word and name.isidentifier() and not hasattr(torch.nn, name)
+            if own and name not in {*known, "null"}:
+                raise UserError(
+                    f"{key}={name}: give one of {', '.join(sorted(known))}, or a class path as "
+                    "my_module.MyClass"
+                )
 
 
 def _checkpoint_argument(words: list[str]) -> str | None:

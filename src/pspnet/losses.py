@@ -219,7 +219,7 @@ def _chunked_is_forward(
     kind: type[nn.Module], forward: Callable[..., Tensor], chunked: Callable[..., Tensor]
 ) -> bool:
     """Compare both forms of a loss, as its defaults make it, on small logits."""
-    with torch.device("cpu"), torch.enable_grad():
+    with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
         loss = kind().double()
         low = torch.sin(torch.arange(2 * 3 * 4 * 5.0, dtype=torch.float64)).view(2, 3, 4, 5)
         target = torch.arange(2 * 25 * 33).view(2, 25, 33) % 5 % 3

@@ -132,8 +132,8 @@ class Segmentation(lightning.LightningModule):
     def lr(self) -> float:
         """The encoder's base learning rate; Lightning's LearningRateFinder sets it."""
         if self._lr is None:
-            probe = self.optimizer([nn.Parameter(torch.zeros(1))])
-            self._lr = float(probe.param_groups[0]["lr"])
+            probe = self._build_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])
+            return float(probe.defaults["lr"])
         return self._lr
 
     @lr.setter

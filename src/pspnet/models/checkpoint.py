@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -12,6 +13,11 @@ import torch
 from pspnet.errors import UserError
 
 SGD, POLY = "torch.optim.SGD", "pspnet.lr_schedules.PolyLR"
+# what torch's readers raise for damaged files, found by changing single bytes of good ones
+DAMAGED = (
+    *(UnpicklingError, RuntimeError, ValueError, TypeError, EOFError, LookupError),
+    *(AttributeError, AssertionError, OSError, struct.error),
+)
 MOVED = {  # options of version 0.1, by the class that takes them now
     **dict.fromkeys(("lr", "momentum", "weight_decay"), ("optimizer", SGD)),
     **dict.fromkeys(("power", "floor", "warmup_steps"), ("lr_scheduler", POLY)),
@@ -36,7 +42,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"ckpt_path={path}: no torch file, or one that holds more than tensors and plain data, "
             "which could run code; give a .ckpt of a run"
         ) from error
-    except (RuntimeError, EOFError, OSError) as error:
+    except DAMAGED as error:
         reason = str(error).strip().partition(". ")[0] or type(error).__name__
         raise UserError(f"ckpt_path={path}: not a readable checkpoint: {reason}") from error
     for key in ("hyper_parameters", "config", "state_dict"):
@@ -57,9 +63,10 @@ def upgraded(config: Mapping[str, Any]) -> dict[str, Any]:
         holder["init_args"][key] = model.pop(key)
     if "pictures" in data:
         data["images"] = data.pop("pictures")
-    if "more" in (augmentation := dict(data.get("augmentation") or {})):
-        data["augmentation"] = {**augmentation, "extra": augmentation.pop("more")}
-        del data["augmentation"]["more"]
+    augmentation = data.get("augmentation")
+    if isinstance(augmentation, Mapping) and "more" in augmentation:
+        kept = {key: value for key, value in augmentation.items() if key != "more"}
+        data["augmentation"] = {**kept, "extra": augmentation["more"]}
     source = data.get("source")
     if isinstance(source, Mapping) and str(source.get("class_path", "")).startswith("pspnet.data."):
         name = source["class_path"].rpartition(".")[2]

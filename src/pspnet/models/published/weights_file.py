@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -20,14 +19,11 @@ from torch import Tensor
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from pspnet.errors import UserError
+from pspnet.models.checkpoint import DAMAGED
 from pspnet.models.published import caffe
 from pspnet.models.published.key_maps import PSPNET, KeyMap, recognize
 
 # the errors of `torch.load` on damaged files, collected by changing bytes of good ones
-_DAMAGED = (
-    *(UnpicklingError, RuntimeError, ValueError, TypeError, EOFError, LookupError),
-    *(AttributeError, AssertionError, OSError, struct.error),
-)
 
 
 @dataclass(frozen=True)
@@ -175,7 +171,7 @@ def _load_torch(path: Path) -> Any:
         warnings.simplefilter("ignore", UserWarning)
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
-        except _DAMAGED as error:
+        except DAMAGED as error:
             reason = f"{_first_line(error)}; fetch it again"
             if isinstance(error, UnpicklingError):
                 reason = "no torch file, a damaged one, or one that could run code"
@@ -190,7 +186,7 @@ def _unsafe_names(path: Path) -> str:
         return ""
     try:
         return ", ".join(sorted(get_unsafe_globals_in_checkpoint(path)))
-    except _DAMAGED:
+    except DAMAGED:
         return ""
 
 
