@@ -214,10 +214,9 @@ def input_statistics(name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     settings = get_pretrained_cfg(name.removeprefix("tu-")) if name.startswith("tu-") else None
     if settings is not None and is_model_pretrained(name.removeprefix("tu-")):
         return tuple(settings.mean), tuple(settings.std)
-    published = encoders.get(name, {}).get("pretrained_settings", {}).get("imagenet")
-    if published is not None:
+    published = encoders.get(name, {}).get("pretrained_settings", {}).get("imagenet", {})
+    if "mean" in published:  # of older weights; the others are torchvision's and timm's
         scale = published.get("input_range", [0, 1])[1]
-        return tuple(v / scale for v in published["mean"]), tuple(
-            v / scale for v in published["std"]
-        )
+        mean, std = ([value / scale for value in published[key]] for key in ("mean", "std"))
+        return tuple(mean), tuple(std)
     return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
