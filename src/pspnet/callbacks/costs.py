@@ -1,9 +1,8 @@
-"""What a network and its training cost: parameters, operations, memory, images a second."""
+"""The cost of a network and of its training: parameters, operations, memory, images per second."""
 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -12,46 +11,46 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pspnet.data.datamodule import SegmentationData
-from pspnet.models.pspnet import PSPNet, from_options
+from pspnet.models.pspnet import PSPNet
+from pspnet.ops.equivalence import copy_without_memory
 from pspnet.task import Segmentation
 
 WARM_UP = 5  # steps before those that are timed
 
 
 def count_parameters(network: PSPNet, *, inference: bool = False) -> int:
-    """Number of parameters; for inference without the auxiliary head."""
+    """Count a network's parameters; for inference without the auxiliary head's."""
     skipped = network.auxiliary if inference else None
     spared = set() if skipped is None else {id(p) for p in skipped.parameters()}
     return sum(p.numel() for p in network.parameters() if id(p) not in spared)
 
 
-def count_flops(network: PSPNet, *, size: tuple[int, int]) -> int:
-    """Operations of one image's forward pass in evaluation mode, by torch's own counter.
+def count_flops(network: nn.Module, *, size: tuple[int, int]) -> int:
+    """Count the operations of one image's forward pass in evaluation mode, by torch's own counter.
 
-    A multiplication and an addition are two; only convolutions and matrix products count. Computed
-    on a network without memory, so that it costs nothing and needs no weights.
+    The network is counted as it stands, hooks included, on a copy without memory. A multiplication
+    and an addition are two operations; only convolutions and matrix products count.
 
     Args:
-        network: any.
+        network: any network of one image.
         size: height and width of the image.
     """
-    with torch.device("meta"):
-        hollow = from_options(network.options)
-        hollow.fused_pyramid = network.fused_pyramid
+    counted = copy_without_memory(network).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        hollow.eval()(torch.zeros(1, 3, *size, device="meta"))
+        counted(torch.zeros(1, 3, *size, device="meta"))
     return int(counter.get_total_flops())
 
 
 class Costs(Callback):
-    """Writes costs.json of a training: parameters, operations, time and memory.
+    """Write costs.json of a training: parameters, operations, time and memory.
 
-    `images_per_second` is of all processes, from the median time from step to step without the
-    first few; `peak_memory`, in bytes, is the device's or, on a CPU, the process's resident set.
+    `images_per_second` counts all processes, from the median time between the ends of steps, the
+    first few left out. `peak_memory`, in bytes, is the device's or, on a CPU, the process's
+    resident set; null where the system does not tell.
     """
 
     def __init__(self) -> None:
@@ -108,70 +107,13 @@ class Costs(Callback):
         (Path(folder) / "costs.json").write_text(text + "\n", "utf-8")
 
 
-def peak_memory(device: torch.device) -> int:
-    """Most memory in bytes that torch has held on a GPU, or this process on a CPU, until now."""
+def peak_memory(device: torch.device) -> int | None:
+    """Return the most bytes that torch has held on a GPU, or this process on a CPU, until now."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-class AuxiliaryGradient(Callback):
-    """Logs how hard the auxiliary and the main loss pull at the encoder, at stage 4's features.
-
-    `train/gradient_auxiliary` is the norm of the gradient of the weighted auxiliary loss,
-    `train/gradient_main` that of the main loss, of a process's batch, at each step that is logged.
-    """
-
-    def __init__(self) -> None:
-        self._handles: list[Any] = []
-        self._auxiliary: Tensor | None = None
-        self._total: Tensor | None = None
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Segmentation)
-        head = pl_module.network.auxiliary
-        if head is not None:
-            self._handles = [
-                head.register_forward_pre_hook(lambda _, inputs: self._watch(trainer, inputs[0])),
-                head[0].register_full_backward_hook(self._keep),
-            ]
-
-    def on_after_backward(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._auxiliary is None or self._total is None:
-            self._auxiliary = None  # of a step that is not logged
-            return
-        main = self._total - self._auxiliary
-        scale = _loss_scale(trainer)
-        pl_module.log_dict(
-            {
-                "train/gradient_auxiliary": self._auxiliary.norm() / scale,
-                "train/gradient_main": main.norm() / scale,
-            }
-        )
-        self._auxiliary = self._total = None
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _watch(self, trainer: Trainer, stage4: Tensor) -> None:
-        if _logs(trainer) and stage4.requires_grad:
-            stage4.register_hook(self._keep_total)  # type: ignore[no-untyped-call]
-
-    def _keep_total(self, gradient: Tensor) -> None:
-        self._total = gradient.detach()
-
-    def _keep(self, _: Any, of_input: Any, of_output: Any) -> None:
-        self._auxiliary = of_input[0].detach()
-
-
-def _logs(trainer: Trainer) -> bool:
-    # as Lightning's logger connector decides of the step under way
-    every: int = trainer.log_every_n_steps  # type: ignore[attr-defined]
-    return every > 0 and (trainer.global_step + 1) % every == 0
-
-
-def _loss_scale(trainer: Trainer) -> float:
-    scaler = getattr(trainer.precision_plugin, "scaler", None)
-    return 1.0 if scaler is None else float(scaler.get_scale())

@@ -4,6 +4,8 @@ import csv
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +16,12 @@ from PIL import Image
 
 from pspnet.cli import main as pspnet
 from pspnet.tools.explain.__main__ import main
-from pspnet.tools.explain.markdown import amount, pixels, points, table
-from pspnet.tools.explain.subject import load_subject
+from pspnet.tools.explain.load import load
+from pspnet.tools.explain.report.markdown import amount, pixels, points, table
 
 ROOT = Path(__file__).parents[3]
-PICTURES = {"growth.png", "fields.png", "silencing.png", "parts.png", "auxiliary.png"}
-TABLES = {"layers.csv", "silencing.csv", "report.md"}
+FIGURES = {"growth.png", "fields.png", "ablation.png", "contributions.png", "auxiliary.png"}
+TABLES = {"layers.csv", "ablation.csv", "report.md"}
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +31,11 @@ def trained(shapes, tmp_path_factory) -> Path:
     options = (
         *("--data.source=Folder", f"--data.source.root={shapes}", f"--logs={logs}", "--name=run"),
         *("--data.crop_size=41", "--data.batch_size=5", "--data.workers=0", "--wandb=off"),
-        *("--data.augmentation.scale=[1,1]", "--data.augmentation.rotation=0", "--model.lr=0.02"),
+        *(
+            "--data.augmentation.scale=[1,1]",
+            "--data.augmentation.rotation=0",
+            "--model.optimizer.lr=0.02",
+        ),
         *("--model.network.encoder=tu-regnetx_002", "--model.network.decoder_channels=16"),
         *("--model.network.bins=[1,3]", "--trainer.accelerator=cpu", "--trainer.max_epochs=16"),
         *("--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"),
@@ -54,9 +60,9 @@ def copy(trained: Path, folder: Path) -> Path:
     return path
 
 
-def refused(capsys, *words: str) -> str:
+def refused(capsys, *words: str, device: str = "--device=cpu") -> str:
     with pytest.raises(SystemExit) as stop:
-        main([*words, "--device=cpu"])
+        main([*words, *([device] if device else [])])
     error = capsys.readouterr().err
     assert stop.value.code in (1, 2)
     assert error.startswith("error: ")
@@ -65,12 +71,12 @@ def refused(capsys, *words: str) -> str:
 
 
 def test_a_run_is_explained_in_full(trained, explained):
-    assert {path.name for path in explained.iterdir()} == PICTURES | TABLES
-    for name in PICTURES:
+    assert {path.name for path in explained.iterdir()} == FIGURES | TABLES
+    for name in FIGURES:
         assert np.array(Image.open(explained / name).convert("L")).std() > 5
     text = (explained / "report.md").read_text()
     linked = set(re.findall(r"\]\(([^)]+)\)", text))
-    assert linked == PICTURES | TABLES - {"report.md"}
+    assert linked == FIGURES | TABLES - {"report.md"}
     results = json.loads((trained / "results.json").read_text())
     assert f"| nothing | {100 * results['miou']:.2f} | {100 * results['miou']:.2f} |" in text
     assert "On all 5 images of the validation split" in text
@@ -81,13 +87,13 @@ def test_a_run_is_explained_in_full(trained, explained):
     assert not [path for path in trained.iterdir() if path.name.startswith(".")]
 
 
-def test_the_table_of_silenced_parts_agrees_with_the_results(trained, explained):
+def test_the_table_of_ablated_parts_agrees_with_the_results(trained, explained):
     results = json.loads((trained / "results.json").read_text())
-    with (explained / "silencing.csv").open() as file:
+    with (explained / "ablation.csv").open() as file:
         rows = list(csv.DictReader(file))
-    whole = {row["name"]: float(row["iou"]) for row in rows if row["silenced"] == "nothing"}
+    whole = {row["name"]: float(row["iou"]) for row in rows if row["ablated"] == "nothing"}
     assert whole == pytest.approx({**results["iou"], **results["groups"], "mIoU": results["miou"]})
-    assert {row["silenced"] for row in rows} == {
+    assert {row["ablated"] for row in rows} == {
         "nothing",
         "features",
         "bin 1",
@@ -97,18 +103,18 @@ def test_the_table_of_silenced_parts_agrees_with_the_results(trained, explained)
     assert max(abs(float(row["loss"])) for row in rows) > 0.1
     for row in rows:
         assert float(row["loss"]) == pytest.approx(whole[row["name"]] - float(row["iou"]))
-        if row["kind"] == "class" and row["by"] == "mean":
+        if row["kind"] == "class" and row["replaced_by"] == "mean":
             assert float(row["low"]) <= float(row["loss"]) + 1e-9
             assert float(row["high"]) >= float(row["loss"]) - 1e-9
 
 
 def test_an_image_a_limit_and_an_overwritten_report(trained, shapes, tmp_path, capsys):
     path = copy(trained, tmp_path)
-    picture = tmp_path / "wide.png"
+    image = tmp_path / "wide.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 90, 3)).astype(np.uint8)).save(
-        picture
+        image
     )
-    main([str(path), str(picture), "--limit=2", "--device=cpu"])
+    main([str(path), str(image), "--limit=2", "--device=cpu"])
     report = tmp_path / "version_0" / "explain" / "report.md"
     text = report.read_text()
     assert "On 2 of 5 images" in text
@@ -143,13 +149,13 @@ def test_networks_without_bins_or_auxiliary_head(trained, shapes, tmp_path, monk
     left = {k: v for k, v in state.items() if "pyramid" not in k and "auxiliary" not in k}
     kernel = left["network.decoder.0.weight"]
     left["network.decoder.0.weight"] = kernel[:, : kernel.shape[1] // 2].contiguous()
+    checkpoint.pop("structure", None)
     checkpoint["state_dict"] = left
     torch.save(checkpoint, path)
     main([str(path), "--limit=2", "--device=cpu"])
     text = (tmp_path / "version_0" / "explain" / "report.md").read_text()
-    assert "This network has no bins" in text
-    assert "there is nothing to reduce" in text
-    assert "trained without one" in text
+    assert text.count("Left out: the network has no bins.") == 2
+    assert "Left out: the network was trained without one." in text
 
 
 def test_a_configuration_gives_what_needs_no_weights(trained, tmp_path, monkeypatch):
@@ -163,18 +169,55 @@ def test_a_configuration_gives_what_needs_no_weights(trained, tmp_path, monkeypa
     assert "50 % of the gradient" not in text
 
 
-@pytest.mark.parametrize("name", ["scenes_pspnet", "cityscapes_pspnet50_mmseg"])
-def test_an_experiment_is_a_configuration(name):
-    """With its data in a file beside it, and pretrained weights that are not fetched."""
-    path = ROOT / "configs" / "experiment" / f"{name}.yaml"
-    subject = load_subject(path, root=Path("elsewhere"))
+EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS[:2], ids=lambda path: path.stem)
+def test_an_experiment_is_a_configuration(path):
+    """Its data may lie in a file beside it, and pretrained weights are not fetched."""
+    run = load(path, root=Path("elsewhere"))
     given = yaml.safe_load(path.read_text())
-    assert subject.name == name
-    assert subject.network.options["encoder"] == given["model"]["network"]["encoder"]
-    assert subject.network.num_classes == len(subject.classes)
-    assert subject.data.source.root == Path("elsewhere")
-    assert not subject.trained
-    assert not subject.network.training
+    assert run.name == given.get("name", path.stem)
+    assert run.network.options["encoder"] == given["model"]["network"]["encoder"]
+    assert run.network.num_classes == len(run.classes)
+    assert run.data.source.root == Path("elsewhere")
+    assert not run.trained
+    assert not run.network.training
+
+
+def test_a_checkpoint_scores_as_its_run_did(trained, shapes, tmp_path):
+    """Older checkpoints hold the protocol in the run's configuration only."""
+    path = copy(trained, tmp_path)
+    checkpoint = torch.load(path, weights_only=True)
+    for key in ("absent", "protocol", "inference"):
+        checkpoint["hyper_parameters"].pop(key, None)
+    checkpoint["config"]["model"] |= {
+        "absent": "zero",
+        "protocol": "paper-ss",
+        "inference": {"mirror": False},
+    }
+    torch.save(checkpoint, path)
+    run = load(path)
+    assert run.absent == "zero"
+    assert run.protocol.name == "paper-ss, mirror=False"
+    assert run.protocol.crop_size == (41, 41)
+    del checkpoint["config"]["model"]
+    torch.save(checkpoint, path)
+    assert (load(path).absent, load(path).protocol.name) == ("skip", "whole")
+
+
+def test_wrong_words_are_refused_before_the_libraries_are_imported(tmp_path):
+    code = (
+        "import sys\n"
+        "from pspnet.tools.explain.__main__ import main\n"
+        "try:\n    main(['absent.ckpt'])\n"
+        "except SystemExit as stop:\n    sys.exit(10 * stop.code + ('lightning' in sys.modules))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert found.stderr == "error: argument path: absent.ckpt: no such file\n"
+    assert found.returncode == 20
 
 
 def test_refusals(trained, tmp_path, capsys, monkeypatch):
@@ -192,9 +235,11 @@ def test_refusals(trained, tmp_path, capsys, monkeypatch):
     wrong["model"]["network"]["bin"] = [1]
     (tmp_path / "wrong.yaml").write_text(yaml.safe_dump(wrong))
     assert "bin" in refused(capsys, "wrong.yaml")
-    assert "maps of random weights" in refused(capsys, config, "x.png")
+    assert "x.png: no such file" in refused(capsys, config, "x.png")
+    Path("x.png").touch()
+    assert "maps of random weights mean nothing" in refused(capsys, config, "x.png")
     assert "--limit" in refused(capsys, best, "--limit=0")
-    assert "give cpu or cuda" in refused(capsys, best, "--device=tpu9")
+    assert "give cpu or cuda" in refused(capsys, best, "--device=tpu9", device="")
     fresh = copy(trained, tmp_path)
     assert "absent.png" in refused(capsys, str(fresh), "absent.png")
     assert not (tmp_path / "version_0" / "explain").exists()

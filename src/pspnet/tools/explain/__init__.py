@@ -1,1 +1,1 @@
-"""What the parts of a network do, measured: `python -m pspnet.tools.explain`."""
+"""The parts of a network and what they do, measured: `python -m pspnet explain`."""

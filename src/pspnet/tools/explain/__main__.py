@@ -1,20 +1,58 @@
-"""Explains a network by measuring its parts: a report with pictures.
+"""Explain a network by measuring its parts: a report with figures.
 
-python -m pspnet.tools.explain logs/scenes_pspnet/version_0/checkpoints/best.ckpt [IMAGE]
-python -m pspnet.tools.explain configs/experiment/voc_pspnet50.yaml
+python -m pspnet explain logs/scenes_pspnet/version_0/checkpoints/best.ckpt [IMAGE]
+python -m pspnet explain configs/experiment/voc_pspnet50.yaml
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import replace
 from pathlib import Path
 
-import torch
+from pspnet.errors import Parser, UserError, one_line_errors
 
-from pspnet.errors import Parser, one_line_errors
-from pspnet.tools.explain.report import write_report
-from pspnet.tools.explain.subject import load_subject
+
+def main(words: list[str] | None = None) -> None:
+    """Run the command line; `words` stand in for `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: with code 1 and one line for a file that is refused, 2 for wrong options.
+    """
+    given = _parser().parse_args(words)
+    import torch  # after the options, so that wrong ones are refused at once
+
+    from pspnet.tools.explain.load import load
+    from pspnet.tools.explain.report.write import write_report
+
+    device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    with one_line_errors():
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            raise UserError(f"--device={device}: torch finds no GPU; give cpu")
+        run = load(given.path, root=given.root)
+        run = replace(run, network=run.network.to(device).eval())
+        report = write_report(run, image=given.image, limit=given.limit, overwrite=given.overwrite)
+    print(f"{report} and its figures written")
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="pspnet explain", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument(
+        "path", type=_file, help="a run's checkpoint, or the YAML of a run or an experiment"
+    )
+    parser.add_argument("image", type=_file, nargs="?", help="an image to show contributions on")
+    parser.add_argument("--root", type=Path, help="folder of the data set, if it moved")
+    parser.add_argument("--limit", type=_count, help="validation images to evaluate; default all")
+    parser.add_argument("--device", type=_device, help="default cuda where there is a GPU")
+    parser.add_argument("--overwrite", action="store_true", help="replace an older report")
+    return parser
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text}: no such file")
+    return Path(text)
 
 
 def _count(text: str) -> int:
@@ -23,47 +61,10 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _device(text: str) -> torch.device:
-    try:
-        torch.zeros(1, device=text)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise argparse.ArgumentTypeError(f"{text}: {reason}; give cpu or cuda") from error
-    return torch.device(text)
-
-
-def _parser() -> Parser:
-    about = (__doc__ or "").partition("\n")[0]
-    parser = Parser(
-        prog="python -m pspnet.tools.explain",
-        description=about,
-    )
-    parser.add_argument(
-        "path", type=Path, help="a run's checkpoint, or its or an experiment's YAML"
-    )
-    parser.add_argument("image", type=Path, nargs="?", help="a picture to show the maps of")
-    parser.add_argument("--root", type=Path, help="where the data set is, if not where it was")
-    parser.add_argument("--limit", type=_count, help="validation images to evaluate; all")
-    parser.add_argument("--device", type=_device, help="a GPU where there is one")
-    parser.add_argument("--overwrite", action="store_true", help="replace a report that exists")
-    return parser
-
-
-def main(args: list[str] | None = None) -> None:
-    """Runs the command line; `args` stands in for `sys.argv[1:]`.
-
-    Raises:
-        SystemExit: with code 1 and one line for a file that is refused, 2 for wrong options.
-    """
-    given = _parser().parse_args(args)
-    device = given.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    with one_line_errors():
-        subject = load_subject(given.path, root=given.root)
-        subject = replace(subject, network=subject.network.to(device).eval())
-        report = write_report(
-            subject, image=given.image, limit=given.limit, overwrite=given.overwrite
-        )
-    print(f"{report} and its pictures written")
+def _device(text: str) -> str:
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"{text}: no device; give cpu or cuda")
+    return text
 
 
 if __name__ == "__main__":

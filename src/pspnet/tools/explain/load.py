@@ -1,0 +1,163 @@
+"""The network and data to explain, from a checkpoint or a configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+import pspnet.data  # noqa: F401  (the sources, so that their names are found)
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.classes import Classes
+from pspnet.errors import UserError
+from pspnet.evaluation.metrics import Absent
+from pspnet.evaluation.protocols import Protocol
+from pspnet.models.checkpoint import read_checkpoint
+from pspnet.models.pspnet import PSPNet
+from pspnet.task import Segmentation
+from pspnet.tools.explain.pyramid_parts import ONE_PASS
+
+CONFIG_SUFFIXES = (".yaml", ".yml")
+DATA_OPTIONS = ("source", "crop_size", "mean", "std", "cache")  # the others concern training
+SCORING_OPTIONS = ("absent", "protocol", "inference")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A network with what its report needs to know.
+
+    Args:
+        path: the checkpoint or configuration.
+        name: of the run.
+        network: in evaluation mode.
+        data: the data that it was, or would be, trained on; nothing is read yet.
+        protocol: how the run evaluates images.
+        absent: how the run counts classes absent from target and prediction in a mean.
+        trained: the weights are a checkpoint's; otherwise they are random.
+        folder: folder of the report.
+    """
+
+    path: Path
+    name: str
+    network: PSPNet
+    data: SegmentationData
+    protocol: Protocol
+    absent: Absent
+    trained: bool
+    folder: Path
+
+    @property
+    def classes(self) -> Classes:
+        """Names, colors and groups of the data's classes."""
+        return self.data.classes
+
+    @property
+    def log(self) -> Path:
+        """The metrics of a checkpoint's run."""
+        return self.folder.parent / "metrics.csv"
+
+
+def load(path: Path, *, root: Path | None = None) -> Run:
+    """Read a checkpoint, or a run's or an experiment's YAML.
+
+    Args:
+        path: the file; with the suffix .yaml or .yml it is a configuration.
+        root: folder of the data set on this machine; None is as the file says.
+
+    Raises:
+        UserError: if there is no such file, it is neither, or an option in it is wrong.
+    """
+    config_given = path.suffix.lower() in CONFIG_SUFFIXES
+    return _load_config(path, root) if config_given else _load_checkpoint(path, root)
+
+
+def _load_checkpoint(path: Path, root: Path | None) -> Run:
+    checkpoint = read_checkpoint(path)
+    config, saved = checkpoint["config"], checkpoint["hyper_parameters"]
+    model = config.get("model") or {}
+    # older checkpoints hold these in the run's configuration only
+    scoring = {key: model[key] for key in SCORING_OPTIONS if key in model and key not in saved}
+    task = Segmentation.load_from_checkpoint(path, map_location="cpu", **scoring).eval()
+    data = _parse({"data": _data_options(config["data"], root)}, path=path).data
+    if data.classes.names != task.classes.names:
+        raise UserError(f"{path}: trained on other classes than the data has; give its own --root")
+    in_a_run = path.parent.name == "checkpoints"
+    return Run(
+        path=path,
+        name=str(config.get("name", path.stem)),
+        network=task.network,
+        data=data,
+        protocol=task.protocol,
+        absent=task.absent,
+        trained=True,
+        folder=path.parent.parent / "explain" if in_a_run else Path("logs", "explain", path.stem),
+    )
+
+
+def _load_config(path: Path, root: Path | None) -> Run:
+    config = _read(path)
+    if isinstance(config.get("data"), str):  # a file beside it, as jsonargparse takes it
+        config["data"] = _read(path.parent / config["data"])
+    for key in ("data", "model"):
+        if not isinstance(config.get(key), dict):
+            raise UserError(f"{path}: lacks {key!r}; give a .yaml of a run or an experiment")
+    network = config["model"].get("network") or {}
+    if "class_path" not in network:
+        network = {"class_path": "pspnet.PSPNet", "init_args": network}
+    network = {**network, "init_args": {**network.get("init_args", {}), "encoder_weights": None}}
+    options = {"data": _data_options(config["data"], root), "network": network}
+    parsed = _parse(options, path=path)
+    name = str(config.get("name", path.stem))
+    return Run(
+        path=path,
+        name=name,
+        network=parsed.network.eval(),
+        data=parsed.data,
+        protocol=ONE_PASS,
+        absent="skip",
+        trained=False,
+        folder=Path("logs", "explain", name),
+    )
+
+
+def _parse(options: dict[str, Any], *, path: Path) -> Any:
+    """Return the instances that the options of `data`, and of `network` if given, describe."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(SegmentationData, "data")
+    if "network" in options:
+        parser.add_subclass_arguments(PSPNet, "network")
+        parser.link_arguments(
+            "data",
+            "network.init_args.num_classes",
+            compute_fn=lambda data: len(data.classes),
+            apply_on="instantiate",
+        )
+    try:
+        return parser.instantiate(parser.parse_object(options))
+    except ArgumentError as error:
+        raise UserError(f"{path}: {' '.join(str(error).split())}") from error
+
+
+def _data_options(data: dict[str, Any], root: Path | None) -> dict[str, Any]:
+    options = {key: data[key] for key in DATA_OPTIONS if key in data}
+    if root is not None and "source" in options:
+        source = options["source"]
+        given: dict[str, Any] = {"class_path": source} if isinstance(source, str) else dict(source)
+        arguments = {**given.get("init_args", {}), "root": str(root)}
+        options["source"] = {**given, "init_args": arguments}
+    return options
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; give a .ckpt or a .yaml of a run")
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds no options; give a .yaml of a run or an experiment")
+    return content

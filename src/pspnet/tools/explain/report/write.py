@@ -1,0 +1,164 @@
+"""The report: its sections in order, and the folder that they and their figures go to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from pspnet.errors import UserError
+from pspnet.tools.explain.analysis import Explanation, explain
+from pspnet.tools.explain.figures.contributions import ShownImage, draw_contributions
+from pspnet.tools.explain.load import Run
+from pspnet.tools.explain.report.auxiliary_gradient import auxiliary_section
+from pspnet.tools.explain.report.layers import layers_section, reduction_section
+from pspnet.tools.explain.report.losses import Losses
+from pspnet.tools.explain.report.markdown import left_out, shape
+from pspnet.tools.explain.report.pyramid import SHARES, ablation_section, shares_section
+from pspnet.tools.explain.report.receptive_fields import receptive_fields_section
+from pspnet.tools.explain.report.region_size import region_sizes
+from pspnet.tools.explain.samples import NamedImage, Samples, load_image
+from pspnet.tools.explain.variants import describe
+
+FIELD_IMAGES = 8  # whose gradients are averaged
+SHOWN_IMAGES = 3  # images with maps, where none is given
+PYRAMID = "## The pyramid (section 3.2)"
+
+
+def write_report(run: Run, *, image: Path | None, limit: int | None, overwrite: bool) -> Path:
+    """Measure everything and write the report with its figures; return report.md.
+
+    The folder appears when everything is measured.
+
+    Args:
+        run: network and data.
+        image: image to show the contributions on; None takes some of the validation split.
+        limit: images of the validation split to evaluate, spread over it; None is all.
+        overwrite: replace the files of a folder that exists.
+
+    Raises:
+        UserError: if the folder exists and is not to be overwritten, the data lacks a file, or
+            there is an image and no trained network.
+    """
+    folder = run.folder
+    if os.path.lexists(folder) and not overwrite:
+        raise UserError(f"{folder} exists; add --overwrite, or move it away")
+    if image is not None and not run.trained:
+        raise UserError(f"{image}: maps of random weights mean nothing; give a checkpoint")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        text = _trained(run, image, limit, draft) if run.trained else _untrained(run, draft)
+        (draft / "report.md").write_text(text, "utf-8")
+        folder.mkdir(exist_ok=True)
+        for file in draft.iterdir():
+            file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder / "report.md"
+
+
+def _trained(run: Run, image: Path | None, limit: int | None, folder: Path) -> str:
+    samples = Samples(run.data, limit=limit)
+    shown = [load_image(run.data, image)] if image else samples.shown(SHOWN_IMAGES)
+    crops = samples.crops(run.data.crop_size, count=FIELD_IMAGES)
+    explanation = explain(
+        run.network,
+        crops,
+        labeled=samples,
+        shown=[x.tensor for x in shown],
+        protocol=run.protocol,
+    )
+    return "\n".join(
+        (
+            _head(run),
+            layers_section(explanation, run.network, folder=folder),
+            receptive_fields_section(explanation, run.network, folder=folder, images=len(crops)),
+            _pyramid(run, explanation, samples, shown, folder),
+            reduction_section(explanation, run.network),
+            auxiliary_section(run.network, log=run.log, folder=folder),
+        )
+    )
+
+
+def _untrained(run: Run, folder: Path) -> str:
+    explanation = explain(run.network, size=run.data.crop_size)
+    return "\n".join(
+        (
+            _head(run),
+            layers_section(explanation, run.network, folder=folder),
+            receptive_fields_section(explanation, run.network, folder=folder, images=0),
+            reduction_section(explanation, run.network),
+        )
+    )
+
+
+def _head(run: Run) -> str:
+    options: dict[str, Any] = run.network.options
+    weights = (
+        f"The weights are those of `{run.path}`."
+        if run.trained
+        else f"Built from `{run.path}`, with **random weights**: effective receptive fields, the "
+        "pyramid's parts and the auxiliary loss, which need trained ones, are left out."
+    )
+    bins = ", ".join(str(side) for side in options["bins"]) or "none"
+    reduce = "with" if options["reduce"] else "without"
+    return f"""# {run.name}, explained
+
+PSPNet on {options["encoder"]}, {describe(run.network.dilation)}; bins {bins},
+{options["pool"]} pooling, {reduce} reduction; {len(run.classes)} classes; images of
+{shape(run.data.crop_size)} pixels. {weights} Every number below was measured on this network in
+float32; sections, figures and tables are numbered as in the paper (arXiv 1612.01105).
+"""
+
+
+def _pyramid(
+    run: Run, explanation: Explanation, samples: Samples, shown: list[NamedImage], folder: Path
+) -> str:
+    classes = run.classes
+    if explanation.ablation is None:
+        return left_out(PYRAMID, explanation.omitted["pyramid ablation"])
+    labels = (label.numpy().astype(np.uint8) for _, label in samples)
+    losses = Losses(
+        ablation=explanation.ablation,
+        names=classes.names,
+        groups=classes.groups,
+        absent=run.absent,
+        region_sizes=region_sizes(labels, num_classes=len(classes)),
+    )
+    every = "all" if len(samples) == samples.total else f"{len(samples)} of"
+    reason = explanation.omitted.get("activation shares")
+    shares = left_out(SHARES, reason) if reason else shares_section(explanation.shares)
+    ablation = ablation_section(losses, bins=run.network.pyramid.bins, folder=folder)
+    draw_contributions(
+        [
+            ShownImage(x.name, x.pixels, c.logits.argmax(0).cpu().numpy(), _arrays(c.maps))
+            for x, c in zip(shown, explanation.contributions, strict=True)
+        ],
+        folder / "contributions.png",
+        palette=classes.palette(),
+        names=classes.names,
+    )
+    return f"""{PYRAMID}
+
+On {every} {samples.total} images of the validation split, evaluated as the run does: protocol
+{run.protocol.name}, absent classes: {run.absent}.
+
+{shares}
+{ablation}
+### Contributions over the image
+
+How much each part raises the logit of the predicted class at a pixel, compared to the part's mean
+in its place. The logits are no sum of these, as a ReLU stands between.
+
+![Contribution of each part to the predicted class](contributions.png)
+"""
+
+
+def _arrays(maps: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: change.cpu().numpy() for name, change in maps.items()}
