@@ -163,7 +163,7 @@ def test_a_configuration_gives_what_needs_no_weights(trained, tmp_path, monkeypa
     assert "50 % of the gradient" not in text
 
 
-@pytest.mark.parametrize("name", ["scenes_pspnet", "cityscapes_pspnet50_mmseg"])
+@pytest.mark.parametrize("name", ["scenes_pspnet", "cityscapes_pspnet_mmseg"])
 def test_an_experiment_is_a_configuration(name):
     """With its data in a file beside it, and pretrained weights that are not fetched."""
     path = ROOT / "configs" / "experiment" / f"{name}.yaml"

@@ -1,7 +1,7 @@
 """Explains a network by measuring its parts: a report with pictures.
 
 python -m pspnet.tools.explain logs/scenes_pspnet/version_0/checkpoints/best.ckpt [IMAGE]
-python -m pspnet.tools.explain configs/experiment/voc_pspnet50.yaml
+python -m pspnet.tools.explain configs/experiment/voc_pspnet.yaml
 """
 
 from __future__ import annotations
