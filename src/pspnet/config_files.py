@@ -13,17 +13,17 @@ from pathlib import Path
 from pspnet.errors import UserError
 
 PACKAGED = Path(__file__).parent / "configs"  # in a checkout a link to the configs/ at its top
-FOLDERS = {"-c": "experiment", "--config": "experiment", "--data": "data"}
+FOLDERS = {"-c": ("", "experiment"), "--config": ("", "experiment"), "--data": ("data",)}
 NAME = re.compile(r"[\w./+-]+")  # anything else is an inline configuration
 
 
-def config_file(name: str, folder: str = "") -> Path:
+def config_file(name: str, *folders: str) -> Path:
     """Return the file that `name` stands for.
 
     Args:
         name: a file, or the name of one in ./configs or in the package's configurations, with or
-            without its suffix; `configs/NAME` means the same from any folder.
-        folder: the subfolder of the configurations that is searched after their top.
+            without its suffix, such as voc_pspnet, data/voc or configs/data/voc.yaml.
+        folders: subfolders of the configurations that are searched before their top.
 
     Raises:
         UserError: for a name that stands for no file, with the nearest name.
@@ -32,19 +32,20 @@ def config_file(name: str, folder: str = "") -> Path:
         return Path(name)
     relative = name.removeprefix("configs/").removesuffix(".yaml") + ".yaml"
     for configs in (Path("configs"), PACKAGED):
-        for file in (configs / relative, configs / folder / relative):
-            if file.is_file():
-                return file
-    near = get_close_matches(Path(relative).stem, _names(folder), n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"give a file, or one of {_listed(folder)}"
+        for folder in (*folders, ""):
+            if (configs / folder / relative).is_file():
+                return configs / folder / relative
+    names = _names(folders or ("",))
+    near = get_close_matches(Path(relative).stem, names, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"give a file, or one of {', '.join(names)}"
     raise UserError(f"{name}: no such file or configuration; {remedy}")
 
 
 def expand_config_names(words: list[str]) -> list[str]:
     """Replace names of configurations by their files in the words of a command line.
 
-    The values of `-c`, `--config` and `--data` are names. Inline configurations and everything
-    else pass unchanged.
+    The values of `-c`, `--config` and `--data` are names. Inline configurations and all other
+    words pass unchanged.
 
     Raises:
         UserError: for a name that stands for no file.
@@ -64,19 +65,9 @@ def expand_config_names(words: list[str]) -> list[str]:
 
 def _expand(value: str, option: str) -> str:
     inline = not NAME.fullmatch(value) or value == "null"
-    return value if inline else str(config_file(value, FOLDERS[option]))
+    return value if inline else str(config_file(value, *FOLDERS[option]))
 
 
-def _names(folder: str) -> list[str]:
-    """Return the names that `config_file` finds without a path."""
-    found = {
-        file.stem
-        for configs in (Path("configs"), PACKAGED)
-        for place in (configs, configs / folder)
-        for file in place.glob("*.yaml")
-    }
-    return sorted(found)
-
-
-def _listed(folder: str) -> str:
-    return ", ".join(_names(folder))
+def _names(folders: tuple[str, ...]) -> list[str]:
+    places = [configs / folder for configs in (Path("configs"), PACKAGED) for folder in folders]
+    return sorted({file.stem for place in places for file in place.glob("*.yaml")})
