@@ -1,10 +1,10 @@
-"""Where the labels of a figure stand."""
+"""Checks of the places of a figure's labels."""
 
 from itertools import pairwise
 
 
 def texts(figure):
-    """Texts that are shown; matplotlib also keeps labels of ticks beyond the ends of an axis."""
+    """Return the texts that are shown; matplotlib also keeps labels of ticks beyond an axis."""
     from matplotlib.text import Text
 
     hidden = set()
@@ -18,7 +18,7 @@ def texts(figure):
 
 
 def assert_labels_fit(figure):
-    """Every text lies inside the sheet, and no two neighboring labels of an axis overlap."""
+    """Assert that every text lies inside the sheet and that no neighboring tick labels overlap."""
     figure.draw_without_rendering()
     boxes = {text: text.get_window_extent() for text in texts(figure)}
     sheet = figure.bbox.padded(0.5)

@@ -14,7 +14,7 @@ from pspnet.errors import UserError
 
 PACKAGED = Path(__file__).parent / "configs"  # in a checkout a link to the configs/ at its top
 FOLDERS = {"-c": ("", "experiment"), "--config": ("", "experiment"), "--data": ("data",)}
-NAME = re.compile(r"[\w./+-]+")  # anything else is an inline configuration
+NAME = re.compile(r"[\w./+-]+")  # every other value is an inline configuration
 
 
 def config_file(name: str, *folders: str) -> Path:

@@ -106,10 +106,10 @@ def test_check_writes_nothing_and_refuses_doubles(tmp_path):
 
 
 def test_an_interrupted_write_leaves_no_index_file_and_no_half_file(tmp_path, monkeypatch):
-    whole = Image.Image.save
+    save = Image.Image.save
 
     def interrupted(self, path, format, **options):
-        whole(self, path, format=format, **options)
+        save(self, path, format=format, **options)
         if self.mode == "P":
             raise KeyboardInterrupt
 

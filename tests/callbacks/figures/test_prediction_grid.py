@@ -18,17 +18,17 @@ def scene(height, width, *, ids=(0, 1, 2), seed=0):
 
 def test_errors_against_loops():
     image, target, prediction = scene(24, 30)
-    picture = errors(image, target=target, prediction=prediction, ignore=255)
+    shown = errors(image, target=target, prediction=prediction, ignore=255)
     for place in np.ndindex(24, 30):
         if target[place] == 255:
-            assert tuple(picture[place]) in {(190,) * 3, (255,) * 3}
+            assert tuple(shown[place]) in {(190,) * 3, (255,) * 3}
         elif target[place] != prediction[place]:
-            assert tuple(picture[place]) == WRONG
+            assert tuple(shown[place]) == WRONG
         else:
             red, green, blue = image[place].tolist()
             gray = int(110 + 0.5 * (0.299 * red + 0.587 * green + 0.114 * blue))
-            assert picture[place].tolist() == pytest.approx([gray] * 3, abs=1)
-    assert {190, 255} == set(np.unique(picture[:8]).tolist())
+            assert shown[place].tolist() == pytest.approx([gray] * 3, abs=1)
+    assert {190, 255} == set(np.unique(shown[:8]).tolist())
 
 
 def test_grid_of_differing_sizes_has_a_legend_of_what_occurs(tmp_path, figures):
