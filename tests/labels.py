@@ -10,9 +10,11 @@ def texts(figure):
     hidden = set()
     for axes in figure.axes:
         for axis, ends in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True):
-                if not min(ends) <= place <= max(ends):
-                    hidden.add(label)
+            for minor in (False, True):
+                places, labels = axis.get_ticklocs(minor=minor), axis.get_ticklabels(minor=minor)
+                for place, label in zip(places, labels, strict=True):
+                    if not min(ends) <= place <= max(ends):
+                        hidden.add(label)
     found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
     return [text for text in found if text.get_visible() and text not in hidden]
 
