@@ -1,4 +1,4 @@
-# `make` alone lists the targets. Each makes the environment it needs first, in .venv.
+# `make` alone lists the targets. Each first makes or updates the environment that it needs, in .venv.
 EXPERIMENT ?= scenes_pspnet
 DATA ?= scenes
 ARGS ?=
@@ -6,8 +6,8 @@ PYTHON ?= python3
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
+PSPNET := $(RUN) pspnet
 STAMP := $(VENV)/.made-from-requirements
-FILES := -c configs/base.yaml -c configs/experiment/$(EXPERIMENT).yaml
 
 .DEFAULT_GOAL := help
 .PHONY: help setup train eval predict ablation bench test lint format clean
@@ -15,8 +15,8 @@ FILES := -c configs/base.yaml -c configs/experiment/$(EXPERIMENT).yaml
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "  EXPERIMENT=NAME  a file of configs/experiment/ (now: $(EXPERIMENT))"
-	@echo "  ARGS='--key=value …'  overrides of any option; '$(VENV)/bin/python -m pspnet fit --help' lists them"
+	@echo "  EXPERIMENT=NAME  a file in configs/experiment/ (now: $(EXPERIMENT))"
+	@echo "  ARGS='--key=value …'  override any option; '$(VENV)/bin/pspnet fit --help' lists them"
 
 setup: $(STAMP) ## make or update the environment in .venv
 
@@ -24,21 +24,21 @@ $(STAMP): requirements.txt pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh "$(VENV)" "$(PYTHON)"
 	@touch $@
 
-train: $(STAMP) ## train EXPERIMENT, evaluate its best checkpoint, draw the pictures
-	@$(RUN) pspnet fit $(FILES) $(ARGS)
+train: $(STAMP) ## train EXPERIMENT, evaluate its best checkpoint, draw its figures
+	@$(PSPNET) fit -c base -c "$(EXPERIMENT)" $(ARGS)
 
 eval: $(STAMP) ## evaluate CKPT=FILE.ckpt on the validation split
-	@$(RUN) pspnet validate --ckpt_path="$(or $(CKPT),$(error give CKPT=FILE.ckpt))" $(ARGS)
+	@$(PSPNET) validate --ckpt_path="$(or $(CKPT),$(error give CKPT=FILE.ckpt))" $(ARGS)
 
 predict: $(STAMP) ## predict on IMAGES=FILE_OR_FOLDER with CKPT=FILE.ckpt [OUT=FOLDER]
-	@$(RUN) pspnet predict --ckpt_path="$(or $(CKPT),$(error give CKPT=FILE.ckpt))" \
+	@$(PSPNET) predict --ckpt_path="$(or $(CKPT),$(error give CKPT=FILE.ckpt))" \
 		--data.images="$(or $(IMAGES),$(error give IMAGES=FILE_OR_FOLDER))" \
 		$(if $(OUT),--output.folder="$(OUT)") $(ARGS)
 
-ablation: $(STAMP) ## run NAME=SWEEP of configs/sweeps [DATA=scenes], what is not yet finished
-	@$(RUN) pspnet.tools.ablation run "$(or $(NAME),$(error give NAME=SWEEP of configs/sweeps))" --data "$(DATA)" $(ARGS)
+ablation: $(STAMP) ## run what is left of NAME=SWEEP in configs/sweeps [DATA=scenes]
+	@$(PSPNET) ablation run "$(or $(NAME),$(error give NAME=SWEEP in configs/sweeps))" --data "$(DATA)" $(ARGS)
 
-bench: $(STAMP) ## time ours and the published formulation side by side, quickly (ARGS=--full: for a GPU)
+bench: $(STAMP) ## time this package beside the published formulation, quickly (ARGS=--full: for a GPU)
 	@$(RUN) benchmarks $(ARGS)
 
 test: $(STAMP) ## run the whole test suite

@@ -1,10 +1,10 @@
 #!/bin/sh
-# Makes the environment VENV with the Python given, by uv; fetches uv where there is none.
+# Create or update the environment VENV with the given Python, by uv, which is fetched if missing.
 set -eu
 venv=$1 python=$2
 
 if ! command -v "$python" >/dev/null 2>&1; then
-    echo "error: $python is not here; install Python 3.10 or newer, or name one: make PYTHON=…" >&2
+    echo "error: $python is not installed; install Python 3.10 or newer, or name one: make PYTHON=…" >&2
     exit 1
 fi
 if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))'; then
@@ -18,7 +18,7 @@ else
     uv=.uv/bin/uv
     if [ ! -x "$uv" ]; then
         if ! "$python" -m pip --version >/dev/null 2>&1; then
-            echo "error: neither uv nor pip is here; install one (Debian: apt install python3-pip)" >&2
+            echo "error: neither uv nor pip is installed; install one (Debian: apt install python3-pip)" >&2
             exit 1
         fi
         # --target needs no venv module, which some distributions leave out of their Python
@@ -26,8 +26,8 @@ else
     fi
 fi
 
-echo "making $venv …"
+echo "installing into $venv …"
 "$uv" venv --quiet --allow-existing --python "$python" "$venv"
-# compiled now, as a first start would be slow otherwise, and each start if nothing may be written
+# compiled now: the first start would be slow otherwise, and so would all in a read-only VENV
 "$uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --requirements requirements.txt
 "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .

@@ -1,24 +1,26 @@
-"""Where the labels of a figure stand."""
+"""Checks of the places of a figure's labels."""
 
 from itertools import pairwise
 
 
 def texts(figure):
-    """Texts that are shown; matplotlib also keeps labels of ticks beyond the ends of an axis."""
+    """Return the texts that are shown; matplotlib also keeps labels of ticks beyond an axis."""
     from matplotlib.text import Text
 
     hidden = set()
     for axes in figure.axes:
         for axis, ends in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            for place, label in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True):
-                if not min(ends) <= place <= max(ends):
-                    hidden.add(label)
+            for minor in (False, True):
+                places, labels = axis.get_ticklocs(minor=minor), axis.get_ticklabels(minor=minor)
+                for place, label in zip(places, labels, strict=True):
+                    if not min(ends) <= place <= max(ends):
+                        hidden.add(label)
     found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
     return [text for text in found if text.get_visible() and text not in hidden]
 
 
 def assert_labels_fit(figure):
-    """Every text lies inside the sheet, and no two neighboring labels of an axis overlap."""
+    """Assert that every text lies inside the sheet and that no neighboring tick labels overlap."""
     figure.draw_without_rendering()
     boxes = {text: text.get_window_extent() for text in texts(figure)}
     sheet = figure.bbox.padded(0.5)

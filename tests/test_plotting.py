@@ -1,4 +1,4 @@
-"""Files of pictures: whole or absent, and matplotlib's global state is left alone."""
+"""Figure files are whole or absent, and matplotlib's global state is left alone."""
 
 import subprocess
 import sys
@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pspnet import plotting as canvas
-from pspnet.callbacks.figures.confusion_matrix import confusion
+from pspnet import plotting
+from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
 from pspnet.errors import UserError
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
 def test_files_are_written_whole_into_new_folders(tmp_path, suffix):
     out = tmp_path / "new" / f"confusion{suffix}"
-    confusion(np.eye(3), ["a", "b $x$", "c"], out)
+    draw_confusion_matrix(np.eye(3), ["a", "b $x$", "c"], out)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
     head = out.read_bytes()[:5]
     assert head.startswith({".png": b"\x89PNG", ".pdf": b"%PDF", ".svg": b"<?xml"}[suffix])
@@ -27,27 +27,27 @@ def test_files_are_written_whole_into_new_folders(tmp_path, suffix):
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     out = tmp_path / "a.png"
     out.write_bytes(b"old")
-    figure = canvas.sheet(1, height=1)
+    figure = plotting.figure(1, 1)
 
     def fail(path, format):
         Path(path).write_bytes(b"half")
         raise OSError("disk full")
 
     monkeypatch.setattr(figure, "savefig", fail)
-    with pytest.raises(UserError, match="disk full"):
-        canvas.save(figure, out)
+    with pytest.raises(OSError, match="disk full"):
+        plotting.save(figure, out)
     assert out.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [out]
     with pytest.raises(UserError, match=r"a\.txt: .*\.png, \.pdf, \.svg"):
-        canvas.save(figure, tmp_path / "a.txt")
+        plotting.save(figure, tmp_path / "a.txt")
 
 
 def test_matplotlib_is_loaded_late_and_pyplot_never(tmp_path):
     program = f"""
 import sys
-from pspnet.callbacks.figures.confusion_matrix import confusion
+from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
 assert "matplotlib" not in sys.modules
-confusion(__import__("numpy").eye(2), ["a", "b"], {str(tmp_path / "a.png")!r})
+draw_confusion_matrix(__import__("numpy").eye(2), ["a", "b"], {str(tmp_path / "a.png")!r})
 assert "matplotlib" in sys.modules and "matplotlib.pyplot" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True)

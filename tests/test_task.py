@@ -7,7 +7,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from pspnet import PSPNet
-from pspnet.callbacks.report import Randomness
+from pspnet.callbacks.run_state import RandomState
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.folder import Folder
@@ -173,12 +173,12 @@ def test_a_resumed_run_draws_the_dropout_that_it_would_have(shapes, tmp_path):
 
     options = {"max_epochs": 2, "limit_val_batches": 0}
     whole, resumed = dropped(), dropped()
-    trainer(tmp_path, callbacks=[Randomness()], **options).fit(whole, data(shapes))
+    trainer(tmp_path, callbacks=[RandomState()], **options).fit(whole, data(shapes))
     half = ModelCheckpoint(tmp_path / "half", save_last=True)
-    stopped = trainer(tmp_path, callbacks=[Randomness(), half, Stop(1)], **options)
+    stopped = trainer(tmp_path, callbacks=[RandomState(), half, Stop(1)], **options)
     stopped.fit(dropped(), data(shapes))
     torch.manual_seed(7)  # what another process would begin with
-    trainer(tmp_path, callbacks=[Randomness()], **options).fit(
+    trainer(tmp_path, callbacks=[RandomState()], **options).fit(
         resumed, data(shapes), ckpt_path=tmp_path / "half" / "last.ckpt"
     )
     for name, value in whole.state_dict().items():

@@ -1,6 +1,75 @@
-"""`python -m pspnet`."""
+"""The front door: `python -m pspnet COMMAND …`, or the console script `pspnet COMMAND …`."""
 
-from pspnet.cli import main
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from importlib import import_module, metadata
+from typing import NoReturn
+
+from pspnet.config_files import expand_config_names
+from pspnet.errors import one_line_errors
+
+TRAINER = {
+    "fit": "train, then evaluate the best checkpoint on the validation split",
+    "validate": "evaluate a checkpoint on the validation split",
+    "test": "evaluate a checkpoint on the test split, or write a benchmark's submission",
+    "predict": "predict on images with a checkpoint",
+}
+# name: (module with a `main(words)`, help)
+TOOLS = {
+    "convert": ("pspnet.tools.convert", "turn published weights into a checkpoint"),
+    "score": ("pspnet.tools.score", "score predictions on disk, of any tool"),
+    "ablation": ("pspnet.tools.ablation.__main__", "run and report sweeps of settings and seeds"),
+    "explain": ("pspnet.tools.explain.__main__", "measure what the parts of a network contribute"),
+}
+COMMANDS = TRAINER | {name: line for name, (_, line) in TOOLS.items()}
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the command that the words name; they default to the command line's.
+
+    Raises:
+        SystemExit: with code 1 and one line for a UserError, 2 for an unknown command or option.
+    """
+    words = sys.argv[1:] if words is None else words
+    if not words or words[0] in ("-h", "--help"):
+        print(usage())
+        raise SystemExit(0 if words else 2)
+    command, options = words[0], words[1:]
+    if command == "--version":
+        print(f"pspnet {metadata.version('pspnet')}")
+    elif command in TRAINER:
+        with one_line_errors():
+            options = expand_config_names(options)
+        import_module("pspnet.cli").main([command, *options])
+    elif command in TOOLS:
+        import_module(TOOLS[command][0]).main(options)
+    else:
+        _refuse(command)
+
+
+def usage() -> str:
+    """Return the help of the front door: every command with one line."""
+    width = max(map(len, COMMANDS))
+    listed = "\n".join(f"  {name:{width}}  {line}" for name, line in COMMANDS.items())
+    return (
+        "usage: pspnet COMMAND [OPTIONS]\n\n"
+        "Pyramid Scene Parsing Network: train, evaluate, predict, ablate, explain.\n\n"
+        f"{listed}\n\n"
+        "  pspnet COMMAND --help  lists a command's options\n"
+        "  pspnet --version       prints the version\n\n"
+        "-c NAME reads a configuration file, or a configuration of the package:\n"
+        "  pspnet fit -c base -c scenes_pspnet"
+    )
+
+
+def _refuse(command: str) -> NoReturn:
+    near = get_close_matches(command, COMMANDS, n=1)
+    remedy = f"did you mean {near[0]}?" if near else f"give one of {', '.join(COMMANDS)}"
+    sys.stderr.write(f"error: {command}: no such command; {remedy}\n")
+    raise SystemExit(2)
+
 
 if __name__ == "__main__":
     main()

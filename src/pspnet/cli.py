@@ -25,7 +25,8 @@ import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` find
 from pspnet.callbacks import run_folder
 from pspnet.callbacks.costs import AuxiliaryGradient, Costs
 from pspnet.callbacks.loggers import Wandb, default_loggers
-from pspnet.callbacks.report import Randomness, Report, SaveConfig
+from pspnet.callbacks.report import Report
+from pspnet.callbacks.run_state import RandomState, SaveConfig
 from pspnet.callbacks.writers import PredictionWriter, SubmissionWriter
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source
@@ -161,7 +162,7 @@ class PSPNetCLI(LightningCLI):
             Report(),
             self.submission,
             *(
-                [LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), Randomness()]
+                [LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), RandomState()]
                 if fit
                 else []
             ),

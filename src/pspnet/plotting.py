@@ -1,4 +1,4 @@
-"""Style, legend and saving of every figure."""
+"""Style, legend and saving of every figure; matplotlib's constrained layout places the parts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,105 @@ GRAY = "#80868b"
 RULE = "#dadce0"
 SMALL, NORMAL, LARGE = 7.0, 8.0, 10.0  # text sizes in points
 FORMATS = (".png", ".pdf", ".svg")
+
+
+def figure(width: float, height: float, *, dpi: int = 160, compress: bool = False) -> Figure:
+    """Return an empty white figure of `width` x `height` inches, unknown to pyplot.
+
+    Args:
+        compress: move axes of a fixed aspect together, such as an image and its color bar.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.07, h_pad=0.07, compress=compress)
+    empty = Figure(figsize=(width, height), dpi=dpi, facecolor="white", layout=layout)
+    FigureCanvasAgg(empty)
+    return empty
+
+
+def style(axes: Axes) -> None:
+    """Give axes the style of every figure: small labels, pale frame and ticks."""
+    axes.tick_params(labelsize=SMALL, color=RULE, labelcolor=INK, length=2.5)
+    axes.spines[:].set_color(RULE)
+
+
+def heading(figure: Figure, text: str) -> None:
+    """Write a bold title over the figure, wrapped to its width."""
+    figure.suptitle(plain(text), x=0.01, ha="left", size=LARGE, color=INK, weight="bold", wrap=True)
+
+
+def plain(text: str, *, limit: int = 120) -> str:
+    """Return the text cut to `limit` characters, with dollar signs that stay dollar signs."""
+    text = " ".join(text.split())
+    short = text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+    return short.replace("$", r"\$")
+
+
+class Entry(NamedTuple):
+    """A color (RGB, 0 to 255) in a legend and its meaning; hatched boxes have no color."""
+
+    name: str
+    color: tuple[int, int, int]
+    striped: bool = False
+
+
+def legend(figure: Figure, entries: list[Entry], **place: float) -> None:
+    """Draw a legend below everything, in as many columns as fit."""
+    if place:
+        _legend_at(figure, entries, **place)
+        return
+    from matplotlib.patches import Patch
+
+    handles = [
+        Patch(
+            facecolor="#" + bytes(entry.color).hex(),
+            edgecolor=GRAY if entry.striped else RULE,
+            hatch="//////" if entry.striped else None,
+            lw=0.4,
+            label=entry.name,
+        )
+        for entry in entries
+    ]
+    figure.legend(
+        handles=handles,
+        loc="outside lower left",
+        ncols=legend_columns(entries, width=figure.get_figwidth()),
+        fontsize=SMALL,
+        labelcolor=INK,
+        frameon=False,
+    )
+
+
+def legend_columns(entries: list[Entry], *, width: float) -> int:
+    """Return the number of columns of a legend that is at most `width` inches wide."""
+    longest = max(len(entry.name) for entry in entries)
+    column = (0.62 * longest + 5) * SMALL / 72  # a letter is 0.6 of the text size; box and gaps
+    return min(max(int(width / column), 1), len(entries))
+
+
+def legend_rows(entries: list[Entry], *, width: float) -> int:
+    """Return the number of rows of such a legend."""
+    return math.ceil(len(entries) / legend_columns(entries, width=width))
+
+
+def save(figure: Figure, out: Path) -> None:
+    """Write the figure whole or not at all, over an older file; make the folder.
+
+    Raises:
+        UserError: if the suffix is none of .png, .pdf and .svg.
+    """
+    out = Path(out)
+    if out.suffix.lower() not in FORMATS:
+        raise UserError(f"{out}: a figure is written as one of {', '.join(FORMATS)}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(out) as draft:
+        figure.savefig(draft, format=out.suffix[1:].lower())
+
+
+# Everything below is removed once no figure places its parts in inches any more.
+
 LINE = 0.2  # inches from one line of the legend to the next
 BOX = (0.2, 0.11)  # inches
 
@@ -57,13 +156,6 @@ def write(figure: Figure, text: str, *, left: float, top: float, size: float = N
     )
 
 
-def plain(text: str, *, limit: int = 120) -> str:
-    """The text cut to `limit` characters, its dollar signs not read as mathematics."""
-    text = " ".join(text.split())
-    short = text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
-    return short.replace("$", r"\$")
-
-
 def text_width(text: str, *, size: float) -> float:
     """Width in inches of a line of text in the standard typeface."""
     from matplotlib.font_manager import FontProperties
@@ -75,14 +167,6 @@ def text_width(text: str, *, size: float) -> float:
     return float(points / 72)
 
 
-class Entry(NamedTuple):
-    """What a color (RGB, 0 to 255) stands for; striped boxes are for what has no color."""
-
-    name: str
-    color: tuple[int, int, int]
-    striped: bool = False
-
-
 def legend_shape(entries: list[Entry], *, width: float) -> tuple[int, int]:
     """Columns and lines of a legend that fits into `width` inches."""
     widest = max(text_width(entry.name, size=SMALL) for entry in entries) + 0.42
@@ -90,7 +174,9 @@ def legend_shape(entries: list[Entry], *, width: float) -> tuple[int, int]:
     return columns, math.ceil(len(entries) / columns)
 
 
-def legend(figure: Figure, entries: list[Entry], *, left: float, top: float, width: float) -> None:
+def _legend_at(
+    figure: Figure, entries: list[Entry], *, left: float, top: float, width: float
+) -> None:
     """Draws the entries line by line, the upper left corner at (left, top) inches."""
     columns, _ = legend_shape(entries, width=width)
     step = min(width / columns, 1.9)
@@ -115,17 +201,3 @@ def _entry(figure: Figure, entry: Entry, *, left: float, middle: float) -> None:
     figure.add_artist(box)
     beside = (left + BOX[0] + 0.06) / across
     figure.text(beside, 1 - middle / down, entry.name, size=SMALL, color=INK, va="center")
-
-
-def save(figure: Figure, out: Path) -> None:
-    """Writes the figure whole or not at all, over what stood there; makes the folder.
-
-    Raises:
-        ValueError: if the suffix is none of .png, .pdf and .svg.
-    """
-    out = Path(out)
-    if out.suffix.lower() not in FORMATS:
-        raise UserError(f"{out}: a picture is written as one of {', '.join(FORMATS)}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(out) as draft:
-        figure.savefig(draft, format=out.suffix[1:].lower())

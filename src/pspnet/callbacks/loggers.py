@@ -1,4 +1,4 @@
-"""Where a run logs to: always a CSV file, and Weights & Biases without ever asking or waiting."""
+"""The loggers of a run: a CSV file, and Weights & Biases without a prompt or a long wait."""
 
 from __future__ import annotations
 
@@ -18,46 +18,32 @@ PATIENCE = 30  # seconds to wait for W&B's server
 def default_loggers(
     folder: str, *, name: str, version: str | None = None, wandb: Wandb
 ) -> list[Logger]:
-    """The CSV logger, whose folder is the run's, and W&B's.
+    """Return the CSV logger, whose folder is the run's, and W&B's unless it is off.
 
     Args:
-        folder: of all runs.
-        name: of the run.
-        version: of the run; None counts them, version_0, version_1, …
-        wandb: "auto" is W&B's own setting (WANDB_MODE) if there is one, else online if a key is
-            configured and offline if not.
+        folder: folder of all runs.
+        name: name of the run.
+        version: version of the run; None counts version_0, version_1, …
+        wandb: "auto" follows W&B's own setting (WANDB_MODE) if there is one; otherwise the run is
+            online if a key is configured, and offline if not.
 
     Raises:
-        NotADirectoryError: if `folder` is a file.
-        ValueError: if W&B is to be online and no key is configured.
+        UserError: if `folder` is a file, or W&B must be online and no key is configured.
     """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise UserError(f"logs={folder} is a file; name a folder for the runs")
     csv = CSVLogger(folder, name=name, version=version)
     if wandb == "off":
         return [csv]
-    _ = csv.experiment  # makes the folder while it is empty, else the logger warns of the other
-    mode = wandb_mode(wandb)
-    if mode == "online":
-        from wandb.errors import Error
-
-        logger = _wandb(csv, mode=mode)
-        try:
-            _ = logger.experiment  # starts the run
-        except Error as error:
-            reason = str(error).partition("\n")[0]
-            rank_zero_warn(f"W&B is out of reach, this run is logged offline: {reason}")
-            mode = "offline"
-        else:
-            return [csv, logger]
-    return [csv, _wandb(csv, mode=mode)]
+    _ = csv.experiment  # creates the folder now: it warns about one that W&B has put files into
+    return [csv, _wandb_logger(csv, mode=wandb_mode(wandb))]
 
 
 def wandb_mode(choice: Wandb) -> str:
-    """The mode to start W&B in, one that asks nothing at a prompt.
+    """Return the mode to start W&B in, one that asks nothing at a prompt.
 
     Raises:
-        ValueError: for "online" without a key.
+        UserError: for "online" without a key.
     """
     import wandb
 
@@ -74,13 +60,26 @@ def wandb_mode(choice: Wandb) -> str:
     return "offline"
 
 
-def _wandb(csv: CSVLogger, *, mode: str) -> WandbLogger:
-    from wandb import Settings
+def _wandb_logger(csv: CSVLogger, *, mode: str) -> WandbLogger:
+    """Return W&B's logger in `mode`, offline if the server does not answer."""
+    import wandb
 
-    return WandbLogger(
-        project="pspnet",
-        name=f"{csv.name}/{Path(csv.log_dir).name}",
-        save_dir=csv.log_dir,
-        mode=mode,
-        settings=Settings(console="off", silent=mode != "online", init_timeout=PATIENCE),
-    )
+    def logger(mode: str) -> WandbLogger:
+        silent = mode != "online"
+        return WandbLogger(
+            project="pspnet",
+            name=f"{csv.name}/{Path(csv.log_dir).name}",
+            save_dir=csv.log_dir,
+            mode=mode,
+            settings=wandb.Settings(console="off", silent=silent, init_timeout=PATIENCE),
+        )
+
+    chosen = logger(mode)
+    if mode == "online":
+        try:
+            _ = chosen.experiment  # starts the run
+        except wandb.Error as error:
+            reason = str(error).partition("\n")[0]
+            rank_zero_warn(f"W&B is out of reach, this run is logged offline: {reason}")
+            return logger("offline")
+    return chosen

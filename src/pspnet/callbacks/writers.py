@@ -1,28 +1,117 @@
-"""Predictions on disk as they come: pictures of them, and what a benchmark's server takes."""
+"""Predictions on disk: label values, colors and overlays, and submissions to benchmarks."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from PIL import Image
 from torch import Tensor
 
-from pspnet.callbacks.predictions import Writer
 from pspnet.data.datamodule import SegmentationData
-from pspnet.errors import UserError
+from pspnet.errors import UserError, atomic
 from pspnet.evaluation.submission import Submission
 from pspnet.task import Segmentation
+
+
+class PredictionFolder:
+    """Three files per prediction below a folder, never over a file unless asked to.
+
+    `index/NAME.png` holds the label values; a palette in it lets viewers show colors. Pillow reads
+    the values back (`np.array(Image.open(path))`), OpenCV would expand them to colors.
+    `color/NAME.png` holds the colors, `overlay/NAME.jpg` the colors over the image.
+
+    Args:
+        out_dir: the folder; it is created with the first file.
+        palette: RGB per label value, (256, 3) uint8.
+        overwrite: replace files that exist.
+        alpha: weight of the colors in the overlay, 0 (image only) to 1 (colors only).
+
+    Raises:
+        UserError: if alpha is out of range, or `out_dir` is a file.
+    """
+
+    def __init__(
+        self, out_dir: Path, *, palette: np.ndarray, overwrite: bool = False, alpha: float = 0.5
+    ) -> None:
+        if not 0 <= alpha <= 1:
+            raise UserError(f"alpha={alpha}: give a weight from 0 to 1")
+        if out_dir.exists() and not out_dir.is_dir():
+            raise UserError(f"{out_dir} is a file; name a folder for the predictions")
+        self.out_dir, self.palette = out_dir, palette
+        self.overwrite, self.alpha = overwrite, alpha
+
+    def check(self, names: Iterable[str]) -> None:
+        """Refuse names that cannot all be written, before anything is computed.
+
+        Raises:
+            UserError: for a name that would leave the folder or occurs twice, and for the first
+                file that exists, unless `overwrite` is set.
+        """
+        seen: set[str] = set()
+        for name in names:
+            self._refuse_existing(self.files(name))
+            if name in seen:
+                raise UserError(f"name {name!r} occurs twice; each prediction needs its own")
+            seen.add(name)
+
+    def write(self, name: str, label: np.ndarray, image: np.ndarray) -> None:
+        """Write the three files of one prediction, the index file last.
+
+        Args:
+            name: relative path without suffix; its folders are kept.
+            label: (H, W) uint8.
+            image: (H, W, 3) uint8 RGB.
+
+        Raises:
+            UserError: if the name would leave the folder, or one of the files exists, unless
+                `overwrite` is set.
+        """
+        index, color, overlay = self.files(name)
+        self._refuse_existing((index, color, overlay))
+        colors = self.palette[label]  # (H, W, 3)
+        blended = Image.fromarray(blend(image, colors, alpha=self.alpha))
+        _save(blended, overlay, format="JPEG")
+        _save(Image.fromarray(colors), color, format="PNG")
+        indexed = Image.fromarray(label)
+        indexed.putpalette(self.palette.tobytes())
+        _save(indexed, index, format="PNG")
+
+    def files(self, name: str) -> tuple[Path, Path, Path]:
+        """Return the index, color and overlay file of a name.
+
+        Raises:
+            UserError: if the name is empty, absolute, or holds `..`, `.` or empty parts.
+        """
+        posix, windows = PurePosixPath(name), PureWindowsPath(name)
+        unsafe = posix.is_absolute() or windows.anchor or ".." in (*posix.parts, *windows.parts)
+        if unsafe or not posix.parts or str(posix) != name:
+            raise UserError(
+                f"name {name!r} is no plain relative path; predictions stay below {self.out_dir}"
+            )
+        return (
+            self.out_dir / "index" / f"{name}.png",
+            self.out_dir / "color" / f"{name}.png",
+            self.out_dir / "overlay" / f"{name}.jpg",
+        )
+
+    def _refuse_existing(self, files: tuple[Path, ...]) -> None:
+        for file in files:
+            if not self.overwrite and os.path.lexists(file):
+                raise UserError(f"{file} exists; use another folder or overwrite=true")
 
 
 class PredictionWriter(BasePredictionWriter):
     """Writes each prediction as label values, as colors, and over its image.
 
     Args:
-        folder: where to; None is `predictions` in the run's folder.
-        overwrite: whether files that exist are replaced.
+        folder: the folder to write to; None is `predictions` in the run's folder.
+        overwrite: replace files that exist.
         alpha: weight of the colors over the image, 0 to 1.
     """
 
@@ -35,17 +124,21 @@ class PredictionWriter(BasePredictionWriter):
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Segmentation)
         folder = self.folder or Path(trainer.log_dir or ".") / "predictions"
-        palette = pl_module.classes.palette()
-        pictures = data_of(trainer).images
-        if pictures is not None and folder.resolve().is_relative_to(pictures.resolve()):
+        images = data_of(trainer).images
+        if images is not None and folder.resolve().is_relative_to(images.resolve()):
             raise UserError(
-                f"output.folder={folder} lies in data.images={pictures}, and would be predicted "
-                "on next time; name another folder"
+                f"output.folder={folder} lies in data.images={images}, and would be predicted on "
+                "next time; name another folder"
             )
-        self.writer = Writer(folder, palette=palette, overwrite=self.overwrite, alpha=self.alpha)
+        self.writer = PredictionFolder(
+            folder,
+            palette=pl_module.classes.palette(),
+            overwrite=self.overwrite,
+            alpha=self.alpha,
+        )
         self.names = [sample.name for sample in data_of(trainer).predict_set.samples]
         self.writer.check(self.names)
-        trainer.strategy.barrier()  # before another process writes what this one would refuse
+        trainer.strategy.barrier()  # before another process writes a file that this one refuses
 
     def write_on_batch_end(
         self,
@@ -58,14 +151,14 @@ class PredictionWriter(BasePredictionWriter):
         dataloader_idx: int,
     ) -> None:
         for name, image, label in zip(batch["name"], batch["image"], prediction, strict=True):
-            self.writer.write(name, ids(label), to_picture(image, data_of(trainer)))
+            self.writer.write(name, to_uint8(label), denormalize(image, data_of(trainer)))
 
 
 class SubmissionWriter(Callback):
-    """Writes predictions on a test split without labels as the benchmark's server takes them.
+    """Writes predictions on a test split without labels in the form of the benchmark's server.
 
-    `submission/` in the run's folder and, once every image has its prediction, one archive of it,
-    whose path is `archive` on the first process. With labels it does nothing.
+    They go to `submission/` in the run's folder and, once every image has its prediction, into one
+    archive, whose path is `archive` on the first process. With labels it does nothing.
     """
 
     def __init__(self) -> None:
@@ -74,12 +167,12 @@ class SubmissionWriter(Callback):
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         data, folder = data_of(trainer), trainer.log_dir
-        if not data.submits or folder is None:  # a trial of the code has no folder
+        if not data.submits or folder is None:  # fast_dev_run has no folder
             return
         samples = data.test_set.samples
         self._submission = Submission(Path(folder), source=data.source, samples=samples)
         self._submission.check()
-        trainer.strategy.barrier()  # before another process writes what this one would refuse
+        trainer.strategy.barrier()  # before another process writes a file that this one refuses
 
     def on_test_batch_end(
         self,
@@ -92,7 +185,7 @@ class SubmissionWriter(Callback):
     ) -> None:
         if self._submission is not None:
             for name, label in zip(batch["name"], outputs, strict=True):
-                self._submission.write(name, ids(label))
+                self._submission.write(name, to_uint8(label))
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._submission is not None:
@@ -101,17 +194,32 @@ class SubmissionWriter(Callback):
                 self.archive = self._submission.pack()
 
 
-def to_picture(image: Tensor, data: SegmentationData) -> np.ndarray:
-    """A normalized image (3, H, W) as RGB (H, W, 3) uint8."""
+def blend(image: np.ndarray, colors: np.ndarray, *, alpha: float) -> np.ndarray:
+    """Return alpha * colors + (1 - alpha) * image, rounded; all (H, W, 3) uint8."""
+    mixed = alpha * colors.astype(np.float32) + (1 - alpha) * image.astype(np.float32)
+    return np.rint(mixed).astype(np.uint8)
+
+
+def denormalize(image: Tensor, data: SegmentationData) -> np.ndarray:
+    """Return a normalized image (3, H, W) as RGB (H, W, 3) uint8."""
     pixels = image.float().permute(1, 2, 0).cpu().numpy() * data.std + data.mean
     return np.rint(255 * pixels).clip(0, 255).astype(np.uint8)
 
 
 def data_of(trainer: Trainer) -> SegmentationData:
+    """Return the data module of a run."""
     data = trainer.datamodule  # type: ignore[attr-defined]
     assert isinstance(data, SegmentationData)
     return data
 
 
-def ids(labels: Tensor) -> np.ndarray:
+def to_uint8(labels: Tensor) -> np.ndarray:
+    """Return class ids as an array that image files can hold."""
     return labels.cpu().numpy().astype(np.uint8)
+
+
+def _save(image: Image.Image, file: Path, *, format: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(file) as draft:
+        # full color resolution keeps the borders between classes sharp; PNG ignores both options
+        image.save(draft, format=format, quality=92, subsampling=0)

@@ -5,8 +5,7 @@ import pytest
 from labels import assert_labels_fit
 from lightning.fabric.loggers import CSVLogger
 
-from pspnet.callbacks.figures.curves import curves, read, running_mean
-from pspnet.errors import UserError
+from pspnet.callbacks.figures.curves import draw_curves, read, running_mean
 
 
 def metrics(path, *, steps=range(9, 1000, 10)):
@@ -43,29 +42,8 @@ def test_read_sorts_lets_the_last_count_and_drops_a_cut_line(tmp_path):
     np.testing.assert_array_equal(series["val/miou"], [[20], [0.5]])
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "holds no values"),
-        ("step,train/loss\n", "holds no values"),
-        ("epoch,train/loss\n0,1\n", "no column step"),
-        ("step,train/loss\n9,one\n", "row 2, column train/loss: 'one' is no number"),
-        ("step,val/miou\n9,71.5\n", "val/miou of 71.5; log fractions"),
-    ],
-)
-def test_curves_refuses_in_one_line(tmp_path, text, message):
-    path = tmp_path / "metrics.csv"
-    path.write_text(text)
-    with pytest.raises(UserError, match=message) as error:
-        curves(path, tmp_path / "curves.png")
-    assert "\n" not in str(error.value)
-    assert not (tmp_path / "curves.png").exists()
-    with pytest.raises(UserError, match=r"absent\.csv"):
-        curves(tmp_path / "absent.csv", tmp_path / "curves.png")
-
-
 def test_curves_shows_the_log(tmp_path, figures):
-    curves(metrics(tmp_path / "metrics.csv"), tmp_path / "curves.png")
+    draw_curves(metrics(tmp_path / "metrics.csv"), tmp_path / "curves.png")
     losses, miou, rates = figures[0].axes
     steps = np.arange(9, 1000, 10)
     raw = losses.lines[0]
@@ -92,7 +70,7 @@ def test_curves_shows_the_log(tmp_path, figures):
 def test_curves_of_runs_that_ended_early(tmp_path, figures, text, drawn, note):
     path = tmp_path / "metrics.csv"
     path.write_text(text)
-    curves(path, tmp_path / "curves.png")
+    draw_curves(path, tmp_path / "curves.png")
     axes = figures[0].axes
     assert [sum(len(line.get_xdata()) > 0 for line in a.lines) for a in axes] == drawn
     assert all(line.get_marker() in "o*" for a in axes for line in a.lines)  # a point is seen

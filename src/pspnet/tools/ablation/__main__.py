@@ -55,9 +55,9 @@ class _Count:
 def mend(folder: Path) -> None:
     """Makes metrics.csv and curves.png of an interrupted training whole."""
     if join_metrics(folder):
-        from pspnet.callbacks.figures.curves import curves
+        from pspnet.callbacks.figures.curves import draw_curves
 
-        curves(folder / "metrics.csv", folder / "curves.png")
+        draw_curves(folder / "metrics.csv", folder / "curves.png")
 
 
 def run_sweep(
