@@ -23,7 +23,8 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet.callbacks import run_folder
-from pspnet.callbacks.costs import AuxiliaryGradient, Costs
+from pspnet.callbacks.costs import Costs
+from pspnet.callbacks.gradient_norms import AuxiliaryGradient
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.report import Report
 from pspnet.callbacks.run_state import RandomState, SaveConfig
@@ -227,7 +228,7 @@ class PSPNetCLI(LightningCLI):
         how = f"{self.model.protocol.name}, {self.trainer.precision}"
         print(f"\n{format_table(scores)}\n")
         print(f"mIoU on {split} ({how}): {miou} of {self.trainer.ckpt_path}")
-        print(f"pictures, results.json and config.yaml: {log_dir}")
+        print(f"figures, results.json and config.yaml: {log_dir}")
 
 
 def default_precision(device: torch.device) -> Precision:

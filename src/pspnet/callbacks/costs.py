@@ -40,8 +40,9 @@ def count_flops(network: nn.Module, *, size: tuple[int, int]) -> int:
         size: height and width of the image.
     """
     counted = copy_without_memory(network).eval()
+    image = torch.zeros(1, 3, *size, device="meta", dtype=next(counted.parameters()).dtype)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        counted(torch.zeros(1, 3, *size, device="meta"))
+        counted(image)
     return int(counter.get_total_flops())
 
 

@@ -122,6 +122,7 @@ class PSPNet(nn.Module):
                 f"an image of {size[0]}×{size[1]} pixels: pad it to {SMALLEST_SIDE} a side at least"
             )
         *_, stage4, stage5 = self.encoder(image)  # (N, 1024, H/8, W/8), (N, 2048, H/8, W/8)
+        logits: Tensor
         if self.fuses(stage5):
             logits = self.decoder[1:](fused_pyramid_conv(self.pyramid, self.decoder[0], stage5))
         else:
@@ -130,7 +131,7 @@ class PSPNet(nn.Module):
             logits = self.upsample(logits, size)  # (N, C, H, W)
         if not self.training or self.auxiliary is None:
             return logits
-        auxiliary = self.auxiliary(stage4)  # (N, C, H/8, W/8)
+        auxiliary: Tensor = self.auxiliary(stage4)  # (N, C, H/8, W/8)
         return logits, self.upsample(auxiliary, size) if upsample else auxiliary
 
     def upsample(self, logits: Tensor, size: tuple[int, int]) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.image_io import read_image
-from pspnet.data.transforms.pipeline import normalize
+from pspnet.data.transforms.normalize import normalize
 from pspnet.errors import UserError
 from pspnet.tools.explain.pyramid_ablation import Pair
 
