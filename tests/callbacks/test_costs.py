@@ -8,7 +8,6 @@ import lightning
 import pytest
 import torch
 from lightning.pytorch.loggers import CSVLogger
-from pspnet.data.transforms.augmentation import Augmentation
 from torch import nn
 
 from pspnet import Dilation, PSPNet
@@ -16,6 +15,7 @@ from pspnet.callbacks.costs import Costs, count_flops, count_parameters, peak_me
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.folder import Folder
+from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.task import Segmentation
 
 CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))
