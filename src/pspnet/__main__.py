@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from importlib import import_module, metadata
 from typing import NoReturn
 
-from pspnet.config_files import expand_config_names
+from pspnet.command_words import expand_config_names
 from pspnet.errors import one_line_errors
 
 TRAINER = {

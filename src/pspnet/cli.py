@@ -6,8 +6,6 @@ The classes come from the data, or from the checkpoint where images are predicte
 
 from __future__ import annotations
 
-import argparse
-import ast
 import json
 import sys
 import warnings
@@ -29,18 +27,18 @@ from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.report import Report
 from pspnet.callbacks.run_state import RandomState, SaveConfig
 from pspnet.callbacks.writers import PredictionWriter, SubmissionWriter
+from pspnet.command_words import checkpoint_argument, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, one_line_errors
+from pspnet.evaluation.precision import default_precision, on_gpu, usable
 from pspnet.evaluation.summary import format_table
 from pspnet.losses import Loss
 from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.encoder import input_statistics
 from pspnet.models.pspnet import PSPNet
 from pspnet.task import Segmentation
-
-Precision = Literal["bf16-mixed", "32-true"]
 
 
 class Parser(LightningArgumentParser):
@@ -84,7 +82,7 @@ class PSPNetCLI(LightningCLI):
         assert isinstance(given, list)
         words = [from_python(word) for word in given]
         _check_names(words)
-        self.ckpt_path = _checkpoint_argument(words)
+        self.ckpt_path = checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
             self.ckpt_path = self.config[self.config.subcommand].ckpt_path  # of a file's
@@ -100,7 +98,7 @@ class PSPNetCLI(LightningCLI):
         kept = ("name", "data", "model", *(("seed_everything", "trainer") if fit else ()))
         under: dict[str, Any] = {key: saved[key] for key in kept}
         under["model"] = {**saved["model"], "network": _network(self.checkpoint)}
-        if not fit and (precision := _usable(saved.get("trainer", {}).get("precision"))):
+        if not fit and (precision := usable(saved.get("trainer", {}).get("precision"))):
             under["trainer"] = {"precision": precision}
         self.config = parser.parse_args([words[0], f"--config={json.dumps(under)}", *words[1:]])
         if fit:
@@ -138,7 +136,7 @@ class PSPNetCLI(LightningCLI):
             encoder = config.model.network.init_args.encoder
             config.data.mean, config.data.std = input_statistics(encoder)
         if config.trainer.precision is None:
-            gpu = _on_gpu(config.trainer.accelerator)
+            gpu = on_gpu(config.trainer.accelerator)
             config.trainer.precision = default_precision(torch.device("cuda" if gpu else "cpu"))
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
@@ -172,7 +170,7 @@ class PSPNetCLI(LightningCLI):
             **kwargs,
             logger=[*loggers, *own],
             # CPUs cannot share statistics
-            sync_batchnorm=config.trainer.sync_batchnorm and _on_gpu(config.trainer.accelerator),
+            sync_batchnorm=config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator),
         )
 
     def after_fit(self) -> None:
@@ -231,34 +229,6 @@ class PSPNetCLI(LightningCLI):
         print(f"figures, results.json and config.yaml: {log_dir}")
 
 
-def default_precision(device: torch.device) -> Precision:
-    """Return the precision that a machine gains from: bfloat16 where the hardware computes it.
-
-    That is on GPUs of compute capability 8.0 and above and on CPUs with AMX or AVX512_BF16.
-    Elsewhere bfloat16 is emulated or no faster than float32.
-
-    Args:
-        device: the network's.
-    """
-    if device.type == "cuda":
-        major, _ = torch.cuda.get_device_capability(device)
-        return "bf16-mixed" if major >= 8 else "32-true"
-    has = torch.cpu.get_capabilities()
-    fast = any(has.get(feature, False) for feature in ("amx_bf16", "avx512_bf16"))
-    return "bf16-mixed" if device.type == "cpu" and fast else "32-true"
-
-
-def from_python(word: str) -> str:
-    """Return an option as JSON that was printed as a Python literal, as W&B's agent does."""
-    key, equals, value = word.partition("=")
-    if not (key.startswith("--") and value.startswith(("None", "[", "{", "("))):
-        return word
-    try:
-        return key + equals + json.dumps(ast.literal_eval(value))
-    except (ValueError, SyntaxError, TypeError):
-        return word  # YAML's or JSON's own
-
-
 def _check_names(words: list[str]) -> None:
     """Refuse a data set or loss by a name that no class has; jsonargparse would not list them."""
     for key, base in (("data.source", Source), ("model.loss", Loss)):
@@ -273,13 +243,6 @@ def _check_names(words: list[str]) -> None:
                 )
 
 
-def _checkpoint_argument(words: list[str]) -> str | None:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--ckpt_path")
-    path: str | None = parser.parse_known_args(words)[0].ckpt_path
-    return None if path in (None, "null", "None") else path
-
-
 def _network(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """Return class and options of a checkpoint's network, without the linked number of classes."""
     network = checkpoint["hyper_parameters"]["network"]
@@ -287,19 +250,6 @@ def _network(checkpoint: dict[str, Any]) -> dict[str, Any]:
         network = {"class_path": _path(PSPNet), "init_args": network}
     options = {key: value for key, value in network["init_args"].items() if key != "num_classes"}
     return {**network, "init_args": options}
-
-
-def _usable(precision: str | None) -> str | None:
-    """Return a run's precision, or None where it needs a GPU that is not there."""
-    return None if precision and "16-" in precision and not _computes(precision) else precision
-
-
-def _computes(precision: str) -> bool:
-    return torch.cuda.is_available() or precision.startswith("bf16")
-
-
-def _on_gpu(accelerator: object) -> bool:
-    return torch.cuda.is_available() and accelerator != "cpu"
 
 
 def _path(kind: type) -> str:

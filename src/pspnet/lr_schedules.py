@@ -1,14 +1,45 @@
-"""The poly learning rate policy (paper, section 5.1)."""
+"""Learning rates: per parameter group, and the poly policy (paper, section 5.1)."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from pspnet.errors import UserError
+
+
+def build_optimizer(
+    optimizer: Callable[[Any], Optimizer], groups: list[dict[str, Any]]
+) -> Optimizer:
+    """Return `optimizer(groups)`.
+
+    Raises:
+        UserError: for numbers that torch's optimizer refuses, or a learning rate that is not above
+            0; the errors of other optimizers pass.
+    """
+    try:
+        built = optimizer(groups)
+    except ValueError as error:  # "Invalid momentum value: -1"
+        if not getattr(optimizer, "func", SGD).__module__.startswith("torch.optim"):
+            raise
+        raise UserError(f"model.optimizer: {error}") from error
+    if not 0 < float(built.defaults["lr"]) < math.inf:
+        raise UserError(f"model.optimizer.lr={built.defaults['lr']}: give a number above 0")
+    return built
+
+
+def set_rates(optimizer: Optimizer, lr: float) -> None:
+    """Give each parameter group `lr` times its `lr_factor`; those without one keep their rate."""
+    for group in optimizer.param_groups:
+        if "lr_factor" in group:
+            group["lr"] = lr * group["lr_factor"]
+            if "initial_lr" in group:
+                group["initial_lr"] = group["lr"]
 
 
 def poly(step: int, *, total: int, power: float = 0.9, floor: float = 0.0) -> float:

@@ -14,7 +14,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
-from torch.optim import Optimizer
 from torchmetrics import MeanMetric, Metric
 
 from pspnet.data.datasets.classes import IGNORE, Classes
@@ -24,11 +23,11 @@ from pspnet.evaluation.inference_copy import InferenceCopy
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
 from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.evaluation.single_pass import FeatureLogits, why_not_chunked
-from pspnet.evaluation.summary import Summary, summary
+from pspnet.evaluation.summary import Summary, log_names, summary
 from pspnet.losses import CrossEntropy, Loss
 from pspnet.losses import why_not_chunked as why_loss_not_chunked
-from pspnet.lr_schedules import PolyLR
-from pspnet.models.options import structure
+from pspnet.lr_schedules import PolyLR, build_optimizer, set_rates
+from pspnet.models.options import check_structure, class_and_options, plain_data, structure
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.activation_recompute import ActivationRecompute
@@ -132,7 +131,7 @@ class Segmentation(lightning.LightningModule):
     def lr(self) -> float:
         """The encoder's base learning rate; Lightning's LearningRateFinder sets it."""
         if self._lr is None:
-            probe = self._build_optimizer([{"params": [nn.Parameter(torch.zeros(1))]}])
+            probe = build_optimizer(self.optimizer, [{"params": [nn.Parameter(torch.zeros(1))]}])
             return float(probe.defaults["lr"])
         return self._lr
 
@@ -179,7 +178,7 @@ class Segmentation(lightning.LightningModule):
     def on_train_start(self) -> None:
         """Take over the rate that a learning rate finder has set after the optimizer was built."""
         if self._lr is not None:
-            self._set_rates(self.trainer.optimizers[0])
+            set_rates(self.trainer.optimizers[0], self._lr)
             schedule = self.lr_schedulers()
             if isinstance(schedule, PolyLR):
                 schedule.apply()
@@ -229,8 +228,8 @@ class Segmentation(lightning.LightningModule):
         )
         if not groups:
             raise UserError("no parameter of the network trains; lower model.network.frozen_stages")
-        optimizer = self._build_optimizer(groups)
-        self._set_rates(optimizer)
+        optimizer = build_optimizer(self.optimizer, groups)
+        set_rates(optimizer, self.lr)
         scheduler = self.lr_scheduler(optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
             plateau = {"scheduler": scheduler, "interval": "epoch", "monitor": scheduler.monitor}
@@ -246,19 +245,12 @@ class Segmentation(lightning.LightningModule):
         }
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        network: dict[str, Any] = self.network.options
-        if type(self.network) is not PSPNet:
-            kind = type(self.network)
-            network = {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": network}
         checkpoint["hyper_parameters"] = {
-            "network": network,
+            "network": class_and_options(self.network, plain=PSPNet),
             "classes": asdict(self.classes),
             "absent": self.absent,
             "protocol": self.protocol_name,
-            "inference": {
-                key: list(value) if isinstance(value, tuple) else value
-                for key, value in asdict(self.inference).items()
-            },
+            "inference": plain_data(self.inference),
             "crop_size": None if self.crop_size is None else list(self.crop_size),
             "base_size": self.base_size,
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
@@ -266,42 +258,7 @@ class Segmentation(lightning.LightningModule):
         checkpoint["structure"] = structure(self.network, without="encoder")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Refuse weights of a network that was edited after its construction, and is not so here.
-
-        Raises:
-            UserError: naming the first module that differs.
-        """
-        saved = checkpoint.get("structure", {})
-        own = structure(self.network, without="encoder")
-        differing = [name for name in {**saved, **own} if saved.get(name) != own.get(name)]
-        if saved and differing:
-            name = differing[0]
-            raise UserError(
-                f"network.{name} is {own.get(name, 'missing')}, and in the checkpoint "
-                f"{saved.get(name, 'missing')}: it was edited after its construction; edit a "
-                "network likewise and give it: load_from_checkpoint(path, network=network)"
-            )
-
-    def _build_optimizer(self, groups: list[dict[str, Any]]) -> Optimizer:
-        try:
-            optimizer = self.optimizer(groups)
-        except ValueError as error:  # "Invalid momentum value: -1"
-            kind = getattr(self.optimizer, "func", torch.optim.SGD)
-            if not kind.__module__.startswith("torch.optim"):
-                raise
-            raise UserError(f"model.optimizer: {error}") from error
-        if not 0 < float(optimizer.defaults["lr"]) < math.inf:
-            raise UserError(f"model.optimizer.lr={optimizer.defaults['lr']}: give a number above 0")
-        return optimizer
-
-    def _set_rates(self, optimizer: Optimizer) -> None:
-        """Give each group its multiple of the optimizer's rate, or of the one that was found."""
-        for group in optimizer.param_groups:
-            if "lr_factor" in group:  # not those that a callback added
-                base = optimizer.defaults["lr"] if self._lr is None else self._lr
-                group["lr"] = base * group["lr_factor"]
-                if "initial_lr" in group:
-                    group["initial_lr"] = group["lr"]
+        check_structure(self.network, checkpoint.get("structure", {}), without="encoder")
 
     def _recomputing(self) -> AbstractContextManager[None]:
         return nullcontext() if self.recompute is None else self.recompute()
@@ -358,17 +315,8 @@ class Segmentation(lightning.LightningModule):
 
     def _log_scores(self, *, split: str) -> None:
         self.matrix = self.evaluation.total().cpu()
-        scores = self.scores()
-        named = {
-            f"{split}/pixel_accuracy": scores["pixel_accuracy"],
-            f"{split}/mean_accuracy": scores["mean_accuracy"],
-            f"{split}/category_miou": scores["category_miou"],
-            **{f"{split}/iou/{name}": iou for name, iou in scores["iou"].items()},
-            **{f"{split}/miou/{group}": iou for group, iou in scores["groups"].items()},
-        }
         # the scores are the same on every process: there is nothing to synchronize
-        present = {name: value for name, value in named.items() if value is not None}
-        self.log_dict(present, sync_dist=False, logger=self._logged)
+        self.log_dict(log_names(self.scores(), split), sync_dist=False, logger=self._logged)
 
     def _current_lr(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])

@@ -81,6 +81,18 @@ def _by_name(names: Sequence[str], values: Tensor) -> dict[str, float | None]:
     return {name: _plain(value) for name, value in zip(names, values, strict=True)}
 
 
+def log_names(scores: Summary, split: str) -> dict[str, float]:
+    """Return the scores that exist under the names of the log, such as val/iou/car; not mIoU."""
+    named = {
+        f"{split}/pixel_accuracy": scores["pixel_accuracy"],
+        f"{split}/mean_accuracy": scores["mean_accuracy"],
+        f"{split}/category_miou": scores["category_miou"],
+        **{f"{split}/iou/{name}": iou for name, iou in scores["iou"].items()},
+        **{f"{split}/miou/{group}": iou for group, iou in scores["groups"].items()},
+    }
+    return {name: value for name, value in named.items() if value is not None}
+
+
 def format_table(scores: Summary) -> str:
     """Return the scores as a table in percent for the terminal, means last; – where undefined."""
     classes = [

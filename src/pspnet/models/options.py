@@ -66,7 +66,7 @@ def constructor_options(
         elif kind is inspect.Parameter.VAR_KEYWORD:
             named = value
         else:
-            options[name] = _plain(value)
+            options[name] = plain_data(value)
     if handed_on or named:
         options |= constructor_options(owners[1], handed_on, named, defaults=False)
     return options
@@ -86,6 +86,36 @@ def build(cls: type[Network], options: Mapping[str, Any]) -> Network:
         raise UserError(f"no options of {cls.__name__}: {error}") from error
     network: Network = parser.instantiate(parsed).network
     return network
+
+
+def class_and_options(network: nn.Module, *, plain: type) -> dict[str, Any]:
+    """Return a network's recorded options; with its class path if it is not exactly `plain`."""
+    options: dict[str, Any] = vars(network)["options"]
+    kind = type(network)
+    if kind is plain:
+        return options
+    return {"class_path": f"{kind.__module__}.{kind.__qualname__}", "init_args": options}
+
+
+def check_structure(network: nn.Module, saved: Mapping[str, str], *, without: str) -> None:
+    """Refuse weights of a network that was edited after its construction, and is not so here.
+
+    Args:
+        network: that the weights are for.
+        saved: `structure` of the network that they are of; empty in checkpoints of version 0.1.
+        without: see `structure`.
+
+    Raises:
+        UserError: naming the first module that differs.
+    """
+    own = structure(network, without=without)
+    for name in {**saved, **own} if saved else {}:
+        if saved.get(name) != own.get(name):
+            raise UserError(
+                f"network.{name} is {own.get(name, 'missing')}, and in the checkpoint "
+                f"{saved.get(name, 'missing')}: it was edited after its construction; edit a "
+                "network likewise and give it: load_from_checkpoint(path, network=network)"
+            )
 
 
 def structure(network: nn.Module, *, without: str) -> dict[str, str]:
@@ -110,12 +140,12 @@ def structure(network: nn.Module, *, without: str) -> dict[str, str]:
     return found
 
 
-def _plain(value: Any) -> Any:
-    """Dataclasses as mappings and tuples as lists, as JSON and YAML have them."""
+def plain_data(value: Any) -> Any:
+    """Return dataclasses as mappings and tuples as lists, as JSON and YAML have them."""
     if is_dataclass(value) and not isinstance(value, type):
-        return _plain(asdict(value))
+        return plain_data(asdict(value))
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain_data(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_data(item) for item in value]
     return value

@@ -1,11 +1,16 @@
-"""Configuration files by name: `-c base`, `-c voc_pspnet`, `--data=voc`, from any folder.
+"""Words of the command line, before any option is parsed.
 
-A name stands for ./configs/NAME.yaml, and otherwise for the copy that the package carries.
+Configurations have names, `-c base -c voc_pspnet --data=voc`, from any folder: a name stands for
+./configs/NAME.yaml, and otherwise for the copy that the package carries. W&B writes Python
+literals. A checkpoint's own configuration comes before all options.
 This file imports neither torch nor Lightning, so that a wrong name is refused at once.
 """
 
 from __future__ import annotations
 
+import argparse
+import ast
+import json
 import re
 from difflib import get_close_matches
 from pathlib import Path
@@ -71,3 +76,22 @@ def _expand(value: str, option: str) -> str:
 def _names(folders: tuple[str, ...]) -> list[str]:
     places = [configs / folder for configs in (Path("configs"), PACKAGED) for folder in folders]
     return sorted({file.stem for place in places for file in place.glob("*.yaml")})
+
+
+def from_python(word: str) -> str:
+    """Return an option as JSON that was printed as a Python literal, as W&B's agent does."""
+    key, equals, value = word.partition("=")
+    if not (key.startswith("--") and value.startswith(("None", "[", "{", "("))):
+        return word
+    try:
+        return key + equals + json.dumps(ast.literal_eval(value))
+    except (ValueError, SyntaxError, TypeError):
+        return word  # YAML's or JSON's own
+
+
+def checkpoint_argument(words: list[str]) -> str | None:
+    """Return the value of `--ckpt_path` among the words of a command line."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--ckpt_path")
+    path: str | None = parser.parse_known_args(words)[0].ckpt_path
+    return None if path in (None, "null", "None") else path

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pspnet.__main__ import main
-from pspnet.config_files import config_file, expand_config_names
+from pspnet.command_words import config_file, expand_config_names
 from pspnet.errors import UserError
 
 ROOT = Path(__file__).parents[1]
