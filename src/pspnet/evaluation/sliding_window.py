@@ -16,7 +16,7 @@ from pspnet.ops.chunked_logits import Neighbors, neighbors
 
 @dataclass(frozen=True)
 class AxisWindow:
-    """What one window contributes to each output pixel along one axis: resize over overlap.
+    """The share of one window in each output pixel along one axis: resize over overlap.
 
     Each output pixel takes its two neighbors in the scaled image, each divided by the number of
     windows that cover it. A neighbor outside of this window has weight 0.

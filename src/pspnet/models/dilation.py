@@ -41,7 +41,7 @@ class Dilation:
             the 3×3, as in the Caffe release's PSPNet50, in place of the 3×3 itself.
 
     Raises:
-        ValueError: for an empty stage, a dilation below 1, or a strided stage 5 after a dilated 4.
+        UserError: for an empty stage, a dilation below 1, or a strided stage 5 after a dilated 4.
     """
 
     stage4: tuple[int, ...] = (2,)
@@ -64,11 +64,11 @@ class Dilation:
 
     @property
     def output_stride(self) -> int:
-        """How many times smaller than the image the features are: 8, 16 or 32."""
+        """The ratio of image to feature size: 8, 16 or 32."""
         return 32 >> ((self.stage4 != (1,)) + (self.stage5 != (1,)))
 
     def values(self, level: int) -> tuple[int, ...]:
-        """The dilations of the stage whose plain output is 1/`level` of the image."""
+        """Return the dilations of the stage whose plain output is 1/`level` of the image."""
         return {16: self.stage4, 32: self.stage5}.get(level, (1,))
 
 
@@ -83,14 +83,14 @@ class _Step:
 
 
 def dilate(encoder: nn.Module, dilation: Dilation) -> None:
-    """Sets strides, dilations and paddings of `encoder` to the layout, in place.
+    """Set strides, dilations and paddings of `encoder` to the layout, in place.
 
     Args:
         encoder: a plain network of output stride 32 that returns its features as a list.
         dilation: the layout.
 
     Raises:
-        ValueError: if something in the network halves its input in another way than by a stride.
+        UserError: if something in the network halves its input in another way than by a stride.
     """
     steps = trace(encoder)
     for level in (16, 32):
@@ -109,7 +109,7 @@ def dilate(encoder: nn.Module, dilation: Dilation) -> None:
 
 
 def trace(encoder: nn.Module) -> list[_Step]:
-    """Runs one image through `encoder` and returns its leaf layers that keep (N, C, H, W)."""
+    """Run one image through `encoder` and return its leaf layers that keep (N, C, H, W)."""
     steps: list[_Step] = []
 
     def record(name: str, layer: nn.Module, args: tuple[object, ...], output: object) -> None:
@@ -155,7 +155,7 @@ def layers_of_stages(encoder: nn.Module, count: int) -> list[str]:
 
 
 def blank(encoder: nn.Module, side: int) -> Tensor:
-    """A black image (1, 3, side, side) where the encoder is; on "meta" only shapes are computed."""
+    """Return a black image (1, 3, side, side) on the encoder's device."""
     return torch.zeros(1, 3, side, side, device=next(encoder.parameters()).device)
 
 
@@ -182,7 +182,7 @@ def _dilate_stage(
 
 
 def _blocks(encoder: nn.Module, stage: list[_Step]) -> Iterator[int]:
-    """Number of the block within the stage that each step is in.
+    """Yield the number of the block within the stage that each step is in.
 
     A block is the module that holds a wide convolution; in a plain sequence (VGG) each
     convolution is a block of its own.
@@ -203,7 +203,7 @@ def _is_wide(layer: nn.Module) -> bool:
 
 
 def _move_strides(encoder: nn.Module) -> None:
-    """Moves the stride of each 3×3 convolution that follows a 1×1 in its block onto that one."""
+    """Move the stride of each 3×3 convolution that follows a 1×1 in its block onto that one."""
     steps = [step for step in trace(encoder) if isinstance(step.layer, nn.Conv2d)]
     moved = False
     for first, second in pairwise(steps):
@@ -245,7 +245,7 @@ def _dense_pool(pool: nn.MaxPool2d | nn.AvgPool2d, spacing: int) -> nn.Module:
 
 
 class _Border(nn.Module):
-    """Repeats the last row and column; what `nn.ReplicationPad2d` gives, whose gradient
+    """Repeat the last row and column; what `nn.ReplicationPad2d` gives, whose gradient
     `torch.compile` (2.15) expects in another memory layout than it has for channels-last maps.
     """
 

@@ -49,7 +49,7 @@ def fused_pyramid_conv(pyramid: PyramidPooling, convolution: nn.Module, features
 
 
 def fusing_saves(pyramid: PyramidPooling, convolution: nn.Module, features: Tensor) -> bool:
-    """Whether `fused_pyramid_conv` takes fewer multiplications than the concatenation."""
+    """Return whether `fused_pyramid_conv` takes fewer multiplications than the concatenation."""
     assert isinstance(convolution, nn.Conv2d)
     _, channels, height, width = features.shape
     if not pyramid.bins:

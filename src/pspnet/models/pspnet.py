@@ -139,7 +139,7 @@ class PSPNet(nn.Module):
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=self.align_corners)
 
     def fuses(self, features: Tensor) -> bool:
-        """Whether pyramid and decoder are computed in the fused form on these features."""
+        """Return whether pyramid and decoder are computed in the fused form on these features."""
         plain = self.why_not_fused() is None
         return plain and fusing_saves(self.pyramid, self.decoder[0], features)
 

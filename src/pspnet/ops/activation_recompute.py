@@ -146,7 +146,7 @@ class _State:
         self._layout, self._version = (tensor.shape, tensor.stride()), version
 
     def is_(self, tensor: Tensor) -> bool:
-        """Whether a tensor, or another view of the same memory, is this one in this state."""
+        """Return whether a tensor, or another view of its memory, is this one in this state."""
         return (
             self._tensor() is not None  # else its memory may be another's by now
             and tensor.data_ptr() == self._address

@@ -50,7 +50,7 @@ def fuse_conv_bn(network: Network, *, norms: tuple[type[nn.Module], ...]) -> tup
 
 
 def same_output(network: nn.Module, copy: nn.Module) -> bool:
-    """Whether network and copy, both in evaluation mode, agree on one random image."""
+    """Return whether network and copy, both in evaluation mode, agree on one random image."""
     parameter = next(network.parameters())
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, SIDE // 2 + 1, SIDE // 2 + 1, generator=generator)

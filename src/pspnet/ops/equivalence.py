@@ -34,7 +34,7 @@ def why_not_plain(module: nn.Module, *kinds: type[nn.Module]) -> str | None:
 
 
 def nearly_equal(one: Tensor, other: Tensor) -> bool:
-    """Whether two tensors have the same shape and equal values but for rounding."""
+    """Return whether two tensors have the same shape and equal values but for rounding."""
     if one.shape != other.shape:
         return False
     scale = max(float(other.abs().max()), 1e-6)

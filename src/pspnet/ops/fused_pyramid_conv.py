@@ -1,11 +1,11 @@
 """Pyramid pooling and the convolution behind it as matrix products, without the concatenation.
 
 The decoder's 3×3 convolution over the features and the upsampled levels is a sum over these parts.
-Of a level of b×b cells, upsampled bilinearly, it is linear in the cells: each of the nine taps of
-the kernel is applied to the cells, and what it gives is spread by the interpolation shifted by that
-tap, with zeros where the tap falls outside. Both interpolation and average pooling are a product
-over the rows and one over the columns, which depend on the sizes alone. What is computed is the
-same as in figure 3; the 4096 channels are never stored.
+A level of b×b cells, upsampled bilinearly, is linear in the cells. Each of the nine kernel elements
+is applied to the cells. Its result is then upsampled by the interpolation shifted by that element,
+with zeros where this falls outside. Interpolation and average pooling are each a product over the
+rows and one over the columns, which depend on the sizes alone. The result is that of figure 3; the
+4096 channels are never stored.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from pspnet.ops.pyramid_matrices import TAPS, pooling, spreading
+from pspnet.ops.pyramid_matrices import KERNEL, pooling, upsampling
 
 
 def pool_average(features: Tensor, bins: tuple[int, ...]) -> list[Tensor]:
-    """Average pooling to every bin, reading the features once.
+    """Pool features to every bin by averages, reading the features once.
 
     Args:
         features: (N, C, H, W).
         bins: sides b of the grids.
 
     Returns:
-        (N, C, b, b) a bin, as of `torch.nn.functional.adaptive_avg_pool2d`.
+        (N, C, b, b) per bin, like `torch.nn.functional.adaptive_avg_pool2d`.
     """
     n, c, height, width = features.shape
     rows, columns = (pooling(bins, side, features) for side in (height, width))
     flat = features.permute(0, 2, 3, 1).reshape(n, height, width * c)
-    strips = torch.cat([power for power, _ in rows]) @ flat  # (N, Σb, W·C)
+    bands = torch.cat([power for power, _ in rows]) @ flat  # (N, Σb, W·C)
     pooled = []
-    parts = strips.view(n, -1, width, c).split_with_sizes(bins, 1)  # (N, b, W, C)
-    for strip, (_, row_rest), (power, column_rest) in zip(parts, rows, columns, strict=True):
-        cells = power @ strip  # (N, b, b, C)
+    parts = bands.view(n, -1, width, c).split_with_sizes(bins, 1)  # (N, b, W, C)
+    for band, (_, row_rest), (power, column_rest) in zip(parts, rows, columns, strict=True):
+        cells = power @ band  # (N, b, b, C)
         rest = (row_rest[:, None] * column_rest)[..., None]  # (b, b, 1)
         pooled.append((cells * rest).to(cells.dtype).permute(0, 3, 1, 2))
     return pooled
@@ -52,9 +52,9 @@ def convolve(
     *,
     align_corners: bool,
 ) -> Tensor:
-    """The 3×3 convolution of the features with all levels, upsampled bilinearly, behind them.
+    """Convolve the features, followed by all levels upsampled bilinearly, with a 3×3 kernel.
 
-    It has no second derivative.
+    There is no second derivative.
 
     Args:
         features: (N, C, H, W).
@@ -84,30 +84,30 @@ def _convolve(
     bias: Tensor | None,
     align_corners: bool,
 ) -> Tensor:
-    """Rows of the result, (N, H, W·D), channels last."""
+    """Return the rows of the result, (N, H, W·D), channels last."""
     (n, _, height, width), out = features.shape, weight.shape[0]
     dtype = features.dtype
     kernel, *kernels = _kernels(weight, features, levels)
     bias = None if bias is None else bias.to(dtype)
     own = F.conv2d(features, kernel.to(dtype), bias, padding=1)  # (N, D, H, W)
-    rows, columns = _spreads(levels, features, align_corners)
-    strips = []
-    for level, taps, column in zip(levels, kernels, columns, strict=True):
+    rows, columns = _upsamplings(levels, features, align_corners)
+    bands = []
+    for level, elements, column in zip(levels, kernels, columns, strict=True):
         side = level.shape[2]
-        cells = _places_first(level) @ _places_first(taps.to(dtype)).t()  # (N·b·b, D·9)
-        tapped = cells.view(n, side, side, out, TAPS, TAPS).permute(0, 4, 1, 5, 2, 3)
-        tapped = tapped.reshape(n, TAPS * side, TAPS * side, out)  # (N, 3·b, 3·b, D)
-        strips.append((column @ tapped).view(n, TAPS * side, width * out))  # (N, 3·b, W·D)
+        cells = _places_first(level) @ _places_first(elements.to(dtype)).t()  # (N·b·b, D·9)
+        shifted = cells.view(n, side, side, out, KERNEL, KERNEL).permute(0, 4, 1, 5, 2, 3)
+        shifted = shifted.reshape(n, KERNEL * side, KERNEL * side, out)  # (N, 3·b, 3·b, D)
+        bands.append((column @ shifted).view(n, KERNEL * side, width * out))  # (N, 3·b, W·D)
     flat = own.permute(0, 2, 3, 1).reshape(n, height, width * out)
-    spread = rows.expand(n, -1, -1)  # (N, H, 3·Σb)
-    return torch.baddbmm(flat, spread, torch.cat(strips, 1))
+    upsampled = rows.expand(n, -1, -1)  # (N, H, 3·Σb)
+    return torch.baddbmm(flat, upsampled, torch.cat(bands, 1))
 
 
 class _Convolution(torch.autograd.Function):
     """`_convolve` with a backward pass that writes all kernels' gradients into one tensor.
 
     Autograd would hold them apart, together, and once more in the weight's memory format, at the
-    moment when a training holds most: 3·72 MiB of PSPNet50.
+    moment of a training's peak memory: 3·72 MiB for PSPNet50.
     """
 
     @staticmethod
@@ -127,35 +127,39 @@ class _Convolution(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, *levels = ctx.saved_tensors
-        wanted_features, wanted_weight, wanted_bias, _, *wanted_levels = ctx.needs_input_grad
+        needs_features, needs_weight, needs_bias, _, *needs_levels = ctx.needs_input_grad
         (n, _, height, width), dtype = features.shape, features.dtype
         upstream = upstream.view(n, height, width, -1).permute(0, 3, 1, 2)  # (N, D, H, W)
         kernel, *kernels = _kernels(weight, features, levels)
         by_features = by_weight = by_bias = None
-        if wanted_features:
+        if needs_features:
             by_features = _by(0, upstream, features, kernel.to(dtype))
-        if wanted_weight:
+        if needs_weight:
             by_weight = torch.empty_like(weight)
             own, *parts = _kernels(by_weight, features, levels)
             own.copy_(_by(1, upstream, features, kernel.to(dtype)))
-        if wanted_bias:
+        if needs_bias:
             by_bias = upstream.sum((0, 2, 3), dtype=ctx.bias_type)
         by_levels: list[Tensor | None] = []
-        spread = _gathered(upstream, features, levels, ctx.align_corners)
-        for index, (level, cells) in enumerate(zip(levels, spread, strict=True)):
-            taps, places = kernels[index], level.permute(0, 2, 3, 1).shape
-            if wanted_weight:
-                by_taps = cells.t() @ _places_first(level)  # (D·9, C')
-                parts[index].copy_(by_taps.view(len(taps), TAPS, TAPS, -1).permute(0, 3, 1, 2))
+        upsampled = _cell_gradients(upstream, features, levels, ctx.align_corners)
+        for index, (level, cells) in enumerate(zip(levels, upsampled, strict=True)):
+            elements, places = kernels[index], level.permute(0, 2, 3, 1).shape
+            if needs_weight:
+                gradient = cells.t() @ _places_first(level)  # (D·9, C')
+                parts[index].copy_(
+                    gradient.view(len(elements), KERNEL, KERNEL, -1).permute(0, 3, 1, 2)
+                )
             by_level = None
-            if wanted_levels[index]:
-                by_level = (cells @ _places_first(taps.to(dtype))).view(places).permute(0, 3, 1, 2)
+            if needs_levels[index]:
+                by_level = (
+                    (cells @ _places_first(elements.to(dtype))).view(places).permute(0, 3, 1, 2)
+                )
             by_levels.append(by_level)
         return by_features, by_weight, by_bias, None, *by_levels
 
 
 def _by(which: int, upstream: Tensor, features: Tensor, kernel: Tensor) -> Tensor:
-    """The gradient by features (0) or kernel (1) of a convolution that pads with one ring."""
+    """Return a padded 3×3 convolution's gradient for features (0) or kernel (1)."""
     gradients = torch.ops.aten.convolution_backward(
         upstream,
         features,
@@ -173,45 +177,48 @@ def _by(which: int, upstream: Tensor, features: Tensor, kernel: Tensor) -> Tenso
     return found
 
 
-def _gathered(
+def _cell_gradients(
     upstream: Tensor, features: Tensor, levels: Sequence[Tensor], align_corners: bool
 ) -> Iterator[Tensor]:
-    """The gradient by what each tap makes of each cell, (N·b·b, D·9) a level."""
+    """Yield the gradient for each kernel element and cell, (N·b·b, D·9) per level."""
     n, out, height, width = upstream.shape
-    rows, columns = _spreads(levels, features, align_corners)
+    rows, columns = _upsamplings(levels, features, align_corners)
     flat = upstream.permute(0, 2, 3, 1).reshape(n, height, width * out)
-    strips = (rows.t() @ flat).view(n, -1, width, out)  # (N, 3·Σb, W, D)
+    bands = (rows.t() @ flat).view(n, -1, width, out)  # (N, 3·Σb, W, D)
     sides = [level.shape[2] for level in levels]
-    for side, strip, column in zip(
-        sides, strips.split_with_sizes([TAPS * side for side in sides], 1), columns, strict=True
+    for side, band, column in zip(
+        sides,
+        bands.split_with_sizes([KERNEL * side for side in sides], 1),
+        columns,
+        strict=True,
     ):
-        tapped = column.t() @ strip  # (N, 3·b, 3·b, D)
-        cells = tapped.view(n, TAPS, side, TAPS, side, out).permute(0, 2, 4, 5, 1, 3)
-        yield cells.reshape(n * side * side, out * TAPS * TAPS)
+        shifted = column.t() @ band  # (N, 3·b, 3·b, D)
+        cells = shifted.view(n, KERNEL, side, KERNEL, side, out).permute(0, 2, 4, 5, 1, 3)
+        yield cells.reshape(n * side * side, out * KERNEL * KERNEL)
 
 
-def _spreads(
+def _upsamplings(
     levels: Sequence[Tensor], features: Tensor, align_corners: bool
 ) -> tuple[Tensor, list[Tensor]]:
-    """What taps and cells give to rows, (H, 3·Σb), and to columns, (W, 3·b) a level."""
+    """Return weights of shifted cells: in rows, (H, 3·Σb), and in columns, (W, 3·b) per level."""
     bins = tuple(level.shape[2] for level in levels)
-    rows, columns = (spreading(bins, size, align_corners, features) for size in features.shape[2:])
+    rows, columns = (upsampling(bins, size, align_corners, features) for size in features.shape[2:])
     return torch.cat(rows, 1), columns
 
 
 def _kernels(weight: Tensor, features: Tensor, levels: Sequence[Tensor]) -> Sequence[Tensor]:
-    """The parts of the weight for the features and for each level, (D, C, 3, 3), as views."""
+    """Return views of the weight for the features and for each level, (D, C, 3, 3)."""
     channels = [features.shape[1], *(level.shape[1] for level in levels)]
     return weight.split_with_sizes(channels, 1)
 
 
 def _places_first(maps: Tensor) -> Tensor:
-    """(N, C, h, w) as (N·h·w, C), which of a kernel in channels-last memory is no copy."""
+    """Return (N, C, h, w) as (N·h·w, C); a kernel in channels-last memory is not copied."""
     return maps.permute(0, 2, 3, 1).reshape(-1, maps.shape[1])
 
 
 def _computed_in(features: Tensor) -> torch.dtype:
-    """The type that autocast, if it is on, has a convolution computed in."""
+    """Return the type in which autocast, if it is on, computes a convolution."""
     kind = features.device.type
     if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
         return features.dtype
@@ -222,10 +229,9 @@ def _computed_in(features: Tensor) -> torch.dtype:
 def saves(
     bins: Sequence[int], *, channels: int, level: int, out: int, height: int, width: int
 ) -> bool:
-    """Whether the products take fewer multiplications than pooling, upsampling and concatenation.
+    """Return whether the products take fewer multiplications than the concatenation.
 
-    They do but for maps of few units, as of an output stride of 32 or of bins nearly as many as
-    these.
+    They do, except on small maps: at an output stride of 32, or with bins nearly as many as pixels.
 
     Args:
         bins: sides of the grids.
@@ -237,7 +243,7 @@ def saves(
     """
     area, sides, cells = height * width, sum(bins), sum(side * side for side in bins)
     context = len(bins) * level
-    published = area * (len(bins) * channels + 4 * context + TAPS**2 * context * out)
+    published = area * (len(bins) * channels + 4 * context + KERNEL**2 * context * out)
     pooling = channels * (area * sides + width * cells)
-    products = TAPS**2 * level * out * cells + TAPS**2 * out * width * cells
-    return pooling + products + TAPS * area * sides * out < published
+    products = KERNEL**2 * level * out * cells + KERNEL**2 * out * width * cells
+    return pooling + products + KERNEL * area * sides * out < published
