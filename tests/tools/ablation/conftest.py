@@ -1,17 +1,16 @@
-"""A sweep whose runs are of a script that takes a fit's options and does what it is told to."""
+"""A sweep whose command is a script that takes a fit's options and follows a plan."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from pspnet.tools.ablation.sweep import Sweep, load_sweep
 
-# each run does the steps of its setting's first plan that is left, and takes that plan off; without
-# a plan it writes a checkpoint and its results
+# each start follows and removes the first plan left for its run; without a plan it writes a
+# checkpoint and its results
 FIT = """
-import argparse, csv, json, os, subprocess, sys, time
+import argparse, csv, json, os, sys, time, zipfile
 from pathlib import Path
 
 parser = argparse.ArgumentParser(allow_abbrev=False)
@@ -29,7 +28,7 @@ if log.exists():
 (folder / "config.yaml").write_text("")
 (folder / "checkpoints").mkdir(exist_ok=True)
 checkpoint = folder / "checkpoints" / "last.ckpt"
-step = int(Path(options.ckpt_path).read_text()) if options.ckpt_path else 0
+step = int(zipfile.ZipFile(options.ckpt_path).read("step")) if options.ckpt_path else 0
 plans = Path(__file__).parent / "plans" / setting / options.version
 plan = sorted(plans.glob("*"))[0] if any(plans.glob("*")) else None
 words = plan.read_text().split() if plan else ["epoch", "results"]
@@ -41,13 +40,12 @@ for word in words:
         rows += [{"step": step, "train/loss": f"{step}", "begun": f"{start}"}]
         rows += [{"step": step + 9, "train/loss": f"{step + 9}", "begun": f"{start}"}]
         step += 10
-        checkpoint.write_text(f"{step}")
-    elif word == "more":  # than the checkpoint holds
+        with zipfile.ZipFile(checkpoint, "w") as file:
+            file.writestr("step", f"{step}")
+    elif word == "torn":  # in the middle of a copy
+        checkpoint.write_bytes(checkpoint.read_bytes()[:-9])
+    elif word == "beyond":  # the checkpoint
         rows += [{"step": step, "train/loss": "lost", "begun": f"{start}"}]
-    elif word == "child":
-        child = subprocess.Popen(["sleep", "60"])
-        (folder / "child").write_text(f"{child.pid}")
-        (folder / "parent").write_text(f"{os.getppid()}")
     elif word == "hang":
         (folder / "hangs").write_text(f"{os.getpid()}")
         time.sleep(60)
@@ -75,7 +73,7 @@ sys.exit(not {"results", "well"} & {*words})
 
 
 class Fits:
-    """What the runs are to do, and the sweep they are of."""
+    """A sweep and the plans of its runs."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -105,12 +103,11 @@ class Fits:
         return load_sweep(str(self.file), data="toys")
 
     def run(self, setting: str, *, seed: int = 0) -> Path:
-        """The folder of a run."""
+        """Return the folder of a run."""
         return self.folder / "logs" / "ablation" / "small" / "toys" / setting / f"seed_{seed}"
 
 
 @pytest.fixture
 def fits(tmp_path: Path) -> Fits:
-    """Two settings, a and b, of one seed."""
-    assert sys.executable
+    """Two settings, a and b, with one seed."""
     return Fits(tmp_path)

@@ -1,4 +1,4 @@
-"""Run folders as trainings leave them, without any training."""
+"""Run folders like those of trainings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ GROUPS = {"stuff": ("sky", "hill"), "vehicles": ("boat", "car")}
 
 
 def results(miou: float, *, classes: tuple[str, ...] = CLASSES, **changes: Any) -> dict[str, Any]:
-    """results.json of an evaluation; classes lie around the mean, the first one is absent."""
+    """Return results.json; classes lie around the mean, and the first one is absent."""
     iou: dict[str, float | None] = {name: miou + k / 100 for k, name in enumerate(classes)}
     iou[classes[0]] = None
     scores = {
@@ -27,7 +27,7 @@ def results(miou: float, *, classes: tuple[str, ...] = CLASSES, **changes: Any) 
 
 
 def costs(flops: float = 2e9, **changes: Any) -> dict[str, Any]:
-    """costs.json of a training."""
+    """Return costs.json of a training."""
     return {
         "parameters": 5_320_000,
         "parameters_inference": 4_900_000,
@@ -44,7 +44,7 @@ def costs(flops: float = 2e9, **changes: Any) -> dict[str, Any]:
 
 
 def put(folder: Path, **files: Any) -> Path:
-    """A run's folder with the JSON files given by their names without suffix."""
+    """Write a run's folder with the given contents of NAME.json."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content), "utf-8")

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from fake_runs import CLASSES, costs, put, results
 from PIL import Image
+from pspnet.tools.ablation.paper import PAPER
 from scipy.stats import ttest_rel
 
 from pspnet.errors import UserError
-from pspnet.tools.ablation.paper import PAPER
 from pspnet.tools.ablation.report import write_report
 
 MIOU = {  # by setting and seed

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import scipy.stats
 import yaml
+from pspnet.tools.ablation.listing import describe, estimate
+from pspnet.tools.ablation.parameters import draws, grid
 from wandb.sdk.launch.sweeps.utils import create_sweep_command, create_sweep_command_args
 
 from pspnet.cli import main as pspnet
 from pspnet.errors import UserError
 from pspnet.tools.ablation.__main__ import main
-from pspnet.tools.ablation.listing import describe, estimate
-from pspnet.tools.ablation.parameters import draws, grid
 from pspnet.tools.ablation.sweep import Sweep, load_sweep
 
 ROOT = Path(__file__).parents[3]

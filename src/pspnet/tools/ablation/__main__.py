@@ -1,11 +1,11 @@
-"""Sweeps of settings and seeds: what W&B's sweep files say, run on this machine or a cluster.
+"""Sweeps of settings and seeds, defined by W&B's sweep files, run on this machine or a cluster.
 
-    python -m pspnet.tools.ablation list   NAME|FILE [--data scenes]
-    python -m pspnet.tools.ablation run    NAME|FILE [--data scenes] [--only SETTING …] [--cpus N]
-                                               [--gpus FRACTION] [--address HOST:PORT]
-    python -m pspnet.tools.ablation report NAME|FILE [--data scenes]
+    python -m pspnet ablation list   NAME|FILE [--data scenes]
+    python -m pspnet ablation run    NAME|FILE [--data scenes] [--only SETTING …] [--cpus N]
+                                     [--gpus FRACTION] [--address HOST:PORT]
+    python -m pspnet ablation report NAME|FILE [--data scenes]
 
-NAME is a file of configs/sweeps. `run` goes on where it was stopped.
+NAME is a file of configs/sweeps. `run` skips finished runs and resumes interrupted ones.
 """
 
 from __future__ import annotations
@@ -17,43 +17,41 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pspnet.errors import Parser, UserError, one_line_errors
-from pspnet.tools.ablation.folder import join_metrics, read_state
-from pspnet.tools.ablation.launch import alone, launch
-from pspnet.tools.ablation.listing import describe, estimate
-from pspnet.tools.ablation.runner import Outcome
+from pspnet.tools.ablation.list_runs import estimate, list_runs
+from pspnet.tools.ablation.run_files import join_metrics, read_run, write_failure
+from pspnet.tools.ablation.run_trials import resuming_command, run_trials
 from pspnet.tools.ablation.sweep import Run, Sweep, load_sweep
 
 
-class _Count:
-    """Says how far the runs are, and mends what an interruption left of each."""
+class Progress:
+    """Printed progress of the runs, and what is left to do when one ends."""
 
     def __init__(self, runs: Sequence[Run]) -> None:
         self.total = len(runs)
-        self.todo = [run for run in runs if read_state(run.folder) != "finished"]
-        self.failed: list[Run] = []
-        self._ended = self.total - len(self.todo)
-        for run in runs:
-            if run not in self.todo:
-                mend(run.folder)
+        self.failed = 0
+        self._ended = sum(read_run(run.folder).state == "finished" for run in runs)
 
     def start(self, run: Run) -> None:
-        how = "goes on" if read_state(run.folder) == "half-finished" else "starts"
-        print(f"{run} {how}", flush=True)
+        resumes = len(resuming_command((), run.folder)) > 0
+        print(f"{run} {'resumes' if resumes else 'starts'}", flush=True)
 
-    def end(self, run: Run, outcome: Outcome) -> None:
+    def end(self, run: Run, *, seconds: float, reason: str) -> None:
         self._ended += 1
-        if outcome.state == "finished":
-            mend(run.folder)
-            said = "no mIoU" if outcome.miou is None else f"mIoU {100 * outcome.miou:.2f} %"
-            said = f"{said}, {outcome.seconds:.0f} s"
+        if reason:
+            self.failed += 1
+            write_failure(run.folder, reason)
+            said = f"failed, {seconds:.0f} s: {reason} ({run.folder}/run.log)"
         else:
-            self.failed.append(run)
-            said = f"failed, {outcome.seconds:.0f} s: {outcome.reason} ({run.folder}/run.log)"
+            join_logs(run.folder)
+            results = read_run(run.folder).results
+            miou = None if results is None else results.miou
+            said = "no mIoU" if miou is None else f"mIoU {100 * miou:.2f} %"
+            said = f"{said}, {seconds:.0f} s"
         print(f"{run}: {said} ({self._ended} of {self.total})", flush=True)
 
 
-def mend(folder: Path) -> None:
-    """Makes metrics.csv and curves.png of an interrupted training whole."""
+def join_logs(folder: Path) -> None:
+    """Join the metrics of a training that was interrupted, and draw its curves again."""
     if join_metrics(folder):
         from pspnet.callbacks.figures.curves import draw_curves
 
@@ -68,54 +66,74 @@ def run_sweep(
     cpus: float | None = None,
     gpus: float | None = None,
 ) -> int:
-    """Runs what is not finished, writes the report, and returns how many runs have failed.
+    """Run what is not finished, write the report, and return how many runs have failed.
 
     Args:
-        sweep: what to run.
-        only: settings; none is all of them.
-        address: of a Ray cluster; None is this machine.
-        cpus: cores a run.
-        gpus: GPUs, or a fraction of one, a run.
+        sweep: the sweep to run.
+        only: names of settings; without any, all settings run.
+        address: HOST:PORT of a Ray cluster; None is this machine.
+        cpus: cores per run.
+        gpus: GPUs per run, or a fraction of one.
 
     Raises:
-        ValueError: if a setting is unknown, the sweep is being run, or no machine has enough.
+        UserError: if a setting is unknown, or no machine has enough for a run.
     """
     unknown = [setting for setting in only if setting not in sweep.settings]
     if unknown:
-        raise UserError(f"only={unknown[0]}: give of {', '.join(sweep.settings)}")
+        raise UserError(f"only={unknown[0]}: give some of {', '.join(sweep.settings)}")
     runs = [run for run in sweep.runs if not only or run.setting in only]
-    with alone(sweep.folder):
-        count = _Count(runs)
-        if count.todo:
-            left = f"{len(count.todo)} of {count.total} runs to do"
-            print(f"{sweep.name} on {sweep.data}: {left}; cost: {estimate(runs)}", flush=True)
-            launch(
-                count.todo,
-                sweep.folder,
-                address=address,
-                cpus=cpus,
-                gpus=gpus,
-                start=count.start,
-                end=count.end,
-            )
-        print(f"{report(sweep)} ({count.total - len(count.failed)} of {count.total} runs finished)")
-    return len(count.failed)
+    left = [run for run in runs if read_run(run.folder).state != "finished"]
+    for run in runs:
+        if run not in left:  # it may have finished while this command was interrupted
+            join_logs(run.folder)
+    progress = Progress(runs)
+    if left:
+        counts = f"{len(left)} of {len(runs)} runs to do"
+        print(f"{sweep.name} on {sweep.data}: {counts}; cost: {estimate(runs)}", flush=True)
+        run_trials(left, progress, address=address, cpus=cpus, gpus=gpus)
+    finished = len(runs) - progress.failed
+    print(f"{report(sweep)} ({finished} of {len(runs)} runs finished)")
+    return progress.failed
 
 
 def report(sweep: Sweep) -> Path:
-    """Writes the report of what is on disk."""
+    """Write the report of what is on disk."""
     from pspnet.tools.ablation.report import write_report
 
-    logs = sweep.folder.parents[1]
     seeds = sorted({run.seed for run in sweep.runs})
-    return write_report(sweep.name, data=sweep.data, logs=logs, rows=sweep.settings, seeds=seeds)
+    return write_report(sweep.folder, rows=sweep.settings, seeds=seeds)
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the command line; the words default to the command line's.
+
+    Raises:
+        SystemExit: with code 1 and one line for a UserError, 1 if runs have failed, 2 for wrong
+            options, 130 after Ctrl-C.
+    """
+    options = _arguments(words)
+    failed = 0
+    try:
+        with one_line_errors():
+            sweep = load_sweep(options.sweep, data=options.data)
+            if options.action == "list":
+                print(list_runs(sweep))
+            elif options.action == "report":
+                print(report(sweep))
+            else:
+                resources = {"cpus": options.cpus, "gpus": options.gpus}
+                failed = run_sweep(sweep, only=options.only, address=options.address, **resources)
+    except KeyboardInterrupt as stop:
+        sys.stderr.write("stopped; the same command continues\n")
+        raise SystemExit(130) from stop
+    if failed:
+        raise SystemExit(1)
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
-    about = "Sweeps of settings and seeds, by the sweep files of W&B."
     parser = Parser(
-        prog="python -m pspnet.tools.ablation",
-        description=about,
+        prog="pspnet ablation",
+        description="Run and report sweeps of settings and seeds, defined by W&B's sweep files.",
     )
     actions = parser.add_subparsers(dest="action", required=True)
     for action, says in (
@@ -123,12 +141,8 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         ("run", "run what is not finished, and write the report"),
         ("report", "write the report of what is on disk"),
     ):
-        add = actions.add_parser(
-            action,
-            help=says,
-            description=says,
-        )
-        add.add_argument("sweep", metavar="NAME|FILE", help="of configs/sweeps, or a file")
+        add = actions.add_parser(action, help=says, description=says)
+        add.add_argument("sweep", metavar="NAME|FILE", help="a name in configs/sweeps, or a file")
         add.add_argument(
             "--data",
             default=os.environ.get("DATA", "scenes"),
@@ -136,8 +150,8 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         )
     running = actions.choices["run"].add_argument
     running("--only", nargs="+", default=(), metavar="SETTING", help="only these settings")
-    running("--cpus", type=_amount, help="cores a run (default: 1; with GPUs, its share of them)")
-    running("--gpus", type=_amount, help="GPUs a run, 0.5 for two on one (default: 1, if any)")
+    running("--cpus", type=_amount, help="cores per run (default: 1; with GPUs, its share)")
+    running("--gpus", type=_amount, help="GPUs per run, 0.5 for two on one (default: 1, if any)")
     running("--address", help="HOST:PORT of a Ray cluster (default: this machine)")
     return parser.parse_args(words)
 
@@ -147,36 +161,6 @@ def _amount(word: str) -> float:
     if not 0 <= amount < float("inf") or (amount > 1 and amount % 1):
         raise ValueError
     return amount
-
-
-def _act(options: argparse.Namespace) -> int:
-    sweep = load_sweep(options.sweep, data=options.data)
-    if options.action == "list":
-        print(describe(sweep))
-    elif options.action == "report":
-        print(report(sweep))
-    else:
-        resources = {"cpus": options.cpus, "gpus": options.gpus}
-        return run_sweep(sweep, only=options.only, address=options.address, **resources)
-    return 0
-
-
-def main(words: list[str] | None = None) -> None:
-    """Runs the command line; `words` stands in for `sys.argv[1:]`.
-
-    Raises:
-        SystemExit: with code 1 and one line for what cannot be run, 1 if runs have failed, 2 for
-            wrong options, 130 for Ctrl-C.
-    """
-    options = _arguments(words)
-    try:
-        with one_line_errors():
-            failed = _act(options)
-    except KeyboardInterrupt as stop:
-        sys.stderr.write("stopped; the same command goes on from here\n")
-        raise SystemExit(130) from stop
-    if failed:
-        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from pspnet.errors import UserError
-from pspnet.tools.ablation.records import Costs, Record, Results, State, read_run
+from pspnet.tools.ablation.run_files import Costs, Results, RunRecord, State, read_run
 
 ORDER: tuple[State, ...] = ("finished", "failed", "unfinished")
 RUN = re.compile(r"(seed|version)_(\d+)")
@@ -18,45 +18,45 @@ RUN = re.compile(r"(seed|version)_(\d+)")
 
 @dataclass(frozen=True)
 class Setting:
-    """A row: its runs by seed."""
+    """A row of the report: a setting's name and its runs by seed."""
 
     name: str
-    runs: Mapping[int, Record]
+    runs: Mapping[int, RunRecord]
 
     def count(self, state: State) -> int:
-        """Number of runs in this state."""
+        """Return the number of runs in this state."""
         return sum(run.state == state for run in self.runs.values())
 
     def results(self) -> dict[int, Results]:
-        """Of the finished runs, by seed."""
+        """Return the results of the finished runs by seed."""
         return {seed: run.results for seed, run in self.runs.items() if run.results is not None}
 
     def costs(self) -> dict[int, Costs]:
-        """Of the runs that were trained to the end, by seed."""
+        """Return the costs of the completed trainings by seed."""
         return {seed: run.costs for seed, run in self.runs.items() if run.costs is not None}
 
 
 @dataclass(frozen=True)
 class Collected:
-    """What a sweep has left: its settings in order, and what could not be used, a line each."""
+    """The settings of a sweep in order, and a note per file or folder that is left out."""
 
     settings: tuple[Setting, ...]
     notes: tuple[str, ...]
 
     def seeds(self) -> list[int]:
-        """Every seed that has a run."""
+        """Return every seed that has a run."""
         return sorted({seed for setting in self.settings for seed in setting.runs})
 
 
 def collect(folder: Path, *, rows: Sequence[str] | None = None) -> Collected:
-    """Reads what is there, finished or not; a file that cannot be read becomes a note.
+    """Read the runs of a sweep; a file that cannot be read becomes a note.
 
     Args:
-        folder: of the sweep on one data set: SETTING/seed_N or, by W&B's agent, SETTING/version_N.
+        folder: …/SWEEP/DATA, with SETTING/seed_N or, from W&B's agent, SETTING/version_N.
         rows: the settings in order; None takes those that have runs, `baseline` first.
 
     Raises:
-        FileNotFoundError: if there is no such folder, or no run in it.
+        UserError: if there is no such folder, or no run in it.
     """
     if not folder.is_dir():
         logs = folder.parent.parent
@@ -76,9 +76,9 @@ def collect(folder: Path, *, rows: Sequence[str] | None = None) -> Collected:
 
 
 def disagreements(evaluations: Mapping[str, Mapping[str, str]]) -> list[str]:
-    """Each option in which evaluations differ, with the labels of those that have each value.
+    """List the options in which evaluations differ, with the labels that have each value.
 
-    Of different protocols their inference options, which differ with them, are not listed.
+    Different protocols differ in their inference options too, which are then not listed.
     """
     lines: list[str] = []
     for option in dict.fromkeys(option for given in evaluations.values() for option in given):
@@ -94,7 +94,7 @@ def disagreements(evaluations: Mapping[str, Mapping[str, str]]) -> list[str]:
 
 
 def _run_folders(setting: Path) -> list[Path]:
-    """In the order of kind and number, seed_N before version_N."""
+    """Return the run folders sorted by kind and number, seed_N before version_N."""
     if not setting.is_dir() or setting.name.startswith("."):
         return []
     runs = [
@@ -104,10 +104,13 @@ def _run_folders(setting: Path) -> list[Path]:
 
 
 def _setting(folder: Path, notes: list[str]) -> Setting:
-    runs: dict[int, Record] = {}
+    runs: dict[int, RunRecord] = {}
     for path in _run_folders(folder):
-        seed = _seed(path, notes)
+        seed = _seed(path)
         if seed is None:
+            notes.append(
+                f"{folder.name}/{path.name} left out: no seed_everything in its config.yaml"
+            )
             continue
         run, other = read_run(path, notes), runs.get(seed)
         if other is None:
@@ -122,18 +125,15 @@ def _setting(folder: Path, notes: list[str]) -> Setting:
     return Setting(folder.name, dict(sorted(runs.items())))
 
 
-def _seed(folder: Path, notes: list[str]) -> int | None:
-    """Of the folder's name, or else of the configuration that was saved in it."""
-    match = RUN.fullmatch(folder.name)
-    if match and match[1] == "seed":
-        return int(match[2])
-    where = f"{folder.parent.name}/{folder.name}"
+def _seed(folder: Path) -> int | None:
+    """Return the seed from the folder's name, otherwise from the saved configuration."""
+    kind, _, number = folder.name.partition("_")
+    if kind == "seed":
+        return int(number)
+    saved = folder / "config.yaml"
     try:
-        config = yaml.safe_load((folder / "config.yaml").read_text("utf-8"))
-        seed = config["seed_everything"]
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, TypeError, KeyError):
-        seed = None
-    if isinstance(seed, int) and not isinstance(seed, bool):
-        return seed
-    notes.append(f"{where} left out: no seed_everything in its config.yaml")
-    return None
+        config = yaml.safe_load(saved.read_text("utf-8")) if saved.is_file() else None
+    except yaml.YAMLError:
+        return None
+    seed = config.get("seed_everything") if isinstance(config, dict) else None
+    return seed if isinstance(seed, int) and not isinstance(seed, bool) else None

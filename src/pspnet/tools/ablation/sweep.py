@@ -1,12 +1,15 @@
-"""A sweep file of W&B (configs/sweeps/NAME.yaml) as the runs it stands for.
+"""Sweep files in W&B's format (configs/sweeps/NAME.yaml), and the runs that they define.
 
-The command of a run is the one that W&B's agent makes, by W&B's own functions, and the folder that
-the run is to have. A setting, a row of the report, is everything that varies but the seed.
+The command of a run is the one that W&B's agent composes, plus the folder of the run. A setting is
+everything that varies except the seed; it becomes a row of the report.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,21 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from wandb.sdk.launch.sweeps.utils import (
-    DEFAULT_SWEEP_COMMAND,
-    create_sweep_command,
-    create_sweep_command_args,
-)
 
 from pspnet.errors import UserError
-from pspnet.tools.ablation.parameters import draws, grid
+from pspnet.tools.ablation.config_names import config_file
 
-SWEEPS = Path("configs/sweeps")
 SEED = "seed_everything"
 DATA = "${envvar:DATA}"
+# W&B's own default command
+COMMAND = ["${env}", "${interpreter}", "${program}", "${args}"]
 KEYS = {"name", "description", "project", "entity", "program", "method", "metric", "parameters"}
 KEYS |= {"command", "run_cap"}
-REMEDY = "run the file by W&B itself, `wandb sweep`"
+REMEDY = "`wandb sweep` runs such a file"
+
+Values = dict[str, Any]  # by parameter
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Sweep:
     """The runs of a sweep file on one data set, in W&B's order.
 
     Args:
-        name: of the sweep.
-        data: DATA of the sweep file, which names configs/experiment/ablation_DATA.yaml.
-        folder: of all its runs, …/NAME/DATA.
+        name: the name in the file, by default the file's own.
+        data: the value of DATA, which names configs/experiment/ablation_DATA.yaml.
+        folder: the parent of all run folders, …/NAME/DATA.
         runs: at least one.
     """
 
@@ -67,98 +68,99 @@ class Sweep:
 
 
 def load_sweep(sweep: str, *, data: str) -> Sweep:
-    """Reads a sweep file.
+    """Read a sweep file.
 
     Args:
-        sweep: a file, or NAME of configs/sweeps/NAME.yaml.
-        data: what stands for ${envvar:DATA}.
+        sweep: a file, or the name of a file in configs/sweeps.
+        data: the replacement of ${envvar:DATA}.
 
     Raises:
-        FileNotFoundError: if there is no such sweep, or no configuration of that name.
-        ValueError: if the file is no sweep, or one that only W&B can run, or if two settings or
-            runs share a name.
+        UserError: if there is no such sweep or configuration, if only W&B can run the file, or if
+            two settings or runs share a name.
     """
-    path = _find(sweep)
+    path = config_file(sweep, "sweeps")
     try:
-        return _sweep(_read(path), stem=path.stem, data=data)
-    except (ValueError, yaml.YAMLError) as error:
+        content = yaml.safe_load(path.read_text("utf-8"))
+        _check(content)
+        return _sweep(content, name=str(content.get("name", path.stem)), data=data)
+    except (UserError, yaml.YAMLError) as error:
         raise UserError(f"{path}: {error}") from error
 
 
-def _find(sweep: str) -> Path:
-    path = Path(sweep)
-    if path.suffix not in (".yaml", ".yml"):
-        path = SWEEPS / f"{sweep}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in SWEEPS.glob("*.yaml"))) or "none"
-        raise UserError(f"{path}: no such sweep; give a file, or one of {SWEEPS}: {known}")
-    return path
-
-
-def _read(path: Path) -> dict[str, Any]:
-    """The file's content, with what is left out in it."""
-    content = yaml.safe_load(path.read_text("utf-8"))
+def _check(content: Any) -> None:
+    """Refuse whatever would run otherwise here than under W&B."""
     if not isinstance(content, dict):
-        raise UserError("no keys; write method, parameters and command of a sweep")
-    method, parameters = content.get("method"), content.get("parameters")
-    cap = content.setdefault("run_cap", None)
-    content["command"] = content.get("command") or DEFAULT_SWEEP_COMMAND
-    undone = sorted(content.keys() - KEYS)
+        raise UserError("no sweep; write method, parameters and command")
+    if content.get("method") != "grid":
+        raise UserError(f"method={content.get('method')}: only grid is run here; {REMEDY}")
+    unknown = sorted(content.keys() - KEYS)
     if "target" in (content.get("metric") or {}):
-        undone.append("metric.target")
-    if undone:
-        raise UserError(f"{undone[0]} is not done here; leave it out, or {REMEDY}")
-    if method not in ("grid", "random"):
-        raise UserError(f"method={method} is not done here; use grid or random, or {REMEDY}")
+        unknown.append("metric.target")
+    if unknown:
+        raise UserError(f"{unknown[0]} is not supported here; leave it out, or {REMEDY}")
+    parameters, cap = content.get("parameters"), content.get("run_cap")
     if not isinstance(parameters, dict) or not parameters:
         raise UserError(f"parameters={parameters!r}; name at least one with its values")
-    if cap is None and method == "random":
-        raise UserError("method=random draws without end; add run_cap, the number of runs")
     if cap is not None and (not isinstance(cap, int) or cap < 1):
         raise UserError(f"run_cap={cap!r}; give a whole number of at least 1")
-    return content
+    for name, spec in parameters.items():
+        if not isinstance(spec, dict) or set(spec) not in ({"value"}, {"values"}):
+            raise UserError(f"{name}: only `value` and `values` are run here; {REMEDY}")
+        if "values" in spec and not (isinstance(spec["values"], list) and spec["values"]):
+            raise UserError(f"{name}: values={spec['values']!r}; give a list of at least one")
 
 
-def _sweep(content: Mapping[str, Any], *, stem: str, data: str) -> Sweep:
-    name, command = str(content.get("name", stem)), [str(word) for word in content["command"]]
+def grid(parameters: Mapping[str, Mapping[str, Any]]) -> list[Values]:
+    """Return every combination of the values.
+
+    As with W&B's agent, the parameters are sorted, and the last one changes fastest.
+    """
+    names = sorted(parameters)
+    values = [parameters[name].get("values", [parameters[name].get("value")]) for name in names]
+    return [dict(zip(names, chosen, strict=True)) for chosen in itertools.product(*values)]
+
+
+def _sweep(content: Mapping[str, Any], *, name: str, data: str) -> Sweep:
+    parameters = content["parameters"]
+    command = [str(word) for word in content.get("command") or COMMAND]
     _check_configurations(command, data=data)
-    words = [word.replace(DATA, data) for word in command]
-    folder = _logs(words, name=name, data=data)
-    parameters, cap = content["parameters"], content["run_cap"]
-    random = content["method"] == "random"
-    chosen = draws(parameters, count=cap, seed=name) if random else grid(parameters)[:cap]
+    words = [_with_environment(word.replace(DATA, data)) for word in command]
+    folder = _run_parent(words, name=name, data=data)
+    varied = {key for key, spec in parameters.items() if "values" in spec}
     runs: dict[Path, Run] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    for values in chosen:
-        setting, named = _setting(values, parameters, sweep=name)
-        filled = _fill(words, values, program=content.get("program"))
+    options: dict[str, Values] = {}
+    for values in grid(parameters)[: content.get("run_cap")]:
+        setting, named = _setting(values, varied, sweep=name)
+        filled = _fill(words, values, program=str(content.get("program")))
         if not named:
             filled.append(f"--name={setting}")
         run = _run(values, filled, setting=setting, folder=folder)
-        rest = {key: value for key, value in values.items() if key != SEED}
-        if rows.setdefault(setting, rest) != rest or run.folder in runs:
+        others = {key: value for key, value in values.items() if key != SEED}
+        if options.setdefault(setting, others) != others or run.folder in runs:
             raise UserError(f"two runs are both {run}; give each setting its own name")
         runs[run.folder] = run
     return Sweep(name=name, data=data, folder=folder, runs=tuple(runs.values()))
 
 
 def _check_configurations(command: list[str], *, data: str) -> None:
+    """Refuse a command whose configuration files are missing."""
     for word in command:
         key, _, template = word.partition("=")
-        path = template.replace(DATA, data)
-        if key != "--config" or Path(path).is_file():
+        if key != "--config":
             continue
-        if DATA not in template:
-            raise UserError(f"{path}: no such file; run it where the sweep's paths begin")
-        before, after = template.split(DATA)
-        pattern = Path(f"{before}*{after}")
-        found = Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))
-        known = sorted(str(one)[len(before) : -len(after) or None] for one in found)
-        raise UserError(f"data={data}: {path} is missing; known are {', '.join(known)}")
+        try:
+            config_file(template.replace(DATA, data))
+        except UserError as error:
+            raise UserError(f"data={data}: {error}" if DATA in template else str(error)) from error
 
 
-def _logs(words: list[str], *, name: str, data: str) -> Path:
-    """The folder of all runs, of the command's --logs."""
+def _with_environment(word: str) -> str:
+    """Replace ${envvar:NAME}; W&B leaves the name where there is no such variable."""
+    return re.sub(r"\$\{envvar:([A-Z0-9_]*)\}", lambda m: os.environ.get(m[1], m[1]), word)
+
+
+def _run_parent(words: list[str], *, name: str, data: str) -> Path:
+    """Return the folder of all runs: the value of --logs in the command."""
     given = [word.removeprefix("--logs=") for word in words if word.startswith("--logs=")]
     folder = Path(given[-1]) if given else Path()
     if folder.parts[-2:] != (name, data):
@@ -166,52 +168,57 @@ def _logs(words: list[str], *, name: str, data: str) -> Path:
     return folder
 
 
-def _setting(
-    values: Mapping[str, Any], parameters: Mapping[str, Any], *, sweep: str
-) -> tuple[str, bool]:
-    """The setting's name, and whether the values themselves say it to the run."""
-    says = {key for key, value in values.items() if key == "name" or _named(value)}
-    names = [values[key] if key == "name" else values[key]["name"] for key in sorted(says)]
+def _setting(values: Values, varied: set[str], *, sweep: str) -> tuple[str, bool]:
+    """Return the setting's name, and whether the values already pass it to the run.
+
+    It joins the `name` values with KEY=VALUE of what else varies.
+    """
+    naming = sorted(
+        key
+        for key, value in values.items()
+        if key == "name" or (isinstance(value, dict) and "name" in value)
+    )
+    names = [values[key] if key == "name" else values[key]["name"] for key in naming]
     for name in names:
         if not isinstance(name, str):
-            raise UserError(f"name={name!r}; put it in quotes, as it is a word")
-    varied = {key for key, spec in parameters.items() if "value" not in spec}
-    others = sorted(varied - says - {SEED})
-    short = {key: key.rpartition(".")[2] for key in others}
-    if len(set(short.values())) < len(short):
-        short = {key: key for key in others}
-    setting = ",".join([*names, *(f"{short[key]}={_word(values[key])}" for key in others)])
-    if "/" in setting or (names and not setting.strip(". ")):
+            raise UserError(f"name={name!r}; put it in quotes, since a name is a string")
+    others = sorted(varied - {*naming, SEED})
+    labels = [key.rpartition(".")[2] for key in others]
+    if len(set(labels)) < len(labels):
+        labels = others
+    pairs = [f"{label}={_text(values[key])}" for label, key in zip(labels, others, strict=True)]
+    setting = ",".join([*names, *pairs]) or sweep
+    if "/" in setting or not setting.strip(". "):
         raise UserError(f"name={setting!r}: it names a folder; leave out '/'")
-    return setting or sweep, len(names) == 1 and not others
+    return setting, len(names) == 1 and not others
 
 
-def _named(value: Any) -> bool:
-    return isinstance(value, Mapping) and "name" in value
-
-
-def _word(value: Any) -> str:
+def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
-    word = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
-    return word.replace("/", "_")
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    return text.replace("/", "_")
 
 
-def _fill(words: list[str], values: Mapping[str, Any], *, program: str | None) -> list[str]:
-    """The words with W&B's macros filled in."""
-    macros = create_sweep_command_args({"args": {k: {"value": v} for k, v in values.items()}})
-    # the agent's are /usr/bin/env and python
-    macros |= {"env": [], "interpreter": [sys.executable], "program": [str(program)]}
+def _fill(words: list[str], values: Values, *, program: str) -> list[str]:
+    """Replace W&B's macros, as its agent does; an option is written as Python prints its value."""
+    options = [f"{key}={value}" for key, value in values.items()]
+    macros = {
+        "${env}": [],
+        "${interpreter}": [sys.executable],
+        "${program}": [program],
+        "${args}": [f"--{option}" for option in options],
+        "${args_no_hyphens}": options,
+    }
     filled: list[str] = []
-    for word in create_sweep_command(list(words)):
-        macro = word.startswith("${") and word.endswith("}")
-        if macro and word[2:-1] not in macros:
-            raise UserError(f"command: {word} is not done here; use ${{args}}")
-        filled += macros[word[2:-1]] if macro else [word]
+    for word in words:
+        if word not in macros and re.fullmatch(r"\$\{.*\}", word):
+            raise UserError(f"command: {word} is not supported here; use ${{args}}, or {REMEDY}")
+        filled += macros.get(word, [word])
     return filled
 
 
-def _run(values: Mapping[str, Any], command: list[str], *, setting: str, folder: Path) -> Run:
+def _run(values: Values, command: list[str], *, setting: str, folder: Path) -> Run:
     seed = values.get(SEED, 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise UserError(f"{SEED}={seed!r}; give whole numbers of at least 0")
