@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
+from own_sweep import OWN
 
 from pspnet.tools.ablation.sweep import Sweep, load_sweep
 
@@ -111,3 +113,18 @@ class Fits:
 def fits(tmp_path: Path) -> Fits:
     """Two settings, a and b, with one seed."""
     return Fits(tmp_path)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """Write own.yaml, a small sweep with changes, and read it with data=toys."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("base", "of_toys", "of_games"):
+        Path(f"{name}.yaml").write_text("{}")
+
+    def read(*, data: str = "toys", **changes: object) -> Sweep:
+        content = {k: v for k, v in {**OWN, **changes}.items() if v is not None}
+        Path("own.yaml").write_text(yaml.safe_dump(content))
+        return load_sweep("own.yaml", data=data)
+
+    return read

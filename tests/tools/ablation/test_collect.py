@@ -1,4 +1,4 @@
-"""What is on disk: states of runs, seeds, order of settings, and files that cannot be read."""
+"""Runs on disk: their states, seeds and order, and files that cannot be read."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def test_states_scores_and_costs(tmp_path):
     assert [run.state for run in setting.runs.values()] == [
         *("unfinished", "finished", "finished", "failed"),
     ]
-    assert setting.runs[10].reason == "CUDA out of memory (2 attempts)"
+    assert setting.runs[10].reason == "CUDA out of memory"
     assert [setting.count(s) for s in ("finished", "failed", "unfinished")] == [2, 1, 1]
     found = setting.results()[2]
     assert (found.miou, found.pixel_accuracy) == (0.7, 0.85)
@@ -35,7 +35,7 @@ def test_states_scores_and_costs(tmp_path):
     assert (cost.device, cost.threads, cost.peak_memory_of) == ("CPU", 1, "process")
 
 
-def test_settings_stand_in_the_sweeps_order_or_baseline_first(tmp_path):
+def test_settings_are_in_the_sweeps_order_or_baseline_first(tmp_path):
     for name in ("b", "a", "baseline", "c"):
         put(tmp_path / name / "seed_0", results=results(0.5))
     put(tmp_path / ".hidden" / "seed_0", results=results(0.5))
@@ -91,7 +91,7 @@ def test_of_one_seed_twice_the_finished_and_then_the_named_run_counts(tmp_path):
         ("results", b'{"miou": 0.5, "iou": [0.1]}', "iou is [0.1], no table"),
         ("results", b'{"miou": 0.5, "groups": {"a": "b"}}', "a is 'b', no number"),
         ("results", b'{"miou": 0.5, "inference": 3}', "inference is 3, no table"),
-        ("results", b"\xff\xfe\x00", "codec can't decode"),
+        ("results", b"\xff\xfe\x00", "is no JSON"),
         ("costs", b'{"flops": "many"}', "flops is 'many', no number"),
         ("costs", b"", "is no JSON"),
         ("failed", b"not much", "is no JSON"),

@@ -21,7 +21,7 @@ from pspnet.tools.ablation.sweep import Run, load_sweep
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 25
+EPOCHS = 30
 
 
 def write_sweep(folder: Path, *, data: Path) -> Path:
@@ -29,7 +29,12 @@ def write_sweep(folder: Path, *, data: Path) -> Path:
     command = [
         *("${interpreter}", "-m", "pspnet", "fit", f"--logs={folder}/logs/kill/${{envvar:DATA}}"),
         *("--data.source=Folder", f"--data.source.root={data}", "--data.crop_size=41"),
-        *("--data.batch_size=5", "--data.workers=0", "--trainer.precision=32-true"),
+        *(
+            "--data.batch_size=5",
+            "--trainer.check_val_every_n_epoch=30",
+            "--data.workers=0",
+            "--trainer.precision=32-true",
+        ),
         *("--model.network.encoder=tu-regnetx_002", "--model.network.decoder_channels=16"),
         *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--wandb=off"),
         *(f"--trainer.max_epochs={EPOCHS}", "--trainer.log_every_n_steps=1", "${args}"),
@@ -84,7 +89,9 @@ def losses(folder: Path) -> dict[str, str]:
         return {r["step"]: r["train/loss"] for r in csv.DictReader(file) if r["train/loss"]}
 
 
-def test_killed_trainings_continue(shapes, tmp_path):
+def test_killed_trainings_continue(shapes, tmp_path, monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # on a busy machine they would hardly run
     file = write_sweep(tmp_path, data=shapes)
     runs = load_sweep(str(file), data="shapes").runs
     done, first, second, _ = runs

@@ -168,7 +168,9 @@ def test_a_run_that_is_still_going_is_left_alone(fits, monkeypatch):
         time.sleep(0.02)
     reason = go(run)
     other.communicate()
-    assert reason == f"{run.folder}/run.log is in use by a run that was started before; end that one"
+    assert (
+        reason == f"{run.folder}/run.log is in use by a run that was started before; end that one"
+    )
     assert go(run) == ""
 
 
@@ -260,12 +262,13 @@ def start(fits):
         process.communicate()
 
 
-def test_kills_through_ray(fits, start):
+def test_kills_through_ray(fits, start, monkeypatch):
     """A fit is killed, then the driver: nothing is left over, and nothing is repeated.
 
     a/0 is killed and resumes at once; a/1 fails twice; b/0 hangs until the driver is killed; b/1
     was finished before.
     """
+    monkeypatch.setenv("RAY_worker_niceness", "0")  # on a busy machine they would hardly run
     fits.file = fits.write(["a", "b"], seeds=[0, 1])
     killed, failing, hanging, finished = fits.sweep.runs
     fits.plan("a", "epoch hang", "epoch results")

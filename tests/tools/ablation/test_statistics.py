@@ -1,12 +1,19 @@
-"""Spread, paired intervals and what they separate, against scipy's own tests and brute force."""
+"""Deviations, paired intervals and marks, against formulas, scipy and brute force."""
 
 from itertools import combinations
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 from scipy.stats import ttest_rel
 
-from pspnet.tools.ablation.statistics import among_best, front, holm, paired, spread
+from pspnet.tools.ablation.statistics import (
+    among_best,
+    holm,
+    paired_difference,
+    pareto_front,
+    summary,
+)
 
 
 def seeds(*values: float) -> dict[int, float]:
@@ -21,43 +28,44 @@ def noisy(
 
 def test_spread_against_numpy():
     x = [70.1, 68.3, 71.9, 70.0]
-    found = spread(iter(x))
+    found = summary(iter(x))
     assert found is not None
     assert found.mean == pytest.approx(sum(x) / 4)
     assert found.deviation == pytest.approx(np.sqrt(sum((v - sum(x) / 4) ** 2 for v in x) / 3))
     assert found.count == 4
-    alone = spread([70.1])
+    alone = summary([70.1])
     assert alone is not None
     assert (alone.mean, alone.deviation, alone.count) == (70.1, None, 1)
-    assert spread([]) is None
+    assert summary([]) is None
 
 
 @pytest.mark.parametrize("count", [2, 3, 5, 20])
-def test_paired_interval_and_p_are_scipys(count):
+def test_paired_interval_and_p_are_students(count):
     one, two = noisy(71, count=count, seed=1), noisy(70, count=count, seed=2)
-    found = paired({99: 0.0} | dict(reversed(one.items())), to=two | {98: 100.0})
-    expected = ttest_rel([*one.values()], [*two.values()])
-    low, high = expected.confidence_interval(0.95)
+    found = paired_difference({99: 0.0} | dict(reversed(one.items())), two | {98: 100.0})
+    d = np.array([one[s] - two[s] for s in range(count)])
+    error = d.std(ddof=1) / np.sqrt(count)
+    low, high = student(df=count - 1, loc=d.mean(), scale=error).interval(0.95)
     assert found is not None
-    assert found.mean == pytest.approx(np.mean([one[s] - two[s] for s in range(count)]))
+    assert found.mean == pytest.approx(d.mean())
     assert (found.low, found.high) == pytest.approx((low, high))
-    assert found.p == pytest.approx(expected.pvalue)
+    assert found.p == pytest.approx(2 * student.sf(abs(d.mean()) / error, count - 1))
     assert found.count == count
-    assert found.separable == (low > 0 or high < 0)
+    assert found.significant == (low > 0 or high < 0)
 
 
 def test_paired_of_few_or_equal_seeds():
-    one = paired({0: 71.0, 1: 5.0}, to={0: 70.0, 2: 6.0})
+    one = paired_difference({0: 71.0, 1: 5.0}, {0: 70.0, 2: 6.0})
     assert one is not None
-    assert (one.mean, one.low, one.high, one.separable, one.count) == (1, None, None, None, 1)
-    assert paired({0: 71.0}, to={1: 70.0}) is None
-    assert paired({}, to={1: 70.0}) is None
-    same = paired(seeds(1, 2, 3), to=seeds(1, 2, 3))
-    shifted = paired(seeds(2, 3, 4), to=seeds(1, 2, 3))
+    assert (one.mean, one.low, one.high, one.significant, one.count) == (1, None, None, None, 1)
+    assert paired_difference({0: 71.0}, {1: 70.0}) is None
+    assert paired_difference({}, {1: 70.0}) is None
+    same = paired_difference(seeds(1, 2, 3), seeds(1, 2, 3))
+    shifted = paired_difference(seeds(2, 3, 4), seeds(1, 2, 3))
     assert same is not None
     assert shifted is not None
-    assert (same.low, same.high, same.separable) == (0, 0, False)
-    assert (shifted.low, shifted.high, shifted.separable) == (1, 1, True)
+    assert (same.low, same.high, same.significant) == (0, 0, False)
+    assert (shifted.low, shifted.high, shifted.significant) == (1, 1, True)
 
 
 def test_holm_is_bonferroni_closed():
@@ -75,7 +83,7 @@ def test_holm_is_bonferroni_closed():
 
 
 def stepped_down(p: dict[int, float]) -> set[int]:
-    """The rows that Holm's procedure rejects at 5 %, smallest p first until one fails."""
+    """Return the rows that Holm's procedure rejects at 5 %, smallest p first until one fails."""
     rejected: set[int] = set()
     for row in sorted(p, key=p.__getitem__):
         if p[row] > 0.05 / (len(p) - len(rejected)):
@@ -107,9 +115,9 @@ def test_best_rows_are_those_that_holm_does_not_tell_apart():
 def test_a_best_first_row_is_compared_without_correction():
     worse = [seeds(79.0, 78.0, 78.8), seeds(78.8, 78.1, 79.2), seeds(78.9, 77.9, 79.0)]
     first = seeds(80.0, 79.8, 80.1)
-    intervals = [paired(other, to=first) for other in worse]
+    intervals = [paired_difference(other, first) for other in worse]
     adjusted = holm([i.p for i in intervals if i is not None and i.p is not None])
-    assert [i is not None and i.separable for i in intervals] == [True] * 3
+    assert [i is not None and i.significant for i in intervals] == [True] * 3
     assert min(adjusted) > 0.05  # so correction would hide them all
     assert among_best([first, *worse]) == [True, False, False, False]
 
@@ -131,7 +139,9 @@ def test_front_takes_what_the_spread_separates():
     worse = seeds(65, 66, 67.5)
     rows = {"best": (9, best), "unsure": (8, unsure), "worse": (5, worse), "better": (5, better)}
     rows |= {"cheap": (1, cheap), "none": (0, {}), "dear": (20, better)}
-    chosen = front([cost for cost, _ in rows.values()], [scores for _, scores in rows.values()])
+    chosen = pareto_front(
+        [cost for cost, _ in rows.values()], [scores for _, scores in rows.values()]
+    )
     assert [name for name, on in zip(rows, chosen, strict=True) if on] == [
         "best",
         "better",
@@ -142,8 +152,8 @@ def test_front_takes_what_the_spread_separates():
 def test_front_of_equal_costs():
     cheap, sure, higher = seeds(60, 61, 62), seeds(64, 65, 66.1), seeds(60, 75, 76)
     lower = seeds(50, 65, 66)
-    assert front([1, 5, 5, 5], [cheap, sure, higher, lower]) == [True, True, True, False]
-    assert front([1, 5], [cheap, higher]) == [True, False]
-    assert front([2, 2, 2], [cheap, seeds(61, 60, 62), sure]) == [False, False, True]
-    assert front([3, 3], [{0: 50.0}, {0: 70.0}]) == [True, True]
-    assert front([], []) == []
+    assert pareto_front([1, 5, 5, 5], [cheap, sure, higher, lower]) == [True, True, True, False]
+    assert pareto_front([1, 5], [cheap, higher]) == [True, False]
+    assert pareto_front([2, 2, 2], [cheap, seeds(61, 60, 62), sure]) == [False, False, True]
+    assert pareto_front([3, 3], [{0: 50.0}, {0: 70.0}]) == [True, True]
+    assert pareto_front([], []) == []

@@ -18,8 +18,13 @@ from pathlib import Path
 
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.tools.ablation.list_runs import estimate, list_runs
-from pspnet.tools.ablation.run_files import join_metrics, read_run, write_failure
-from pspnet.tools.ablation.run_trials import resuming_command, run_trials
+from pspnet.tools.ablation.run_files import (
+    join_metrics,
+    read_run,
+    resumable_checkpoint,
+    write_failure,
+)
+from pspnet.tools.ablation.run_trials import run_trials
 from pspnet.tools.ablation.sweep import Run, Sweep, load_sweep
 
 
@@ -32,8 +37,8 @@ class Progress:
         self._ended = sum(read_run(run.folder).state == "finished" for run in runs)
 
     def start(self, run: Run) -> None:
-        resumes = len(resuming_command((), run.folder)) > 0
-        print(f"{run} {'resumes' if resumes else 'starts'}", flush=True)
+        how = "resumes" if resumable_checkpoint(run.folder) else "starts"
+        print(f"{run} {how}", flush=True)
 
     def end(self, run: Run, *, seconds: float, reason: str) -> None:
         self._ended += 1

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
-from pspnet.tools.ablation.run_files import read_run
-from pspnet.tools.ablation.run_trials import resuming_command
+from pspnet.tools.ablation.run_files import read_run, resuming_command
 from pspnet.tools.ablation.sweep import Run, Sweep
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -92,6 +92,12 @@ def resumable_checkpoint(folder: Path) -> Path | None:
     return path if zipfile.is_zipfile(path) else None
 
 
+def resuming_command(command: Sequence[str], folder: Path) -> list[str]:
+    """Return the command that resumes from the last checkpoint of a run, if there is one."""
+    checkpoint = resumable_checkpoint(folder)
+    return [*command] if checkpoint is None else [*command, f"--ckpt_path={checkpoint}"]
+
+
 def join_metrics(folder: Path) -> bool:
     """Join metrics.csv of a resumed run to the files that earlier starts left; False without any.
 
@@ -105,7 +111,7 @@ def join_metrics(folder: Path) -> bool:
     parts = sorted(folder.glob("metrics.before_*.csv"), key=number)
     if not parts:
         return False
-    joined = pd.DataFrame({"step": []})
+    joined = pd.DataFrame({"step": []}, dtype=str)
     for part in [*parts, folder / "metrics.csv"]:
         # the last line may have been cut off
         whole = part.read_text("utf-8").rpartition("\n")[0] if part.is_file() else ""
@@ -113,8 +119,9 @@ def join_metrics(folder: Path) -> bool:
             continue
         # strings stay as they were written
         later = pd.read_csv(io.StringIO(whole), dtype=str, keep_default_na=False)
-        first = later["step"].astype(int).min()
-        joined = pd.concat([joined[joined["step"].astype(int) < first], later])
+        if len(later):
+            first = later["step"].astype(int).min()
+            joined = pd.concat([joined[joined["step"].astype(int) < first], later])
     joined = joined[sorted(joined.columns)]
     write_atomic(folder / "metrics.csv", joined.to_csv(index=False).encode())
     for part in parts:

@@ -24,7 +24,7 @@ from tempfile import TemporaryDirectory
 from typing import IO, Any, Protocol
 
 from pspnet.errors import UserError
-from pspnet.tools.ablation.run_files import read_run, resumable_checkpoint
+from pspnet.tools.ablation.run_files import read_run, resuming_command
 from pspnet.tools.ablation.sweep import Run
 
 ATTEMPTS = 2
@@ -83,11 +83,18 @@ def run_trials(
                 running[job] = run, time.monotonic()
             (job, *_), _ = ray.wait([*running])
             run, start = running.pop(job)
-            try:
-                reason = ray.get(job)
-            except ray.exceptions.WorkerCrashedError:
-                reason = "Ray lost the process that started it, twice, as when memory runs out"
-            progress.end(run, seconds=time.monotonic() - start, reason=reason)
+            progress.end(run, seconds=time.monotonic() - start, reason=_result(job))
+
+
+def _result(job: Any) -> str:
+    """Return what `train` returned, or the reason that it did not."""
+    import ray
+    from ray.exceptions import NodeDiedError, OutOfMemoryError, WorkerCrashedError
+
+    try:
+        return str(ray.get(job))
+    except (NodeDiedError, OutOfMemoryError, WorkerCrashedError):
+        return "Ray lost the process that started it, as when memory runs out"
 
 
 def train(command: Sequence[str], folder: Path, *, cwd: Path, gpus: float) -> str:
@@ -129,12 +136,6 @@ def _attempt(
         words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=cwd, env=environment
     )
     return _reason(code, Path(log.name), start=start)
-
-
-def resuming_command(command: Sequence[str], folder: Path) -> list[str]:
-    """Return the command that resumes from the last checkpoint of a run, if there is one."""
-    checkpoint = resumable_checkpoint(folder)
-    return [*command] if checkpoint is None else [*command, f"--ckpt_path={checkpoint}"]
 
 
 def share(

@@ -63,7 +63,7 @@ def test_every_seed_mean_and_interval_is_drawn(drawn, rows, seeds, panels):
             np.testing.assert_allclose(mean, np.mean(interval))
             color = right.lines[2 * place].get_color()
             assert (color == module.INK) == (test.pvalue < 0.05)
-    assert [label.get_text() for label in figure.axes[0].get_yticklabels()][0] == "setting-0"
+    assert figure.axes[0].get_yticklabels()[0].get_text() == "setting-0"
     assert_legible(figure)
 
 

@@ -47,30 +47,35 @@ def draw_settings(
         reference: the setting that the differences are to.
         marks: a few words per setting, beside the first panel's differences.
     """
-    from matplotlib.figure import Figure
-
     # a reference that has not run has no differences
     columns = 2 if any(any(panel.differences) for panel in panels) else 1
     across = min(len(panels), 2)
-    down = -(-len(panels) // across)
-    size = (across * columns * WIDE + MARGIN, down * (len(settings) * ROW + HEAD) + 0.6)
-    figure = Figure(figsize=size, dpi=160, layout="constrained")
-    grid = figure.subplots(down, across * columns, sharey=True, squeeze=False)
-    for number, panel in enumerate(panels):
-        line, place = divmod(number, across)
-        axes = grid[line, place * columns : (place + 1) * columns]
+    figure, grid = _axes(len(panels), columns=columns, across=across, lines=len(settings))
+    for axes, panel in zip(grid, panels, strict=True):
         _draw_scores(axes[0], panel, first=settings[0] == reference)
         if columns == 2:
             _draw_differences(axes[1], panel, settings=settings, reference=reference)
-            if not number:
-                _write_marks(axes[1], marks)
-    for axes in grid.flat[len(panels) * columns :]:
-        figure.delaxes(axes)
-    grid[0, 0].set_yticks(range(len(settings)), [plain(s, limit=LONGEST) for s in settings])
-    grid[0, 0].set_ylim(len(settings) - 0.5, -0.5)
+    _write_marks(grid[0][-1], marks)
+    grid[0][0].set_yticks(range(len(settings)), [plain(s, limit=LONGEST) for s in settings])
+    grid[0][0].set_ylim(len(settings) - 0.5, -0.5)
     figure.suptitle(plain(title), size=LARGE, color=INK, weight="bold")
     _legend(figure, reference=reference, differences=columns == 2, narrow=across == 1)
     save(figure, out)
+
+
+def _axes(
+    panels: int, *, columns: int, across: int, lines: int
+) -> tuple[Figure, list[Sequence[Axes]]]:
+    """Return a figure and the axes of each panel, `columns` per panel, `across` panels per row."""
+    from matplotlib.figure import Figure
+
+    down = -(-panels // across)
+    size = (across * columns * WIDE + MARGIN, down * (lines * ROW + HEAD) + 0.6)
+    figure = Figure(figsize=size, dpi=160, layout="constrained")
+    axes = figure.subplots(down, across * columns, sharey=True, squeeze=False).flatten()
+    for spare in axes[panels * columns :]:
+        figure.delaxes(spare)
+    return figure, [list(axes[k * columns : (k + 1) * columns]) for k in range(panels)]
 
 
 def _draw_scores(axes: Axes, panel: Panel, *, first: bool) -> None:
