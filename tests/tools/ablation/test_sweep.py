@@ -58,7 +58,7 @@ def check_options(path: Path, run: Run, row: dict, capsys) -> None:
 
 
 def holds(config: object, wanted: object) -> bool:
-    """Whether a configuration has these values."""
+    """Tell if a configuration has these values."""
     if isinstance(wanted, dict) and isinstance(config, dict):
         return all(key in config and holds(config[key], value) for key, value in wanted.items())
     return config == wanted
@@ -130,7 +130,7 @@ CONTENT = {
         "early_terminate": {"type": "x"}
     },
     "metric.target is not supported here": {"metric": {"name": "val/miou", "target": 1}},
-    "run_cap=0; give a whole number": {"run_cap": 0},
+    "run_cap=0; give an integer": {"run_cap": 0},
     "parameters={}; name at least one": {"parameters": {}},
     "x: only `value` and `values` are run here; `wandb sweep` runs such a file": {
         "parameters": {"x": {"min": 0, "max": 3}}
@@ -145,8 +145,8 @@ CONTENT = {
     },
     "name='a/b': it names a folder": {"parameters": {"name": {"values": ["a/b"]}}},
     "name=1; put it in quotes": {"parameters": {"config": {"values": [{"name": 1}]}}},
-    "seed_everything=-1; give whole": {"parameters": {"seed_everything": {"value": -1}}},
-    "seed_everything=True; give whole": {"parameters": {"seed_everything": {"value": True}}},
+    "seed_everything=-1; give integers": {"parameters": {"seed_everything": {"value": -1}}},
+    "seed_everything=True; give integers": {"parameters": {"seed_everything": {"value": True}}},
 }
 
 

@@ -154,7 +154,7 @@ def check_row(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def holds(config: object, wanted: object) -> bool:
-    """Whether a configuration has these values; a number may be written in another type."""
+    """Tell if a configuration has these values; a number may have another type."""
     if isinstance(wanted, dict) and isinstance(config, dict):
         return all(key in config and holds(config[key], value) for key, value in wanted.items())
     if isinstance(wanted, list) and isinstance(config, list):

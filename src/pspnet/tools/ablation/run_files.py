@@ -83,7 +83,7 @@ def write_failure(folder: Path, reason: str) -> None:
 
 
 def resumable_checkpoint(folder: Path) -> Path | None:
-    """Return last.ckpt of a run if it is whole.
+    """Return last.ckpt of a run if it is complete.
 
     Lightning may copy a checkpoint over the last one. A kill during the copy leaves a file without
     the directory that ends a zip file.
@@ -114,11 +114,11 @@ def join_metrics(folder: Path) -> bool:
     joined = pd.DataFrame({"step": []}, dtype=str)
     for part in [*parts, folder / "metrics.csv"]:
         # the last line may have been cut off
-        whole = part.read_text("utf-8").rpartition("\n")[0] if part.is_file() else ""
-        if not whole:
+        lines = part.read_text("utf-8").rpartition("\n")[0] if part.is_file() else ""
+        if not lines:
             continue
         # strings stay as they were written
-        later = pd.read_csv(io.StringIO(whole), dtype=str, keep_default_na=False)
+        later = pd.read_csv(io.StringIO(lines), dtype=str, keep_default_na=False)
         if len(later):
             first = later["step"].astype(int).min()
             joined = pd.concat([joined[joined["step"].astype(int) < first], later])

@@ -35,7 +35,7 @@ class Difference:
 
     @property
     def significant(self) -> bool | None:
-        """Whether the interval excludes 0; None if there is no interval."""
+        """True if the interval excludes 0; None if there is no interval."""
         return None if self.p is None else self.p < LEVEL
 
 

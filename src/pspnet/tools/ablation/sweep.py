@@ -102,7 +102,7 @@ def _check(content: Any) -> None:
     if not isinstance(parameters, dict) or not parameters:
         raise UserError(f"parameters={parameters!r}; name at least one with its values")
     if cap is not None and (not isinstance(cap, int) or cap < 1):
-        raise UserError(f"run_cap={cap!r}; give a whole number of at least 1")
+        raise UserError(f"run_cap={cap!r}; give an integer of at least 1")
     for name, spec in parameters.items():
         if not isinstance(spec, dict) or set(spec) not in ({"value"}, {"values"}):
             raise UserError(f"{name}: only `value` and `values` are run here; {REMEDY}")
@@ -221,6 +221,6 @@ def _fill(words: list[str], values: Values, *, program: str) -> list[str]:
 def _run(values: Values, command: list[str], *, setting: str, folder: Path) -> Run:
     seed = values.get(SEED, 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        raise UserError(f"{SEED}={seed!r}; give whole numbers of at least 0")
+        raise UserError(f"{SEED}={seed!r}; give integers of at least 0")
     version = f"seed_{seed}"
     return Run(setting, seed, folder / setting / version, (*command, f"--version={version}"))

@@ -1,4 +1,4 @@
-"""Whether the texts of a figure can be read."""
+"""A check that the texts of a figure can be read."""
 
 from itertools import combinations
 
