@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from own_sweep import COMMAND
+from saved_config import check_values
 from wandb_agent import agent_words
 
 from pspnet.cli import main as pspnet
@@ -23,8 +24,10 @@ SWEEPS = sorted((ROOT / "configs" / "sweeps").glob("*.yaml"))
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
 def test_each_sweep_file_is_valid(path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    sweep = load_sweep(path.stem, data="scenes")
     content = yaml.safe_load(path.read_text())
+    if content.get("method") != "grid":
+        pytest.skip("W&B alone runs it")
+    sweep = load_sweep(path.stem, data="scenes")
     rows = grid(content["parameters"])
     assert len({run.folder for run in sweep.runs}) == len(rows[: content.get("run_cap")])
     settings = {}
@@ -50,18 +53,7 @@ def check_options(path: Path, run: Run, row: dict, capsys) -> None:
     config = yaml.safe_load(said.out)
     assert (config["name"], config["seed_everything"]) == (run.setting, run.seed)
     assert Path(config["logs"], config["name"], config["version"]) == run.folder
-    for key, value in row.items():
-        part = config
-        for name in () if key == "config" else key.split("."):
-            part = part[name]
-        assert holds(part, value), f"{path}: setting {run.setting}: {key} is not {value}"
-
-
-def holds(config: object, wanted: object) -> bool:
-    """Tell if a configuration has these values."""
-    if isinstance(wanted, dict) and isinstance(config, dict):
-        return all(key in config and holds(config[key], value) for key, value in wanted.items())
-    return config == wanted
+    check_values(config, row)
 
 
 def test_a_sweep_with_an_unknown_option_gets_a_clear_message(own, capsys):
