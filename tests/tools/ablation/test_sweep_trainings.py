@@ -139,7 +139,7 @@ def check_row(folder: Path, row: Mapping[str, Any]) -> None:
     check_values(config, row)
     rows = csv.DictReader((folder / "metrics.csv").open())
     (point,) = [line for line in rows if line["train/loss"]]
-    model, network = config["model"], config["model"]["network"]
+    model, network = config["model"], config["model"]["network"]["init_args"]
     expected = float(point.get("train/loss_main", point["train/loss"]))
     if network["auxiliary"]:
         expected += model["auxiliary_weight"] * float(point["train/loss_auxiliary"])

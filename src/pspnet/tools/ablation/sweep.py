@@ -18,8 +18,8 @@ from typing import Any
 
 import yaml
 
+from pspnet.config_files import config_file
 from pspnet.errors import UserError
-from pspnet.tools.ablation.config_names import config_file
 
 SEED = "seed_everything"
 DATA = "${envvar:DATA}"
