@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pspnet.data.datamodule import SegmentationData
@@ -40,10 +40,14 @@ def count_flops(network: nn.Module, *, size: tuple[int, int]) -> int:
         size: height and width of the image.
     """
     counted = copy_without_memory(network).eval()
-    image = torch.zeros(1, 3, *size, device="meta", dtype=next(counted.parameters()).dtype)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        counted(image)
+        counted(blank_image(counted, size))
     return int(counter.get_total_flops())
+
+
+def blank_image(network: nn.Module, size: tuple[int, int]) -> Tensor:
+    """Return a black image (1, 3, H, W) of the network's device and type."""
+    return next(network.parameters()).new_zeros(1, 3, *size)
 
 
 class Costs(Callback):

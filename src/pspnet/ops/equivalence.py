@@ -43,7 +43,7 @@ def nearly_equal(one: Tensor, other: Tensor) -> bool:
 
 def copy_sharing_parameters(module: Module) -> Module:
     """Return a deep copy, hooks included, whose parameters and buffers are those of `module`."""
-    tensors = [*module.parameters(), *module.buffers()]
+    tensors = [*module.parameters(), *module.buffers(), *_plain_tensors(module)]
     return copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
 
 
@@ -53,6 +53,12 @@ def copy_without_memory(module: Module) -> Module:
     for parameter in module.parameters():
         hollow = torch.empty_like(parameter, device="meta")
         meta[id(parameter)] = nn.Parameter(hollow, requires_grad=parameter.requires_grad)
-    for buffer in module.buffers():
-        meta[id(buffer)] = torch.empty_like(buffer, device="meta")
+    for tensor in [*module.buffers(), *_plain_tensors(module)]:
+        meta[id(tensor)] = torch.empty_like(tensor, device="meta")
     return copy.deepcopy(module, meta)
+
+
+def _plain_tensors(module: nn.Module) -> list[Tensor]:
+    """Tensors that are attributes alone, as the weight that `nn.utils.spectral_norm` computes."""
+    attributes = [value for part in module.modules() for value in vars(part).values()]
+    return [value for value in attributes if isinstance(value, Tensor)]

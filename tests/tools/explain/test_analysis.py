@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from edits import EDITS, plain
+from edits import network as unedited
 from torch import nn
 
 from pspnet import PSPNet
-from pspnet.callbacks.costs import count_flops
-from pspnet.models.pyramid_pooling import PyramidPooling
+from pspnet.callbacks.costs import count_flops, count_parameters
 from pspnet.tools.explain.analysis import explain
 from pspnet.tools.explain.effective_receptive_field import gradient_energies
 from pspnet.tools.explain.pyramid_parts import FEATURES
@@ -28,12 +29,6 @@ def small(kind=PSPNet, **options) -> PSPNet:
 @pytest.fixture(scope="module")
 def images():
     return torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(1))
-
-
-@pytest.fixture(scope="module")
-def plain_energy(images):
-    """The distribution of the gradient of a plain network's logits."""
-    return gradient_energies(small(), images[:1], only=("logits",))["logits"]
 
 
 def test_a_plain_network_in_full(images):
@@ -64,140 +59,63 @@ def test_without_images_what_needs_weights_is_left_out():
     )
 
 
-class Attention(nn.Module):
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.gate = nn.Conv2d(channels, channels, 1)
-
-    def forward(self, x):
-        return x * self.gate(x.mean((2, 3), keepdim=True)).sigmoid()
-
-
-class ASPP(nn.Module):
-    def __init__(self, channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(
-            nn.Conv2d(channels, out_channels // 2, 3, padding=rate, dilation=rate)
-            for rate in (2, 4)
-        )
-
-    def forward(self, x):
-        return torch.cat([branch(x) for branch in self.branches], 1)
+# what an edit makes meaningless, besides variants from the network's options
+PYRAMIDS = ("pyramid_subclass", "attention_after_the_pyramid", "aspp")
+DECODERS = ("depthwise_separable_decoder", "spectral_norm_on_the_decoder", "forward_hook")
+MISSING = {
+    **{name: VARIANTS for name in EDITS if name != "frozen_stages"},
+    **dict.fromkeys(PYRAMIDS, VARIANTS | PYRAMID_SECTIONS),
+    **{name: VARIANTS | {"activation shares"} for name in (*DECODERS, "another_head")},
+}
 
 
-class Doubled(PyramidPooling):
-    def forward(self, features):
-        return 2 * super().forward(features)
+@pytest.fixture(scope="module")
+def energy(images):
+    """The distribution of the gradient of the unedited network's logits."""
+    return gradient_energies(unedited().eval(), images[:1], only=("logits",))["logits"]
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edit_is_explained_or_left_out_with_a_reason(name, images, energy):
+    network, images = EDITS[name]().eval(), images[:1].double()
+    with torch.no_grad():
+        expected = plain(network, images)[0]
+    found = explain(network, images)
+    missing = MISSING.get(name, set())
+    assert found.omitted.keys() == missing | {"pyramid ablation"}
+    assert all(found.omitted.values())
+    assert found.flops == count_flops(network, size=SIZE)
+    layers = [layer for layer in found.layers[THIS_NETWORK] if not layer.training_only]
+    assert sum(layer.parameters for layer in layers) == count_parameters(network, inference=True)
+    if name != "frozen_stages":  # which changes the training alone
+        assert abs(energy - found.energies[THIS_NETWORK]["logits"]).max() > 1e-6
+    assert bool(found.contributions) == ("contributions" not in missing)
+    for shown in found.contributions:
+        torch.testing.assert_close(shown.logits, expected, rtol=1e-9, atol=1e-9)
+        assert all(change.abs().max() > 0 for change in shown.maps.values())
 
 
 class OwnForward(PSPNet):
     def forward(self, image, upsample=True):
         logits = self.decoder(self.pyramid(self.encoder(image)[-1]).flip(3))
-        return self.own_upsample(logits, image.shape[2:]) if upsample else logits
-
-    def own_upsample(self, logits, size):
-        return nn.functional.interpolate(logits, size, mode="bilinear", align_corners=True)
-
-
-def with_module(part, build):
-    def edit(network):
-        setattr(network, part, build(network))
-
-    return edit
-
-
-def first_layer(build):
-    return lambda network: network.decoder.__setitem__(0, build())
-
-
-# edit: what is left out besides the variants
-EDITS = {
-    "attention after the pyramid": (
-        with_module("decoder", lambda n: nn.Sequential(Attention(512), *n.decoder)),
-        {"activation shares"},
-    ),
-    "ASPP in its place": (with_module("pyramid", lambda n: ASPP(256, 512)), PYRAMID_SECTIONS),
-    "a pyramid with a forward": (with_module("pyramid", lambda n: Doubled(256)), PYRAMID_SECTIONS),
-    "GELU": (lambda network: network.decoder.__setitem__(2, nn.GELU()), set()),
-    "GroupNorm": (lambda network: network.decoder.__setitem__(1, nn.GroupNorm(2, 8)), set()),
-    "a dilated convolution": (
-        first_layer(lambda: nn.Conv2d(512, 8, 3, padding=2, dilation=2)),
-        set(),
-    ),
-    "a depthwise convolution": (
-        first_layer(
-            lambda: nn.Sequential(
-                nn.Conv2d(512, 512, 3, padding=1, groups=512), nn.Conv2d(512, 8, 1)
-            )
-        ),
-        {"activation shares"},
-    ),
-    "spectral norm": (
-        lambda network: nn.utils.parametrizations.spectral_norm(network.decoder[0]),
-        {"activation shares"},
-    ),
-    "old spectral norm": (
-        lambda network: nn.utils.spectral_norm(network.decoder[0]),
-        {"activation shares"},
-    ),
-    "a hook": (
-        lambda network: network.decoder[0].register_forward_hook(lambda _, __, y: 2 * y),
-        {"activation shares"},
-    ),
-    "align_corners": (lambda network: setattr(network, "align_corners", False), set()),
-    "another head": (
-        with_module("decoder", lambda n: Head()),
-        {"activation shares"},
-    ),
-    "a wrapped encoder": (with_module("encoder", lambda n: Wrapped(n.encoder)), set()),
-}
-
-
-class Head(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.classify = nn.Conv2d(512, 4, 1)
-
-    def forward(self, context):
-        return self.classify(context.relu())
-
-
-class Wrapped(nn.Module):
-    def __init__(self, encoder) -> None:
-        super().__init__()
-        self.inner, self.out_channels = encoder, encoder.out_channels
-
-    def forward(self, image):
-        return [feature * 0.5 for feature in self.inner(image)]
-
-
-@pytest.mark.parametrize("name", EDITS)
-def test_an_edit_is_explained_or_left_out_with_a_reason(name, images, plain_energy):
-    network, images = small(), images[:1]
-    edit, missing = EDITS[name]
-    edit(network)
-    with torch.no_grad():
-        expected = network(images)[0]
-    network(images).sum().backward()  # as in a training: some tensors are no leaves any more
-    found = explain(network, images)
-    assert found.flops == count_flops(network, size=SIZE)
-    assert found.omitted.keys() == VARIANTS | missing | {"pyramid ablation"}
-    assert all(found.omitted.values())
-    assert [*found.layers] == [*found.energies] == [THIS_NETWORK]
-    assert "stage 5" in found.energies[THIS_NETWORK]
-    assert abs(plain_energy - found.energies[THIS_NETWORK]["logits"]).max() > 1e-6
-    if found.contributions:
-        torch.testing.assert_close(found.contributions[0].logits, expected, rtol=1e-3, atol=1e-4)
-        maps = found.contributions[0].maps
-        assert all(change.abs().max() > 0 for change in maps.values())
+        return self.upsample(logits, image.shape[2:]) if upsample else logits
 
 
 def test_a_subclass_with_its_own_forward(images):
     network = small(OwnForward)
-    found = explain(network, images)
+    found = explain(network, images[:1])
     assert "is a OwnForward" in found.omitted["layouts"]
     assert "not the pyramid's output" in found.omitted["activation shares"]
     with torch.no_grad():
-        torch.testing.assert_close(
-            found.contributions[0].logits, network(images[:1])[0], rtol=1e-3, atol=1e-4
-        )
+        expected = network(images[:1])[0]
+    torch.testing.assert_close(found.contributions[0].logits, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_a_weight_that_is_computed_before_each_pass(images):
+    """After a training step it is no leaf, which no deep copy takes."""
+    network = small()
+    nn.utils.spectral_norm(network.decoder[0])
+    network(images).sum().backward()
+    found = explain(network, images[:1])
+    assert "hooks" in found.omitted["layouts"] or "weight" in found.omitted["layouts"]
+    assert found.contributions

@@ -108,6 +108,9 @@ EDITS = {
     "decoder.2 is GELU": lambda network: network.decoder.__setitem__(2, nn.GELU()),
     "align_corners=False": lambda network: setattr(network, "align_corners", False),
     "dilation=(2, 2)": lambda network: setattr(network.decoder[0], "dilation", (2, 2)),
+    "decoder.0.bias is of shape [16], by its options missing": lambda n: setattr(
+        n.decoder[0], "bias", nn.Parameter(torch.zeros(16))
+    ),
     "p=0.5": lambda network: setattr(network.decoder[3], "p", 0.5),
     "pyramid: PyramidPooling in place of PyramidPooling": pyramid_of_the_same_name,
     "pyramid: PyramidPooling has hooks": lambda n: n.pyramid.register_forward_hook(lambda *_: None),

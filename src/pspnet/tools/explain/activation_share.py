@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pspnet.callbacks.costs import blank_image
 from pspnet.evaluation.inference import evaluate
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.equivalence import copy_without_memory, why_not_plain
@@ -47,8 +48,8 @@ class Statistics:
                 sums[name] = sums.get(name, torch.zeros_like(mean)) + mean
 
     def means(self) -> dict[str, Tensor]:
-        """Return each part's mean over images and places, (channels,) float32."""
-        return {name: (total / self.images).float() for name, total in self.parts.items()}
+        """Return each part's mean over images and places, (channels,) float64."""
+        return {name: total / self.images for name, total in self.parts.items()}
 
     def sizes(self) -> dict[str, tuple[float, float]]:
         """Return the root mean square of each part's term, and of its deviation from its mean.
@@ -70,11 +71,11 @@ def collect_statistics(network: PSPNet, images: Iterable[Tensor]) -> Statistics:
         network: in evaluation mode, one for which `why_no_parts` is None.
         images: normalized.
     """
-    device = next(network.parameters()).device
+    weight = next(network.parameters())
     statistics, with_terms = Statistics(), why_no_terms(network) is None
     for image in images:
         with torch.no_grad(), pyramid_outputs(network) as outputs:
-            evaluate(network, image[None].to(device), ONE_PASS)
+            evaluate(network, image[None].to(weight), ONE_PASS)
             parts = split_parts(network, outputs[0])
             statistics.add(parts, decoder_terms(network, parts) if with_terms else {})
     return statistics
@@ -112,7 +113,7 @@ def why_no_terms(network: PSPNet) -> str | None:
     inputs: list[Tensor] = []
     copy.decoder[0].register_forward_pre_hook(lambda _, given: inputs.extend(given))
     with torch.no_grad(), pyramid_outputs(copy) as outputs:
-        copy(torch.zeros(1, 3, CHECK_SIZE, CHECK_SIZE, device="meta"))
+        copy(blank_image(copy, CHECK_SIZE))
     if not inputs or inputs[0] is not outputs[0]:
         return "the decoder's input is not the pyramid's output"
     return None

@@ -154,7 +154,7 @@ def _measure_pyramid(
         found.omitted["pyramid ablation"] = "there are no labels"
     else:
         found.ablation = ablate(network, labeled, means, protocol)
-    device = next(network.parameters()).device
+    weight = next(network.parameters())
     for image in images if shown is None else shown:
-        logits, maps = contributions(network, image.to(device), means)
+        logits, maps = contributions(network, image.to(weight), means)
         found.contributions.append(Contributions(logits, maps))

@@ -52,7 +52,7 @@ def gradient_energies(
 def _energies(
     network: PSPNet, image: Tensor, generator: torch.Generator, only: Collection[str] | None
 ) -> dict[str, np.ndarray]:
-    image = image.to(next(network.parameters()).device).clone().requires_grad_()
+    image = image.to(next(network.parameters())).clone().requires_grad_()
     outputs: dict[str, Tensor] = {}
     hook = network.encoder.register_forward_hook(
         lambda _, __, features: outputs.update(stage_features(features))

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 from torch.utils.flop_counter import FlopCounterMode
 
+from pspnet.callbacks.costs import blank_image
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.equivalence import copy_without_memory
 from pspnet.tools.explain.receptive_field import ReceptiveField, ReceptiveFields, union
@@ -159,7 +160,7 @@ def _record(network: nn.Module, size: tuple[int, int]) -> tuple[list[_Call], dic
     calls: list[_Call] = []
     ends: dict[str, int] = {}
     running: list[list[int]] = []  # operations before each call under way, and within its children
-    image = torch.zeros(1, 3, *size, device="meta")
+    image = blank_image(network, size)
     with torch.no_grad(), FlopCounterMode(display=False) as counter, ReceptiveFields(image) as seen:
 
         def enter(module: nn.Module, inputs: object) -> None:

@@ -47,11 +47,11 @@ def ablate(
         means: by part, its mean (channels,) over the data set.
         protocol: how images are evaluated.
     """
-    device = next(network.parameters()).device
+    weight = next(network.parameters())
     matrices: dict[tuple[str, Replacement], Tensor] = {}
     counts: dict[str, list[np.ndarray]] = {}
     for image, label in pairs:
-        for key, matrix in _matrices(network, image.to(device), label, means, protocol):
+        for key, matrix in _matrices(network, image.to(weight), label, means, protocol):
             matrices[key] = matrices.get(key, 0) + matrix
             if key[1] == "mean":
                 kept = torch.stack([matrix.diag(), matrix.sum(0), matrix.sum(1)])

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pspnet.callbacks.costs import blank_image
 from pspnet.evaluation.inference import evaluate
 from pspnet.evaluation.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
@@ -21,7 +22,7 @@ from pspnet.models.pyramid_pooling import PyramidPooling
 from pspnet.ops.equivalence import copy_without_memory
 
 FEATURES, ALL_BINS, NOTHING = "features", "all bins", "nothing"
-CHECK_SIZE = 65  # pixels per side
+CHECK_SIZE = (65, 65)
 ONE_PASS = Protocol("whole", average="scores")
 REMEMBERED = 2**31  # bytes of features per image, beyond which the encoder runs again
 
@@ -38,7 +39,7 @@ def why_no_parts(network: PSPNet) -> str | None:
         return "the network has no bins"
     copy = copy_without_memory(network).eval()
     with torch.no_grad(), pyramid_outputs(copy) as outputs:
-        copy(torch.zeros(1, 3, CHECK_SIZE, CHECK_SIZE, device="meta"))
+        copy(blank_image(copy, CHECK_SIZE))
     if not outputs:
         return f"the forward of {type(network).__name__} does not call the pyramid"
     if outputs[0].shape[1] != pyramid.out_channels:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import torch
+from torch import nn
 
 from pspnet.callbacks.costs import count_flops
 from pspnet.errors import UserError
@@ -59,7 +60,7 @@ def why_edited(network: PSPNet) -> str | None:
         return f"the network is a {type(network).__name__}"
     with torch.device("meta"):
         described = from_options(network.options)
-    own, expected = (structure(x, without="-") for x in (network, described))
+    own, expected = (structure(x, without="-") | _shapes(x) for x in (network, described))
     for name in {**own, **expected}:
         if own.get(name) != expected.get(name):
             differing = (own.get(name, "missing"), expected.get(name, "missing"))
@@ -68,6 +69,10 @@ def why_edited(network: PSPNet) -> str | None:
         if reason := why_not_plain(network.get_submodule(name), type(module)):
             return f"{name or 'the network'}: {reason}"
     return None
+
+
+def _shapes(network: nn.Module) -> dict[str, str]:
+    return {key: f"of shape {[*x.shape]}" for key, x in network.state_dict().items()}
 
 
 def layouts(network: PSPNet) -> tuple[dict[str, PSPNet], dict[str, str]]:
