@@ -1,1 +1,1 @@
-"""Sweeps over settings and seeds: `python -m pspnet.tools.ablation list | run | report`."""
+"""Sweeps over settings and seeds: `python -m pspnet ablation list | run | report`."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from pspnet.config_files import config_file
+from pspnet.command_words import config_file
 from pspnet.errors import UserError
 
 SEED = "seed_everything"
