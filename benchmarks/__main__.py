@@ -25,7 +25,7 @@ from benchmarks.plan import DTYPE_NAMES, FULL, QUICK, SECTIONS, Plan
 from benchmarks.report import describe_machine, describe_row, write_report
 from benchmarks.sections import augmentation, epoch, evaluation, networks
 from pspnet.errors import Parser, check_new, one_line_errors
-from pspnet.evaluation.precision import default_precision
+from pspnet.evaluation.numeric_precision import default_precision
 
 FOLDER = Path("logs/bench")
 DTYPES = {"bf16-mixed": torch.bfloat16, "32-true": torch.float32}

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.published.network import AUXILIARY_WEIGHT
 from pspnet.evaluation.inference import predict
-from pspnet.evaluation.inference_copy import inference_copy
+from pspnet.evaluation.inference_network import inference_copy
 from pspnet.evaluation.protocols import Protocol, ProtocolName, ProtocolOverrides, resolve
 from pspnet.losses import CrossEntropy
 from pspnet.models.pspnet import PSPNet

@@ -24,15 +24,15 @@ from pspnet.callbacks import run_folder
 from pspnet.callbacks.costs import Costs
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
 from pspnet.callbacks.loggers import Wandb, default_loggers
-from pspnet.callbacks.report import Report
+from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
+from pspnet.callbacks.results import Report
 from pspnet.callbacks.run_state import RandomState, SaveConfig
-from pspnet.callbacks.writers import PredictionWriter, SubmissionWriter
 from pspnet.command_words import checkpoint_argument, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, one_line_errors
-from pspnet.evaluation.precision import default_precision, on_gpu, usable
+from pspnet.evaluation.numeric_precision import default_precision, on_gpu, usable
 from pspnet.evaluation.summary import format_table
 from pspnet.losses import Loss
 from pspnet.models.checkpoint import read_checkpoint
@@ -45,6 +45,8 @@ class Parser(LightningArgumentParser):
     """LightningCLI's parser with errors of one line, without the usage of 60 options first."""
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
+        if not self.exit_on_error:  # a class's own options: the outer parser says whose they are
+            super().error(message, ex)
         sys.stderr.write(f"error: {' '.join(str(message).split())}\n")
         raise SystemExit(2) from ex
 
@@ -112,13 +114,15 @@ class PSPNetCLI(LightningCLI):
     def _check_resume(self, parser: LightningArgumentParser, saved: dict[str, Any]) -> None:
         before = parser.parse_args(["fit", f"--config={json.dumps(saved)}"]).fit.model
         now = self.config.fit.model
-        for key in ("optimizer", "new_layer_factor", "norm_decay"):
-            if now[key] != before[key]:
-                raise UserError(
-                    f"model.{key}={_short(now[key])}: a resumed run continues with its optimizer, "
-                    f"{_short(before[key])}; leave the option out, or start a new run without "
-                    "ckpt_path"
-                )
+        for part in ("optimizer", "new_layer_factor", "norm_decay"):
+            old, new = _flat(before[part]), _flat(now[part])
+            for key in old | new:
+                if old.get(key) != new.get(key):
+                    raise UserError(
+                        f"model.{part}{key}={new.get(key)}: a resumed run continues with its "
+                        f"optimizer, {old.get(key)}; leave the option out, or start a new run "
+                        "without ckpt_path"
+                    )
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
@@ -232,7 +236,7 @@ class PSPNetCLI(LightningCLI):
 def _check_names(words: list[str]) -> None:
     """Refuse a data set or loss by a name that no class has; jsonargparse would not list them."""
     for key, base in (("data.source", Source), ("model.loss", Loss)):
-        known = {kind.__name__ for kind in base.__subclasses__()}
+        known = {k.__name__ for k in base.__subclasses__() if k.__module__.startswith("pspnet.")}
         for word in words:
             name = word.removeprefix(f"--{key}=")
             own = name != word and name.isidentifier() and not hasattr(torch.nn, name)
@@ -256,8 +260,11 @@ def _path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _short(value: Any) -> str:
-    return json.dumps(value.as_dict()) if hasattr(value, "as_dict") else str(value)
+def _flat(value: Any) -> dict[str, Any]:
+    """Return class path and options of a part of the configuration by name, or a plain value."""
+    if not hasattr(value, "class_path"):
+        return {"": value}
+    return {"": value.class_path, **{f".{k}": v for k, v in vars(value.init_args).items()}}
 
 
 def _count(classes: Classes) -> str:

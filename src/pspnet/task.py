@@ -19,7 +19,7 @@ from torchmetrics import MeanMetric, Metric
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.errors import UserError
 from pspnet.evaluation.inference import predict
-from pspnet.evaluation.inference_copy import InferenceCopy
+from pspnet.evaluation.inference_network import InferenceCopy
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
 from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.evaluation.single_pass import FeatureLogits, why_not_chunked

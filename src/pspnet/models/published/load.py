@@ -17,7 +17,7 @@ from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
 from pspnet.models.options import structure
 from pspnet.models.pspnet import PSPNet, from_options
-from pspnet.models.published import caffe, mmseg
+from pspnet.models.published import caffe, mmseg_config
 from pspnet.models.published.infer_options import has_bottlenecks, infer_options, published_bins
 from pspnet.models.published.key_maps import FormatName
 from pspnet.models.published.weights_file import WeightsFile, read_weights, rename_tensors
@@ -143,7 +143,7 @@ def _describe(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Descriptio
 def _describe_mmsegmentation(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Description:
     options = infer_options(weights)
     try:
-        settings = mmseg.read_settings(
+        settings = mmseg_config.read_settings(
             weights.metadata.get("meta"), bottleneck=has_bottlenecks(weights)
         )
     except UserError as error:

@@ -7,7 +7,7 @@ from foreign import filled, mmsegmentation, saved
 
 from pspnet import Dilation, load_published
 from pspnet.errors import UserError
-from pspnet.models.published.mmseg import read_settings
+from pspnet.models.published.mmseg_config import read_settings
 
 D8 = """
 crop_size = (512, 512)

@@ -17,7 +17,7 @@ from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
 from pspnet.callbacks.figures.curves import draw_curves
 from pspnet.callbacks.figures.iou_bars import draw_iou_bars
 from pspnet.callbacks.figures.prediction_grid import draw_prediction_grid
-from pspnet.callbacks.writers import data_of, denormalize, to_uint8
+from pspnet.callbacks.prediction_writers import data_of, denormalize, to_uint8
 from pspnet.errors import write_atomic
 from pspnet.task import Segmentation
 

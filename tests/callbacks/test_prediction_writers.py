@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pspnet.callbacks.writers import PredictionFolder, blend
+from pspnet.callbacks.prediction_writers import PredictionFolder, blend
 from pspnet.data.datasets.classes import load_table
 from pspnet.errors import UserError
 

@@ -8,7 +8,7 @@ from lightning import Trainer
 from lightning.pytorch.loggers import CSVLogger
 
 from pspnet import PSPNet
-from pspnet.callbacks.report import Report, title
+from pspnet.callbacks.results import Report, title
 from pspnet.callbacks.run_state import RandomState
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
