@@ -100,6 +100,8 @@ class PSPNetCLI(LightningCLI):
         kept = ("name", "data", "model", *(("seed_everything", "trainer") if fit else ()))
         under: dict[str, Any] = {key: saved[key] for key in kept}
         under["model"] = {**saved["model"], "network": _network(self.checkpoint)}
+        if fit:
+            under["trainer"] = _without_finders(saved["trainer"])
         if not fit and (precision := usable(saved.get("trainer", {}).get("precision"))):
             under["trainer"] = {"precision": precision}
         self.config = parser.parse_args([words[0], f"--config={json.dumps(under)}", *words[1:]])
@@ -114,7 +116,8 @@ class PSPNetCLI(LightningCLI):
     def _check_resume(self, parser: LightningArgumentParser, saved: dict[str, Any]) -> None:
         before = parser.parse_args(["fit", f"--config={json.dumps(saved)}"]).fit.model
         now = self.config.fit.model
-        for part in ("optimizer", "new_layer_factor", "norm_decay"):
+        schedule = [] if now.lr_scheduler.class_path.endswith("PolyLR") else ["lr_scheduler"]
+        for part in ("optimizer", "new_layer_factor", "norm_decay", *schedule):
             old, new = _flat(before[part]), _flat(now[part])
             for key in old | new:
                 if old.get(key) != new.get(key):
@@ -137,8 +140,9 @@ class PSPNetCLI(LightningCLI):
                 f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
             )
         if config.data.mean is None and config.data.std is None:
-            encoder = config.model.network.init_args.encoder
-            config.data.mean, config.data.std = input_statistics(encoder)
+            encoder = config.model.network.init_args.get("encoder")
+            if encoder is not None:  # a class of somebody's own may have none by name
+                config.data.mean, config.data.std = input_statistics(encoder)
         if config.trainer.precision is None:
             gpu = on_gpu(config.trainer.accelerator)
             config.trainer.precision = default_precision(torch.device("cuda" if gpu else "cpu"))
@@ -170,12 +174,14 @@ class PSPNetCLI(LightningCLI):
                 else []
             ),
         ]
-        return super().instantiate_trainer(
-            **kwargs,
-            logger=[*loggers, *own],
-            # CPUs cannot share statistics
-            sync_batchnorm=config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator),
-        )
+        # CPUs cannot share statistics
+        shares = config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator)
+        try:
+            return super().instantiate_trainer(
+                **kwargs, logger=[*loggers, *own], sync_batchnorm=shares
+            )
+        except MisconfigurationException as error:  # an option that Lightning refuses
+            raise UserError(str(error)) from error
 
     def after_fit(self) -> None:
         """Evaluate the best checkpoint on the validation split; the last if none was scored."""
@@ -267,6 +273,16 @@ def _flat(value: Any) -> dict[str, Any]:
     return {"": value.class_path, **{f".{k}": v for k, v in vars(value.init_args).items()}}
 
 
+def _without_finders(trainer: dict[str, Any]) -> dict[str, Any]:
+    """Leave out Lightning's finders, which have done their work and would restart the training."""
+    callbacks = trainer.get("callbacks")
+    if not isinstance(callbacks, list):
+        return trainer
+    finders = ("LearningRateFinder", "BatchSizeFinder")
+    kept = [c for c in callbacks if not c["class_path"].endswith(finders)]
+    return {**trainer, "callbacks": kept or None}
+
+
 def _count(classes: Classes) -> str:
     return f"{len(classes)} classes ({', '.join(classes.names[:3])}, …)"
 
@@ -282,18 +298,15 @@ def main(args: list[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     strict = {"allow_abbrev": False}
     with one_line_errors():
-        try:
-            PSPNetCLI(
-                Segmentation,
-                SegmentationData,
-                args=args,
-                parser_class=Parser,
-                parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),
-                save_config_callback=SaveConfig,
-                save_config_kwargs={"overwrite": True},  # of a run resumed in its folder
-                seed_everything_default=0,
-                auto_configure_optimizers=False,
-                trainer_defaults={"num_sanity_val_steps": 0},
-            )
-        except MisconfigurationException as error:  # what Lightning's Trainer refuses
-            raise UserError(str(error)) from error
+        PSPNetCLI(
+            Segmentation,
+            SegmentationData,
+            args=args,
+            parser_class=Parser,
+            parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),
+            save_config_callback=SaveConfig,
+            save_config_kwargs={"overwrite": True},  # of a run resumed in its folder
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            trainer_defaults={"num_sanity_val_steps": 0},
+        )

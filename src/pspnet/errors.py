@@ -51,16 +51,24 @@ def one_line_errors() -> Iterator[None]:
 
 
 def user_message(error: BaseException) -> str | None:
-    """The line of the UserError that `error` is or was raised from; None if there is none.
+    """Return the line of the UserError that `error` is or wraps; None if there is none.
 
     A loading process sends its UserError's whole traceback as the message, which ends with it.
     """
     if isinstance(error, UserError):
         name = f"{UserError.__module__}.{UserError.__qualname__}: "
         return " ".join(str(error).rpartition(name)[2].split())
-    if error.__cause__ is None:  # jsonargparse wraps the errors of linked functions
-        return None
-    return user_message(error.__cause__)
+    # jsonargparse wraps the errors of linked functions; anybody else's wrapping is a bug's
+    wrapped = raised_in(error).startswith("jsonargparse") and error.__cause__ is not None
+    return user_message(error.__cause__) if wrapped and error.__cause__ else None
+
+
+def raised_in(error: BaseException) -> str:
+    """Return the name of the module whose code raised `error`."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return "" if traceback is None else str(traceback.tb_frame.f_globals.get("__name__", ""))
 
 
 def check_new(path: Path) -> None:

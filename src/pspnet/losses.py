@@ -7,10 +7,9 @@ target's size. It is used where `why_not_chunked` finds no reason against it.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -196,11 +195,15 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     return ((1 - dice) * present).sum() / present.sum().clamp(min=1)
 
 
-def why_not_chunked(loss: nn.Module) -> str | None:
-    """Return why `loss.chunked` does not stand for the loss, or None.
+def why_not_chunked(loss: nn.Module, num_classes: int) -> str | None:
+    """Return why `loss.chunked` does not stand for the loss as it is, or None.
 
-    The class that defines `forward` has to define `chunked` as well, both have to give the same
-    value and gradient, and the loss must have no hooks.
+    The class that defines `forward` has to define `chunked` as well, the loss must have no hooks,
+    and both forms have to give the same value and gradient on small logits.
+
+    Args:
+        loss: with its options and class weights.
+        num_classes: number of classes C.
     """
     kind = type(loss)
     owner = next(base for base in kind.__mro__ if "forward" in vars(base))
@@ -208,30 +211,26 @@ def why_not_chunked(loss: nn.Module) -> str | None:
         return f"{kind.__name__} has no chunked form"
     if (reason := why_not_plain(loss, kind)) is not None:
         return reason
-    forms = vars(owner)["forward"], vars(owner)["chunked"]
-    if not _chunked_is_forward(kind, *forms):  # type: ignore[arg-type]
+    copied = copy.deepcopy(loss).cpu().double()
+    values = [_on_small_logits(copied, num_classes, chunked=form) for form in (True, False)]
+    if not nearly_equal(*values):
         return f"{kind.__name__}.chunked differs from its forward"
     return None
 
 
-@lru_cache(maxsize=16)
-def _chunked_is_forward(
-    kind: type[nn.Module], forward: Callable[..., Tensor], chunked: Callable[..., Tensor]
-) -> bool:
-    """Compare both forms of a loss, as its defaults make it, on small logits."""
+def _on_small_logits(loss: nn.Module, num_classes: int, *, chunked: bool) -> Tensor:
+    """Return value and gradient of a loss, by one of its forms, as one tensor."""
+    size = (17, 25)
     with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
-        loss = kind().double()
-        low = torch.sin(torch.arange(2 * 3 * 4 * 5.0, dtype=torch.float64)).view(2, 3, 4, 5)
-        target = torch.arange(2 * 25 * 33).view(2, 25, 33) % 5 % 3
+        count = 2 * num_classes * 3 * 4
+        low = torch.sin(torch.arange(float(count), dtype=torch.float64)).view(2, num_classes, 3, 4)
+        logits = (4 * low).requires_grad_()
+        target = torch.arange(2 * size[0] * size[1]).view(2, *size) * 7 % num_classes
         target[:, 3:5] = IGNORE
-        values = []
-        for form in (forward, chunked):
-            logits = low.clone().requires_grad_()
-            if form is forward:
-                full = F.interpolate(logits, (25, 33), mode="bilinear", align_corners=True)
-                value = form(loss, full, target)
-            else:
-                value = form(loss, logits, target, align_corners=True)
-            (gradient,) = torch.autograd.grad(value, logits)
-            values.append(torch.cat([value.detach().view(1), gradient.flatten()]))
-    return nearly_equal(values[1], values[0])
+        if chunked:
+            value = loss.chunked(logits, target, align_corners=True)  # type: ignore[operator]
+        else:
+            full = F.interpolate(logits, size, mode="bilinear", align_corners=True)
+            value = loss(full, target)
+        (gradient,) = torch.autograd.grad(value, logits)
+    return torch.cat([value.detach().view(1), gradient.flatten()])

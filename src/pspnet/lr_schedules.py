@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from pspnet.errors import UserError
+from pspnet.errors import UserError, raised_in
 
 
 def build_optimizer(
@@ -25,20 +25,12 @@ def build_optimizer(
     try:
         built = optimizer(groups)
     except ValueError as error:  # "Invalid momentum value: -1"
-        if not _raised_in(error).startswith("torch.optim"):
+        if not raised_in(error).startswith("torch.optim"):
             raise
         raise UserError(f"model.optimizer: {error}") from error
     if not 0 < float(built.defaults["lr"]) < math.inf:
         raise UserError(f"model.optimizer.lr={built.defaults['lr']}: give a number above 0")
     return built
-
-
-def _raised_in(error: Exception) -> str:
-    """Return the name of the module whose code raised `error`."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return "" if traceback is None else str(traceback.tb_frame.f_globals["__name__"])
 
 
 def set_rates(optimizer: Optimizer, lr: float) -> None:

@@ -14,6 +14,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric, Metric
 
 from pspnet.data.datasets.classes import IGNORE, Classes
@@ -115,7 +116,7 @@ class Segmentation(lightning.LightningModule):
         self.protocol = resolve(protocol, inference, crop_size=crop_size, base_size=base_size)
         self.compiled = compile
         self.recompute = ActivationRecompute(self.network, norms=PLAIN_NORMS) if recompute else None
-        self.chunked = False  # whether losses take logits at feature resolution
+        self.chunked = self._evaluates_chunked = False  # losses take low-resolution logits
         self.inference_copy = InferenceCopy(compile=compile)
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
         self.evaluation_loss = MeanMetric()
@@ -148,13 +149,15 @@ class Segmentation(lightning.LightningModule):
     def on_fit_start(self) -> None:
         reasons = {
             "fused pyramid": self.network.why_not_fused(),
-            "chunked loss": why_not_chunked(self.network) or why_loss_not_chunked(self.loss),
+            "chunked loss": self._why_not_chunked(),
             **({"recompute": self.recompute.why_inactive()} if self.recompute else {}),
         }
-        self.chunked = reasons["chunked loss"] is None
         active = [name for name, reason in reasons.items() if reason is None]
         off = [f"{name} off: {reason}" for name, reason in reasons.items() if reason is not None]
         rank_zero_info("; ".join([f"substitutes: {', '.join(active) or 'none'}", *off]))
+
+    def on_train_epoch_start(self) -> None:
+        self.chunked = self._why_not_chunked() is None
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         image, target = batch["image"], batch["label"]
@@ -182,11 +185,15 @@ class Segmentation(lightning.LightningModule):
             schedule = self.lr_schedulers()
             if isinstance(schedule, PolyLR):
                 schedule.apply()
+            elif isinstance(schedule, LRScheduler):
+                groups = self.trainer.optimizers[0].param_groups
+                schedule.base_lrs = [group.get("initial_lr", group["lr"]) for group in groups]
 
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
         self.evaluation_loss.reset()
         self.inference_copy.update(self.network)
+        self._evaluates_chunked = self._why_not_chunked() is None
 
     on_test_epoch_start = on_validation_epoch_start
 
@@ -202,11 +209,16 @@ class Segmentation(lightning.LightningModule):
         return self._evaluate(batch, split="test")
 
     def on_validation_epoch_end(self) -> None:
+        self.inference_copy.network = None  # its folded weights would go stale
         self._log_scores(split="val")
 
     def on_test_epoch_end(self) -> None:
+        self.inference_copy.network = None
         if self.evaluation.update_called:
             self._log_scores(split="test")
+
+    def on_predict_epoch_end(self) -> None:
+        self.inference_copy.network = None
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         """Return class ids (N, H, W) uint8 at the images' own size."""
@@ -226,6 +238,10 @@ class Segmentation(lightning.LightningModule):
         groups = self.network.parameter_groups(
             new_layer_factor=self.new_layer_factor, norm_decay=self.norm_decay
         )
+        learned = [parameter for parameter in self.loss.parameters() if parameter.requires_grad]
+        if learned:
+            factor = self.new_layer_factor
+            groups.append({"name": "loss", "params": learned, "lr_factor": factor})
         if not groups:
             raise UserError("no parameter of the network trains; lower model.network.frozen_stages")
         optimizer = build_optimizer(self.optimizer, groups)
@@ -259,6 +275,13 @@ class Segmentation(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         check_structure(self.network, checkpoint.get("structure", {}), without="encoder")
+        own = self.state_dict()
+        saved = checkpoint["state_dict"]
+        for key in [key for key in saved if key.startswith("loss.") and key not in own]:
+            del saved[key]  # of the loss that it was trained with, which is not part of the network
+
+    def _why_not_chunked(self) -> str | None:
+        return why_not_chunked(self.network) or why_loss_not_chunked(self.loss, len(self.classes))
 
     def _recomputing(self) -> AbstractContextManager[None]:
         return nullcontext() if self.recompute is None else self.recompute()
@@ -298,7 +321,7 @@ class Segmentation(lightning.LightningModule):
     def _evaluation_loss(self, scores: FeatureLogits | Tensor, target: Tensor) -> Tensor:
         if isinstance(scores, Tensor):
             loss: Tensor = self.loss(scores, target)
-        elif why_loss_not_chunked(self.loss) is None:
+        elif self._evaluates_chunked:
             loss = scores.loss(self.loss.chunked, target, ignore_index=IGNORE)  # type: ignore[arg-type]
         else:
             loss = self.loss(scores.upsample(), target)

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -48,6 +49,15 @@ def count_flops(network: nn.Module, *, size: tuple[int, int]) -> int:
 def blank_image(network: nn.Module, size: tuple[int, int]) -> Tensor:
     """Return a black image (1, 3, H, W) of the network's device and type."""
     return next(network.parameters()).new_zeros(1, 3, *size)
+
+
+def _flops_or_none(network: nn.Module, size: tuple[int, int]) -> int | None:
+    """Count the operations; None, and a line in the log, where layers or hooks need real values."""
+    try:
+        return count_flops(network, size=size)
+    except Exception as error:  # whatever somebody's own layers raise on shapes without values
+        rank_zero_warn(f"costs.json has no FLOPs: {type(error).__name__}: {error}")
+        return None
 
 
 class Costs(Callback):
@@ -97,7 +107,7 @@ class Costs(Callback):
         costs = {
             "parameters": count_parameters(network),
             "parameters_inference": count_parameters(network, inference=True),
-            "flops": count_flops(network, size=data.crop_size),
+            "flops": _flops_or_none(network, data.crop_size),
             "crop_size": list(data.crop_size),
             "images_per_second": images / median(timed) if timed else None,
             "peak_memory": peak_memory(pl_module.device),

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -109,24 +110,49 @@ def why_not_chunked(network: PSPNet) -> str | None:
         return reason
     if kind.upsample is not PSPNet.upsample or "upsample" in vars(network):
         return f"{kind.__name__} has an upsample of its own"
-    if not _upsamples_bilinearly(PSPNet.upsample, network.align_corners):
+    if not _upsamples_bilinearly(PSPNet.upsample.__code__, network.align_corners):
         return "PSPNet.upsample is no bilinear upsampling"
+    if not _upsamples_last(PSPNet.forward.__code__):
+        return "PSPNet.forward does more than upsampling at the end"
     return None
 
 
 @lru_cache(maxsize=16)
-def _upsamples_bilinearly(upsample: Callable[..., Tensor], align_corners: bool) -> bool:
-    """Compare `PSPNet.upsample` as it is now with the chunked form, once per process."""
-    with torch.device("cpu"):
+def _upsamples_bilinearly(lines: CodeType, align_corners: bool) -> bool:
+    """Compare `PSPNet.upsample`, whose lines are the key, with the chunked form."""
+    with torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
         logits = torch.sin(torch.arange(2 * 3 * 4.0, dtype=torch.float64)).view(1, 2, 3, 4)
         size = (17, 25)
         form = chunked_logits.ChunkedUpsampling(logits[0], size, align_corners=align_corners)
         chunked = torch.cat([chunk for _, chunk in form.chunks()], 1)
+        stand_in = cast(PSPNet, SimpleNamespace(align_corners=align_corners))
         try:
-            full = upsample(SimpleNamespace(align_corners=align_corners), logits, size)
-        except AttributeError:  # it needs more of the network than PSPNet's does
+            full = PSPNet.upsample(stand_in, logits, size)
+        except AttributeError:  # it needs more of the network than that
             return False
         return nearly_equal(chunked, full[0])
+
+
+@lru_cache(maxsize=16)
+def _upsamples_last(lines: CodeType) -> bool:
+    """Compare `PSPNet.forward`, whose lines are the key, with its small logits upsampled."""
+    with (
+        torch.device("cpu"),
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.autocast("cpu", enabled=False),
+        torch.random.fork_rng(devices=[]),
+    ):
+        network = PSPNet(2, encoder="tu-resnet10n", decoder_channels=4, dropout=0.0)
+        image = torch.sin(torch.arange(2 * 3 * 41 * 49.0)).view(2, 3, 41, 49)
+        for training in (True, False):
+            network.train(training)
+            pairs = (network(image), network(image, upsample=False))
+            full, low = (pair if isinstance(pair, tuple) else (pair,) for pair in pairs)
+            upsampled = [network.upsample(logits, (41, 49)) for logits in low]
+            if not all(map(nearly_equal, upsampled, full)):
+                return False
+    return True
 
 
 def pad_centrally(

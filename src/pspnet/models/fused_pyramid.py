@@ -6,9 +6,9 @@ would miss an edit of one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from itertools import product
+from types import CodeType
 from typing import cast, get_args
 
 import torch
@@ -68,8 +68,8 @@ def why_not_fused(pyramid: nn.Module, decoder: nn.Module) -> str | None:
     """Return why `fused_pyramid_conv` would not compute `decoder(pyramid(features))`, or None.
 
     Pyramid, decoder and the decoder's first convolution have to be exactly of their class, without
-    hooks. `PyramidPooling.forward` has to compute what the fused form does, which is tried on small
-    maps once per process: an edit of its lines takes effect, too.
+    hooks. That `PyramidPooling.forward` computes the fused form is `forward_is_fused_form`: an edit
+    of its lines takes effect, too.
     """
     reason = why_not_plain(pyramid, PyramidPooling) or why_not_plain(decoder, nn.Sequential)
     if reason is not None:
@@ -81,8 +81,8 @@ def why_not_fused(pyramid: nn.Module, decoder: nn.Module) -> str | None:
         return reason
     if convolution.in_channels != pyramid.out_channels or _geometry(convolution) != PLAIN_3X3:
         return f"{convolution} is no plain 3×3 convolution of the pyramid's output"
-    if not torch.compiler.is_compiling() and not _forward_is_fused_form(PyramidPooling.forward):
-        return "PyramidPooling.forward computes something else"
+    if any(not name.startswith("levels.") for name, _ in pyramid.named_parameters()):
+        return "PyramidPooling has parameters besides its levels"
     return None
 
 
@@ -97,21 +97,34 @@ def _geometry(convolution: nn.Conv2d) -> tuple[object, ...]:
     )
 
 
+def forward_is_fused_form() -> bool:
+    """Return whether `PyramidPooling.forward`, as its lines are now, computes the fused form."""
+    return _compare_forms(PyramidPooling.forward.__code__)
+
+
 @lru_cache(maxsize=8)
-def _forward_is_fused_form(forward: Callable[..., Tensor]) -> bool:
+def _compare_forms(lines: CodeType) -> bool:
     """Compare both forms on small maps: every kind of pooling, in training and in evaluation.
 
     Args:
-        forward: `PyramidPooling.forward` as it is now; an edit of it is another key.
+        lines: of `PyramidPooling.forward`, as the key of the cache.
     """
-    with torch.device("cpu"), torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with (
+        torch.device("cpu"),
+        torch.inference_mode(False),
+        torch.no_grad(),
+        torch.random.fork_rng(devices=[]),
+    ):
         torch.manual_seed(0)
-        features = torch.randn(2, 8, 7, 9, dtype=torch.float64)
+        features = torch.randn(2, 8, 13, 15, dtype=torch.float64)
         for pool, align_corners, train in product(get_args(Pool), (True, False), (True, False)):
-            pyramid = PyramidPooling(8, bins=(2, 3), pool=pool, align_corners=align_corners)
+            pyramid = PyramidPooling(8, pool=pool, align_corners=align_corners)
             convolution = nn.Conv2d(pyramid.out_channels, 4, 3, padding=1).double()
+            for tensor in (*pyramid.parameters(), *pyramid.buffers()):
+                if tensor.is_floating_point():
+                    tensor.uniform_(0.5, 1.5)  # no part starts without effect
             pyramid.double().train(train)
-            published = convolution(forward(pyramid, features))
+            published = convolution(pyramid(features))
             if not nearly_equal(fused_pyramid_conv(pyramid, convolution, features), published):
                 return False
     return True

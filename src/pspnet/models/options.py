@@ -19,6 +19,7 @@ from pspnet.errors import UserError
 
 Network = TypeVar("Network", bound=nn.Module)
 NO_STRUCTURE = ("training", "fused_pyramid", "norm_eval", "call_super_init", "dump_patches")
+SCHEDULED = ("p", "momentum", "drop_prob")  # what trainings change as they go
 Init = TypeVar("Init", bound=Callable[..., None])
 
 
@@ -32,7 +33,9 @@ def records_options(init: Init) -> Init:
     def recording(self: nn.Module, *args: Any, **kwargs: Any) -> None:
         if "options" not in vars(self):
             options = constructor_options(type(self), args, kwargs)
-            object.__setattr__(self, "options", {**options, "encoder_weights": None})
+            if "encoder_weights" in options:
+                options["encoder_weights"] = None
+            object.__setattr__(self, "options", options)
         init(self, *args, **kwargs)
 
     return cast(Init, recording)
@@ -123,21 +126,28 @@ def structure(network: nn.Module, *, without: str) -> dict[str, str]:
 
     Args:
         network: any.
-        without: name of a part that is left out with all that is in it.
+        without: name of a part, of whose modules the classes alone are described.
     """
     found = {}
     for name, module in network.named_modules():
-        if name.split(".")[0] == without:
-            continue
         kind = type(module).__name__.replace("SyncBatchNorm", "BatchNorm2d")
-        plain = {
-            key: value
-            for key, value in vars(module).items()
-            if isinstance(value, bool | int | float | str | tuple) and not key.startswith("_")
-        }
-        plain = {key: plain[key] for key in sorted(plain) if key not in NO_STRUCTURE}
+        plain = {} if name.split(".")[0] == without else _plain_attributes(module)
         found[name] = f"{kind}({', '.join(f'{key}={value}' for key, value in plain.items())})"
     return found
+
+
+def _plain_attributes(module: nn.Module) -> dict[str, Any]:
+    """Return switches, names and sizes; numbers of somebody's own modules may be counters."""
+    ours = type(module).__module__.startswith(("torch.", "pspnet."))
+    kinds = (bool, str, tuple, int, float) if ours else (bool, str, tuple)
+    return {
+        key: value
+        for key, value in sorted(vars(module).items())
+        if isinstance(value, kinds)
+        and (ours or isinstance(value, bool) or not isinstance(value, int))
+        and not key.startswith("_")
+        and key not in (*NO_STRUCTURE, *SCHEDULED)
+    }
 
 
 def plain_data(value: Any) -> Any:

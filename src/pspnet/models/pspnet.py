@@ -9,13 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
 from pspnet.models.encoder import build_encoder, frozen_modules
-from pspnet.models.fused_pyramid import fused_pyramid_conv, fusing_saves, why_not_fused
+from pspnet.models.fused_pyramid import (
+    forward_is_fused_form,
+    fused_pyramid_conv,
+    fusing_saves,
+    why_not_fused,
+)
 from pspnet.models.options import build, records_options
 from pspnet.models.pyramid_pooling import Pool, PyramidPooling
 
@@ -64,8 +70,8 @@ class PSPNet(nn.Module):
     options: dict[str, Any]  # the constructor's arguments as plain data, see `from_options`
 
     def __init_subclass__(cls) -> None:
-        if "__init__" in vars(cls):
-            cls.__init__ = records_options(cls.__init__)  # type: ignore[method-assign]
+        # also where it is inherited: a class beside PSPNet may have it
+        cls.__init__ = records_options(cls.__init__)  # type: ignore[method-assign]
 
     @records_options
     def __init__(
@@ -113,7 +119,8 @@ class PSPNet(nn.Module):
         for module in (self.pyramid, self.decoder, self.auxiliary):
             if module is not None:
                 module.apply(initialize)
-        self.why_not_fused()  # compares both forms, once per process
+        self._is_fused_form = forward_is_fused_form()  # compares both, once per process
+        self.train()  # frozen parts in evaluation mode
 
     def forward(self, image: Tensor, upsample: bool = True) -> Tensor | tuple[Tensor, Tensor]:
         size = (image.shape[2], image.shape[3])
@@ -147,6 +154,10 @@ class PSPNet(nn.Module):
         """Return why pyramid and decoder do not take the fused form, None if they may."""
         if not self.fused_pyramid:
             return "fused_pyramid=false"
+        if not torch.compiler.is_compiling():  # which traces no comparison: the last one counts
+            self._is_fused_form = forward_is_fused_form()
+        if not self._is_fused_form:
+            return "PyramidPooling.forward computes something else"
         return why_not_fused(self.pyramid, self.decoder)
 
     def train(self, mode: bool = True) -> PSPNet:

@@ -14,6 +14,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 from weakref import ref
 
@@ -21,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+
+from pspnet.ops.equivalence import nearly_equal, why_not_plain
 
 ADDITIONS = (Tensor.add_, Tensor.__iadd__)
 
@@ -45,21 +49,19 @@ class ActivationRecompute:
         modules = [*self._network.modules()]
         if any(isinstance(module, nn.SyncBatchNorm) for module in modules):
             return "SyncBatchNorm shares its statistics; set trainer.sync_batchnorm=false"
-        if not any(type(module) in self._norms for module in modules):
-            return "the network has no batch normalization"
-        if not any(type(module) is nn.ReLU and module.inplace for module in modules):
-            return "the network has no in-place ReLU"
+        norms, relus = self._plain_modules()
+        if not norms:
+            return "the network has no plain batch normalization"
+        if not relus:
+            return "the network has no plain in-place ReLU"
         return None
 
     @contextmanager
     def __call__(self) -> Iterator[None]:
         """Let forward passes drop activations; their backward passes may come later."""
-        handles = []
-        for module in self._network.modules():
-            if type(module) in self._norms:
-                handles.append(module.register_forward_hook(self._after_norm))
-            elif type(module) is nn.ReLU and module.inplace:
-                handles.append(module.register_forward_pre_hook(self._before_relu))
+        norms, relus = self._plain_modules()
+        handles = [norm.register_forward_hook(self._after_norm) for norm in norms]
+        handles += [relu.register_forward_pre_hook(self._before_relu) for relu in relus]
         try:
             with (
                 torch.autograd.graph.saved_tensors_hooks(self._pack, _unpack),
@@ -70,6 +72,18 @@ class ActivationRecompute:
             for handle in handles:
                 handle.remove()
             self._forget()
+
+    def _plain_modules(self) -> tuple[list[nn.Module], list[nn.Module]]:
+        """Return normalizations and ReLUs that compute what is recomputed, nothing else."""
+        kinds = [k for k in self._norms if _is_batch_norm(k, k.forward.__code__)]  # type: ignore[arg-type]
+        norms: list[nn.Module] = []
+        relus: list[nn.Module] = []
+        for module in self._network.modules():
+            if type(module) in kinds and why_not_plain(module, *kinds) is None:
+                norms.append(module)
+            elif isinstance(module, nn.ReLU) and module.inplace:
+                relus += [module] if why_not_plain(module, nn.ReLU) is None else []
+        return norms, relus
 
     def _forget(self) -> None:
         self._normed: _Normed | None = None  # the last normalization's output
@@ -111,6 +125,21 @@ class ActivationRecompute:
             return tensor
         recipe.uses += 1
         return recipe
+
+
+@lru_cache(maxsize=16)
+def _is_batch_norm(kind: type[nn.Module], lines: CodeType) -> bool:
+    """Compare a class's forward in training mode with `F.batch_norm`, once per version of it.
+
+    Args:
+        kind: takes the number of channels.
+        lines: of its forward, as the key of the cache.
+    """
+    with torch.device("cpu"), torch.inference_mode(False), torch.no_grad():
+        norm = kind(3, eps=1e-5).train()
+        x = torch.sin(torch.arange(2 * 3 * 4 * 5.0)).view(2, 3, 4, 5)
+        expected = F.batch_norm(x, None, None, training=True, eps=1e-5)
+        return nearly_equal(norm(x), expected)
 
 
 class _Additions(TorchFunctionMode):

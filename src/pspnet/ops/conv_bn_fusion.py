@@ -40,7 +40,7 @@ def fuse_conv_bn(network: Network, *, norms: tuple[type[nn.Module], ...]) -> tup
     Returns:
         The copy, in evaluation mode, and the number of normalizations that were folded.
     """
-    copy = copy_sharing_parameters(network).eval()
+    copy = _in_evaluation(copy_sharing_parameters(network))
     pairs = _pairs(network, norms)
     for convolution, norm in pairs:
         fused = fuse_conv_bn_eval(copy.get_submodule(convolution), copy.get_submodule(norm))  # type: ignore[arg-type, type-var]
@@ -55,8 +55,17 @@ def same_output(network: nn.Module, copy: nn.Module) -> bool:
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(1, 3, SIDE // 2 + 1, SIDE // 2 + 1, generator=generator)
     image = image.to(parameter.device, parameter.dtype)
-    with torch.no_grad(), torch.autocast(image.device.type, enabled=False):
-        return nearly_equal(copy(image), network(image))
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")  # TF32 would differ by its rounding
+    try:
+        with (
+            torch.no_grad(),
+            torch.autocast(image.device.type, enabled=False),
+            torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+        ):
+            return nearly_equal(copy(image), network(image))
+    finally:
+        torch.set_float32_matmul_precision(precision)
 
 
 def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple[str, str]]:
@@ -65,10 +74,12 @@ def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple
     They are found in one forward pass, on shapes alone. The hooks that watch it also keep other
     substitutes from bypassing a module.
     """
-    hollow = copy_without_memory(network).eval()
+    hollow = _in_evaluation(copy_without_memory(network))
     convolutions: dict[str, nn.Module] = {}
     followers: dict[str, nn.Module] = {}
     for name, module in hollow.named_modules():
+        if module.training:  # somebody wants it so, as dropout for its variance
+            continue
         if why_not_plain(module, nn.Conv2d) is None:
             convolutions[name] = module
         elif why_not_plain(module, *norms) is None and module.track_running_stats:
@@ -103,6 +114,11 @@ def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple
         for convolution, norm, between in found
         if uses.counts[between] == 1 and calls[convolution] == calls[norm] == 1
     ]
+
+
+def _in_evaluation(copy: Network) -> Network:
+    """Set evaluation mode; in a network that is in it, single parts stay as they are."""
+    return copy.eval() if copy.training else copy
 
 
 class _Uses(TorchFunctionMode):
