@@ -141,7 +141,7 @@ def _pointwise(known: list[tuple[torch.Size, ReceptiveField]], shape: torch.Size
 
 
 def _keeps_extent(before: torch.Size, after: torch.Size) -> bool:
-    """Whether height and width still stand side by side, be it elsewhere, as in (N, H, W, C)."""
+    """Return whether height and width still stand side by side, as they do in (N, H, W, C)."""
     return not set(pairwise(before[1:])).isdisjoint(pairwise(after))
 
 
