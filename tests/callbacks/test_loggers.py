@@ -15,9 +15,10 @@ from pspnet.errors import UserError
 @pytest.fixture(autouse=True)
 def nobody(monkeypatch, tmp_path):
     """No key and no settings of whoever runs the tests."""
-    for name in ("WANDB_MODE", "WANDB_API_KEY"):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(wandb, "login", lambda **_: False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setattr(wandb, "api", wandb.InternalApi())  # which remembers a key
 
 
 @pytest.mark.parametrize(
@@ -32,12 +33,16 @@ def nobody(monkeypatch, tmp_path):
     ],
 )
 def test_the_mode_follows_key_and_setting(monkeypatch, choice, setting, key, mode):
-    asked = []
-    monkeypatch.setattr(wandb, "login", lambda **options: asked.append(options) or key)
+    if key:
+        monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     if setting:
         monkeypatch.setenv("WANDB_MODE", setting)
     assert wandb_mode(choice) == mode
-    assert all(options == {"prompt": False, "verify": False} for options in asked)
+
+
+def test_a_key_in_a_netrc_file_is_found(tmp_path):
+    (tmp_path / "netrc").write_text("machine api.wandb.ai login user password " + "0" * 40 + "\n")
+    assert wandb_mode("auto") == "online"
 
 
 def test_online_without_a_key_is_refused(monkeypatch):
@@ -57,7 +62,6 @@ def test_an_offline_run_lies_in_the_runs_folder(tmp_path):
 
 
 def test_a_server_out_of_reach_is_not_waited_for(monkeypatch, tmp_path):
-    monkeypatch.setattr(wandb, "login", lambda **_: True)
     monkeypatch.setattr(loggers, "PATIENCE", 3)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nobody listens

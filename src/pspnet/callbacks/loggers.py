@@ -50,7 +50,7 @@ def wandb_mode(choice: Wandb) -> str:
     wanted = os.environ.get("WANDB_MODE", "auto") if choice == "auto" else choice
     if wanted not in ("auto", "online"):
         return wanted
-    if wandb.login(prompt=False, verify=False):
+    if wandb.api.api_key or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return "online"
     if wanted == "online":
         raise UserError(
