@@ -99,6 +99,7 @@ def test_pipelines_beside_each_other(tmp_path):
     assert {row["images"] for row in json.loads(text)["rows"]} == {1, 4}  # of 5 in batches of 2
 
 
+@pytest.mark.slow
 def test_evaluation_and_growth(tmp_path):
     run("--only", "growth", "evaluation", "--classes", "3", "--rounds", "1", "--out", "grown")
     found = results(tmp_path / "grown")

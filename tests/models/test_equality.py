@@ -37,13 +37,13 @@ PREFIX = {Semseg: "module.", Mmsegmentation: ""}
 BIN_OF_ONE = {Semseg: "ppm.features.0.2", Mmsegmentation: "decode_head.psp_modules.0.1.bn"}
 SMALL = [
     ("semseg-50", (65, 57)),
-    ("semseg-101", (65, 41)),
     ("mmsegmentation-18", (75, 101)),
     ("mmsegmentation-18b", (75, 101)),
     ("mmsegmentation-50", (67, 60)),
-    ("mmsegmentation-101", (67, 44)),
 ]
 LARGE = [
+    ("semseg-101", (65, 41)),
+    ("mmsegmentation-101", (67, 44)),
     *((name, size) for name in ("semseg-50", "semseg-101") for size in (473, 713, (89, 121))),
     *((f"mmsegmentation-{depth}", size) for depth in (50, 101) for size in (473, 713, (75, 101))),
     ("mmsegmentation-50b", (75, 101)),

@@ -111,8 +111,7 @@ EDITS = {
     "decoder.0.bias is of shape [16], by its options missing": lambda n: setattr(
         n.decoder[0], "bias", nn.Parameter(torch.zeros(16))
     ),
-    "p=0.5": lambda network: setattr(network.decoder[3], "p", 0.5),
-    "pyramid: PyramidPooling in place of PyramidPooling": pyramid_of_the_same_name,
+    "pyramid is PyramidPooling(": pyramid_of_the_same_name,
     "pyramid: PyramidPooling has hooks": lambda n: n.pyramid.register_forward_hook(lambda *_: None),
     "has a forward of its own": lambda n: setattr(n.decoder[1], "forward", torch.relu),
     "ParametrizedConv2d": lambda network: nn.utils.parametrizations.spectral_norm(
