@@ -129,3 +129,15 @@ def test_the_files_that_the_published_trainings_started_from(kind, name, tmp_pat
             if not key.endswith("num_batches_tracked"):
                 assert torch.equal(own[key], state[f"{foreign}.{key.rpartition('.')[2]}"])
     assert torch.equal(own["layer4.1.conv1.weight"], state["layer4.1.conv1.weight"])
+
+
+@pytest.mark.parametrize("name", ["efficientnet-b0", "mobilenet_v2", "resnet18", "tu-resnet10t"])
+def test_no_parameter_waits_in_vain_for_its_gradient(name):
+    """DistributedDataParallel ends where one does; EfficientNet of smp has a head that it skips."""
+    encoder = build_encoder(name, weights=None, dilation=Dilation())
+    encoder(torch.randn(2, 3, 65, 65))[-1].sum().backward()
+    waiting = [n for n, p in encoder.named_parameters() if p.requires_grad and p.grad is None]
+    unused = [n for n, p in encoder.named_parameters() if not p.requires_grad]
+    assert not waiting
+    assert bool(unused) == (name == "efficientnet-b0")
+    assert all(n.startswith(("_conv_head", "_bn1")) for n in unused)
