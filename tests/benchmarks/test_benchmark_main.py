@@ -79,6 +79,7 @@ def test_networks_beside_each_other(capsys, tmp_path):
     assert len(out.splitlines()) == len(content["rows"]) + 2
 
 
+@pytest.mark.slow
 def test_pipelines_beside_each_other(tmp_path):
     run("--only", "augmentation", "epoch", "--classes", "3")
     found = results(tmp_path / "logs/bench/0")

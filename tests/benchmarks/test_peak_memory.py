@@ -40,6 +40,7 @@ def held_back():
     return lambda: None
 
 
+@pytest.mark.slow
 @linux
 def test_processes_return_freed_memory_at_once(monkeypatch):
     for before in (None, "5000000"):
