@@ -34,9 +34,8 @@ def small(**options) -> Segmentation:
 
 def data(root, **options) -> SegmentationData:
     plain = Augmentation(scale=(1.0, 1.0), rotation=0.0, blur=0.0, mirror=0.5)
-    return SegmentationData(
-        Folder(root), crop_size=41, batch_size=5, workers=0, augmentation=plain, **options
-    )
+    given = {"crop_size": 41, "batch_size": 5, "workers": 0, "augmentation": plain, **options}
+    return SegmentationData(Folder(root), **given)
 
 
 class Rates(lightning.Callback):
@@ -138,7 +137,7 @@ def test_accumulated_batches_make_one_step_of_the_schedule(shapes, tmp_path):
     run = trainer(
         tmp_path, max_epochs=3, accumulate_grad_batches=2, callbacks=[rates], limit_val_batches=0
     )
-    run.fit(small(), data(shapes))
+    run.fit(small(), data(shapes, batch_size=10))
     expected = [[0.01 * poly(step, total=3), 0.1 * poly(step, total=3)] for step in range(3)]
     np.testing.assert_allclose(rates.seen, expected, rtol=1e-12)
 

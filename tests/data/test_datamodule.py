@@ -147,7 +147,7 @@ def test_prediction_runs_over_the_test_split(source: TinySource, tmp_path: Path)
 
 
 def test_too_few_images_are_refused(source: TinySource) -> None:
-    with pytest.raises(UserError, match=r"batch_size=8: .* has 7; lower data\.batch_size"):
+    with pytest.raises(UserError, match=r"batch_size=8: .* has 7 images; lower data\.batch_size"):
         build(source, batch_size=8).setup("fit")
     build(source, batch_size=7).setup("fit")
 
@@ -155,8 +155,9 @@ def test_too_few_images_are_refused(source: TinySource) -> None:
 def test_processes_share_the_data(source: TinySource) -> None:
     class TwoProcesses:
         world_size, global_rank, predicting = 2, 1, False
+        accumulate_grad_batches, callbacks = 1, ()
 
-    data = build(source)
+    data = build(source, batch_size=6)
     data.trainer = TwoProcesses()
     data.setup("fit")
     assert len(data.train_dataloader()) == 1

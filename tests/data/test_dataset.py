@@ -50,7 +50,7 @@ def test_items_hold_pixels_and_train_ids(tmp_path: Path) -> None:
 
 def test_samples_without_labels_give_no_label(tmp_path: Path) -> None:
     item = training_set([write_sample(tmp_path, "a", labeled=False)])[0, 1]
-    assert set(item) == {"image", "name"}
+    assert set(item) == {"image", "name", "seed"}
     assert item["image"].shape == (3, 8, 8)
 
 

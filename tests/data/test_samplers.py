@@ -34,21 +34,33 @@ def test_evaluation_shares_are_exact(length: int, world: int) -> None:
         assert len(share) == len(expected)
 
 
-@pytest.mark.parametrize("world", [1, 2, 3, 4])
-@pytest.mark.parametrize("length", range(8))
-def test_training_shares_are_equal_and_disjoint(length: int, world: int) -> None:
-    seen = []
-    for rank in range(world):
-        sampler = TrainingSampler(dataset(length), seed=3, rank=rank, world=world)
-        share = [number for number, _ in sampler]
-        assert len(sampler) == len(share) == length // world
-        seen += share
-    assert len(set(seen)) == len(seen)
-    assert set(seen) <= set(range(length))
+@pytest.mark.parametrize(("world", "batch"), [(1, 1), (1, 3), (2, 4), (3, 3), (4, 8)])
+@pytest.mark.parametrize("length", [0, 2, 8, 21])
+def test_processes_share_the_steps_of_one(length: int, world: int, batch: int) -> None:
+    alone = list(TrainingSampler(dataset(length), seed=3, batch_size=batch))
+    assert len({number for number, _ in alone}) == len(alone) == length // batch * batch
+    shares = [
+        TrainingSampler(dataset(length), seed=3, batch_size=batch, rank=rank, world=world)
+        for rank in range(world)
+    ]
+    dealt = [list(share) for share in shares]
+    assert [len(share) for share in shares] == [len(alone) // world] * world
+    for step in range(length // batch):
+        size = batch // world
+        samples = [pair for share in dealt for pair in share[step * size : (step + 1) * size]]
+        assert samples == alone[step * batch : (step + 1) * batch]
+
+
+def test_an_epoch_continues_at_a_step() -> None:
+    sampler = TrainingSampler(dataset(21), seed=3, batch_size=4, rank=1, world=2)
+    entire = list(sampler)
+    sampler.first_step = 3
+    assert list(sampler) == entire[6:]
+    assert len(sampler) == 10
 
 
 def test_every_epoch_is_another_and_comes_again() -> None:
-    first, second = (TrainingSampler(dataset(50), seed=1) for _ in range(2))
+    first, second = (TrainingSampler(dataset(50), seed=1, batch_size=1) for _ in range(2))
     epochs = [epoch_of(first, number) for number in range(4)]
     assert epochs == [epoch_of(second, number) for number in range(4)]
     assert epoch_of(second, 1) == epochs[1]
@@ -58,21 +70,14 @@ def test_every_epoch_is_another_and_comes_again() -> None:
 
 
 def test_neighboring_seeds_share_no_epoch() -> None:
-    one, two = (TrainingSampler(dataset(20), seed=seed) for seed in (1, 2))
+    one, two = (TrainingSampler(dataset(20), seed=seed, batch_size=5) for seed in (1, 2))
     seeds = [{seed for number in range(5) for _, seed in epoch_of(one, number)}]
     seeds.append({seed for number in range(5) for _, seed in epoch_of(two, number)})
     assert not seeds[0] & seeds[1]
 
 
-def test_a_sample_has_one_seed_whatever_the_number_of_processes() -> None:
-    alone = dict(TrainingSampler(dataset(21), seed=5))
-    for rank in range(4):
-        for number, seed in TrainingSampler(dataset(21), seed=5, rank=rank, world=4):
-            assert alone[number] == seed
-
-
 def test_order_has_no_bias() -> None:
-    sampler = TrainingSampler(dataset(4), seed=0)
+    sampler = TrainingSampler(dataset(4), seed=0, batch_size=2)
     counts = np.zeros((4, 4))
     for epoch in range(400):
         for place, (number, _) in enumerate(epoch_of(sampler, epoch)):
@@ -81,7 +86,7 @@ def test_order_has_no_bias() -> None:
 
 
 def test_global_generators_neither_matter_nor_move() -> None:
-    sampler = TrainingSampler(dataset(9), seed=0)
+    sampler = TrainingSampler(dataset(9), seed=0, batch_size=1)
     torch.manual_seed(1)
     before = torch.get_rng_state()
     pairs = list(sampler)
@@ -91,5 +96,6 @@ def test_global_generators_neither_matter_nor_move() -> None:
 
 
 def test_lightning_finds_its_kind_of_sampler() -> None:
-    for sampler in (TrainingSampler(dataset(3), seed=0), EvaluationSampler(dataset(3))):
+    training = TrainingSampler(dataset(3), seed=0, batch_size=1)
+    for sampler in (training, EvaluationSampler(dataset(3))):
         assert isinstance(sampler, DistributedSampler)

@@ -102,7 +102,7 @@ class Costs(Callback):
         data = trainer.datamodule  # type: ignore[attr-defined]
         assert isinstance(data, SegmentationData)
         timed = self._steps[WARM_UP:] or self._steps
-        images = data.batch_size * trainer.world_size
+        images = data.batch_size / trainer.accumulate_grad_batches
         network, on_gpu = pl_module.network, pl_module.device.type == "cuda"
         costs = {
             "parameters": count_parameters(network),

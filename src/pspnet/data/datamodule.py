@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import lightning
 import torch
+from lightning.pytorch.callbacks import GradientAccumulationScheduler
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from pspnet.data.cache import Cache
@@ -16,6 +18,7 @@ from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.files import find_images
 from pspnet.data.samplers import EvaluationSampler, TrainingSampler
+from pspnet.data.training_loader import StepSize, TrainingLoader
 from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
 from pspnet.data.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from pspnet.errors import UserError
@@ -30,15 +33,17 @@ class SegmentationData(lightning.LightningDataModule):
     """Batches of a data set: augmented crops for training, entire images for evaluation.
 
     A batch holds `image`, (N, 3, H, W) float32, and `name`, N strings; training, validation and
-    test batches hold `label`, (N, H, W) int64 of train ids and 255, prediction batches `size`, the
-    (H, W) of each file. As the loaders give them, before they are on their device, image and label
-    are uint8. Test batches hold no `label` where the benchmark withholds all labels and scores on
-    its server. The same seed gives the same batches in each epoch, with any number of workers.
+    test batches hold `label`, (N, H, W) int64 of train ids and 255, training batches `seed`, N
+    numbers, and prediction batches `size`, the (H, W) of each file. As the loaders give them,
+    before they are on their device, image and label are uint8. Test batches hold no `label` where
+    the benchmark withholds all labels and scores on its server. The same seed gives the same steps
+    in each epoch, with any number of processes, workers and accumulated batches, also where a run
+    continues after an interruption.
 
     Args:
         source: the data set.
         crop_size: height and width of the training crops in pixels, or one number for both.
-        batch_size: training crops per process and step.
+        batch_size: training crops per optimizer step, over all processes and accumulated batches.
         eval_batch_size: images per process and step of validation and test; more than 1 needs
             images of one size.
         workers: loading processes per process; 0 loads in the process itself.
@@ -116,6 +121,7 @@ class SegmentationData(lightning.LightningDataModule):
         """
         if stage == "fit":
             self.train_set = self._train_set()
+            rank_zero_info(f"batch: {self._step()}")
         if stage in ("fit", "validate"):
             self.val_set = self._dataset(self._enough(self._labeled("val")))
         if stage == "test":
@@ -131,8 +137,17 @@ class SegmentationData(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Load shuffled, augmented crops; a last batch that is not full is left out."""
         rank, world = self._process()
-        sampler = TrainingSampler(self.train_set, seed=self.seed, rank=rank, world=world)
-        return self._loader(self.train_set, sampler, batch_size=self.batch_size, drop_last=True)
+        step = self._step()
+        sampler = TrainingSampler(
+            self.train_set, seed=self.seed, batch_size=step.images, rank=rank, world=world
+        )
+        return TrainingLoader(
+            self.train_set,
+            position=self._position,
+            parts=step.accumulated,
+            drop_last=True,
+            **self._loader_options(sampler, batch_size=step.share),
+        )
 
     def val_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Load entire images of the val split, each once over all processes."""
@@ -151,16 +166,21 @@ class SegmentationData(lightning.LightningDataModule):
         image = normalize(batch["image"], mean=self.mean, std=self.std)
         if self.trainer is not None:  # its precision converts a batch before the transfer
             image = self.trainer.precision_plugin.convert_input(image)
-        label = {"label": batch["label"].long()} if "label" in batch else {}
-        return {**batch, "image": image, **label}
+        labels = {key: batch[key].long() for key in batch if key in ("label", "step_label")}
+        return {**batch, "image": image, **labels}
 
     def _train_set(self) -> SegmentationDataset:
         samples = self._labeled("train")
-        _, world = self._process()
-        if len(samples) < world * self.batch_size:
+        callbacks = [] if self.trainer is None else self.trainer.callbacks  # type: ignore[attr-defined]
+        if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
             raise UserError(
-                f"batch_size={self.batch_size}: a step takes {world} x {self.batch_size} images,"
-                f" and the train split has {len(samples)}; lower data.batch_size"
+                "GradientAccumulationScheduler: data.batch_size is the total of every step; use "
+                "trainer.accumulate_grad_batches"
+            )
+        if len(samples) < self.batch_size:
+            raise UserError(
+                f"batch_size={self.batch_size}: the train split has {len(samples)} images; lower "
+                "data.batch_size"
             )
         transform = self.augmentation.build(crop_size=self.crop_size, mean=self.mean)
         return self._dataset(samples, transform=transform)
@@ -211,35 +231,39 @@ class SegmentationData(lightning.LightningDataModule):
             return 0, 1
         return self.trainer.global_rank, self.trainer.world_size
 
+    def _step(self) -> StepSize:
+        _, world = self._process()
+        accumulated = 1 if self.trainer is None else self.trainer.accumulate_grad_batches
+        return StepSize(self.batch_size, processes=world, accumulated=accumulated)
+
+    def _position(self) -> int:
+        """Return how many of the epoch's batches have been trained on."""
+        if self.trainer is None:
+            return 0
+        return self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
     def _eval_loader(
         self, dataset: SegmentationDataset | ImageDataset, *, batch_size: int
     ) -> DataLoader[dict[str, Any]]:
         rank, world = self._process()
         sampler = EvaluationSampler(dataset, rank=rank, world=world)
-        return self._loader(dataset, sampler, batch_size=batch_size, drop_last=False)
+        return DataLoader(dataset, **self._loader_options(sampler, batch_size=batch_size))
 
-    def _loader(
-        self,
-        dataset: SegmentationDataset | ImageDataset,
-        sampler: TrainingSampler | EvaluationSampler,
-        *,
-        batch_size: int,
-        drop_last: bool,
-    ) -> DataLoader[dict[str, Any]]:
-        return DataLoader(
-            dataset,
-            batch_size=batch_size,
-            sampler=sampler,
-            num_workers=self.workers,
-            collate_fn=collate,
-            pin_memory=torch.cuda.is_available(),
-            drop_last=drop_last,
-            worker_init_fn=_one_thread,
-            persistent_workers=self.workers > 0,
+    def _loader_options(
+        self, sampler: TrainingSampler | EvaluationSampler, *, batch_size: int
+    ) -> dict[str, Any]:
+        return {
+            "sampler": sampler,
+            "batch_size": batch_size,
+            "num_workers": self.workers,
+            "collate_fn": collate,
+            "pin_memory": torch.cuda.is_available(),
+            "worker_init_fn": _one_thread,
+            "persistent_workers": self.workers > 0,
             # otherwise each start of workers would draw from the global generator, and so change
             # the network's own draws
-            generator=torch.Generator(),
-        )
+            "generator": torch.Generator(),
+        }
 
 
 def _one_thread(worker: int) -> None:

@@ -25,7 +25,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 
     An item holds `image`, (3, H, W) uint8, `label`, (H, W) uint8 of train ids and 255, and `name`;
     samples without labels give items without `label`. An index is a number, or a number and the
-    seed of the transform; a number alone is its own seed and always gives the same item.
+    sample's `seed`, which the item then holds, too; a number alone seeds the transform by itself
+    and always gives the same item.
 
     Args:
         samples: the files to read.
@@ -59,6 +60,8 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             seed_transform(self.transform, seed=seed)
             pixels = self.transform(**pixels)
         item = {"image": _channels_first(pixels["image"]), "name": sample.name}
+        if isinstance(index, tuple):
+            item["seed"] = seed
         return {**item, "label": _tensor(pixels["mask"])} if "mask" in pixels else item
 
     def _read(self, sample: Sample) -> dict[str, np.ndarray]:

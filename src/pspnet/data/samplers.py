@@ -14,31 +14,46 @@ from pspnet.data.dataset import ImageDataset, SegmentationDataset
 
 
 class TrainingSampler(DistributedSampler[tuple[int, int]]):
-    """Shuffles an epoch and gives each sample a seed, as pairs `(index, seed)`.
+    """Shuffles an epoch, deals it out in steps, and gives each sample a seed: `(index, seed)`.
 
-    Order and seeds depend on `seed` and the epoch alone, neither on the number of workers nor on
-    any global generator. All processes see equally many samples, none twice; up to `world - 1`
-    samples, different ones in each epoch, are left out.
+    The samples of a step and their seeds depend on `seed`, the epoch and `batch_size` alone,
+    neither on the number of processes or workers nor on any global generator. Up to
+    `batch_size - 1` samples, different ones in each epoch, are left out.
 
     Args:
         dataset: the data set to sample from.
         seed: 0 or more.
+        batch_size: samples of a step over all processes, a multiple of `world`.
         rank: this process, 0 to `world - 1`.
         world: number of processes.
     """
 
     def __init__(
-        self, dataset: SegmentationDataset, *, seed: int, rank: int = 0, world: int = 1
+        self,
+        dataset: SegmentationDataset,
+        *,
+        seed: int,
+        batch_size: int,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         super().__init__(dataset, num_replicas=world, rank=rank, seed=seed, drop_last=True)
-        self.size = len(dataset)
+        self.size, self.batch_size = len(dataset), batch_size
+        self.steps = self.size // batch_size
+        self.first_step = 0  # of the next iteration; above 0 where a run continues in an epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(self.size)[: self.total_size]
+        order = generator.permutation(self.size)
         seeds = generator.integers(2**63, size=self.size)
-        mine = order[self.rank :: self.num_replicas]
+        dealt = order[: self.steps * self.batch_size].reshape(
+            self.steps, self.num_replicas, self.batch_size // self.num_replicas
+        )
+        mine = dealt[self.first_step :, self.rank].ravel()
         return zip(mine.tolist(), seeds[mine].tolist(), strict=True)
+
+    def __len__(self) -> int:
+        return self.steps * self.batch_size // self.num_replicas
 
 
 class EvaluationSampler(DistributedSampler[int]):
