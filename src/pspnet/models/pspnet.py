@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
+from pspnet.models.dropout import Dropout2d
 from pspnet.models.encoder import build_encoder, frozen_modules
 from pspnet.models.fused_pyramid import (
     forward_is_fused_form,
@@ -213,7 +214,7 @@ def head(in_channels: int, channels: int, num_classes: int, dropout: float = 0.1
         nn.Conv2d(in_channels, channels, 3, padding=1, bias=False),
         nn.BatchNorm2d(channels),
         nn.ReLU(inplace=True),
-        nn.Dropout2d(dropout),
+        Dropout2d(dropout),
         nn.Conv2d(channels, num_classes, 1),
     )
 
