@@ -2,7 +2,9 @@
 
 Any `nn.Module` of logits (N, C, H, W) and target (N, H, W) is a loss. Those here also have a method
 `chunked`, which takes logits at feature resolution and holds no more than a few rows of them at the
-target's size. It is used where `why_not_chunked` finds no reason against it.
+target's size. It is used where `why_not_chunked` finds no reason against it. A loss that is a
+weighted mean over pixels has a method `total_weight`. Where `why_not_composed` finds no reason
+against it, the mean is taken over an entire step, however the step is divided among processes.
 """
 
 from __future__ import annotations
@@ -89,14 +91,20 @@ class CrossEntropy(Loss):
         weights = self.pixel_weights(target, logits.shape[1])
         return weighted_cross_entropy(logits, target, weights, align_corners=align_corners)
 
+    def total_weight(self, target: Tensor, num_classes: int) -> Tensor:
+        """Return the sum of the pixels' weights, by which the loss is a mean, 0-dim."""
+        weights = self.pixel_weights(target, num_classes)
+        return weights.sum(dtype=torch.float32 if weights.device.type == "mps" else torch.float64)
+
 
 class OhemCrossEntropy(Loss):
     """Cross-entropy over the hard pixels: online hard example mining.
 
     A pixel is kept if the probability of its target class is below the threshold, or if it is one
-    of the `min_kept` least probable of the batch on this device; equally hard pixels at the border
-    are all kept. Class weights do not enter the choice; they weigh the average over what is kept.
-    With a threshold of 1 this is `CrossEntropy`.
+    of the `min_kept` least probable of the batch; equally hard pixels at the border are all kept.
+    Class weights do not enter the choice; they weigh the average over what is kept. As in published
+    code, choice and average are of each process's batch. With a threshold of 1 this is
+    `CrossEntropy`.
 
     Args:
         threshold: probability of the target class, in (0, 1].
@@ -205,32 +213,69 @@ def why_not_chunked(loss: nn.Module, num_classes: int) -> str | None:
         loss: with its options and class weights.
         num_classes: number of classes C.
     """
-    kind = type(loss)
-    owner = next(base for base in kind.__mro__ if "forward" in vars(base))
-    if "chunked" not in vars(owner):
-        return f"{kind.__name__} has no chunked form"
-    if (reason := why_not_plain(loss, kind)) is not None:
+    if (reason := _why_without(loss, "chunked")) is not None:
         return reason
     copied = copy.deepcopy(loss).cpu().double()
     values = [_on_small_logits(copied, num_classes, chunked=form) for form in (True, False)]
     if not nearly_equal(*values):
-        return f"{kind.__name__}.chunked differs from its forward"
+        return f"{type(loss).__name__}.chunked differs from its forward"
     return None
+
+
+def why_not_composed(loss: nn.Module, num_classes: int) -> str | None:
+    """Return why the loss of a batch is not the mean of its parts' by `total_weight`, or None.
+
+    The class that defines `forward` has to define `total_weight` as well, and the loss of small
+    logits has to be composed of those of its two halves.
+
+    Args:
+        loss: with its options and class weights.
+        num_classes: number of classes C.
+    """
+    if (reason := _why_without(loss, "total_weight")) is not None:
+        return reason
+    copied = copy.deepcopy(loss).cpu().double()
+    with torch.no_grad():
+        logits, target = _small_logits(num_classes)
+        full = F.interpolate(logits, target.shape[1:], mode="bilinear", align_corners=True)
+        target[0, :9] = IGNORE  # the halves weigh differently
+        sums = [
+            copied(*pair) * copied.total_weight(pair[1], num_classes)  # type: ignore[operator]
+            for pair in ((full, target), (full[:1], target[:1]), (full[1:], target[1:]))
+        ]
+    if not nearly_equal(sums[1] + sums[2], sums[0]):
+        return f"{type(loss).__name__} is no mean by its total_weight"
+    return None
+
+
+def _why_without(loss: nn.Module, method: str) -> str | None:
+    """Return why a method does not belong to the loss's own `forward`, or None."""
+    kind = type(loss)
+    owner = next(base for base in kind.__mro__ if "forward" in vars(base))
+    if method not in vars(owner):
+        return f"{kind.__name__} has no {method}"
+    return why_not_plain(loss, kind)
 
 
 def _on_small_logits(loss: nn.Module, num_classes: int, *, chunked: bool) -> Tensor:
     """Return value and gradient of a loss, by one of its forms, as one tensor."""
-    size = (17, 25)
-    with torch.device("cpu"), torch.inference_mode(False), torch.enable_grad():
-        count = 2 * num_classes * 3 * 4
-        low = torch.sin(torch.arange(float(count), dtype=torch.float64)).view(2, num_classes, 3, 4)
-        logits = (4 * low).requires_grad_()
-        target = torch.arange(2 * size[0] * size[1]).view(2, *size) * 7 % num_classes
-        target[:, 3:5] = IGNORE
+    with torch.inference_mode(False), torch.enable_grad():
+        logits, target = _small_logits(num_classes)
+        logits.requires_grad_()
         if chunked:
             value = loss.chunked(logits, target, align_corners=True)  # type: ignore[operator]
         else:
-            full = F.interpolate(logits, size, mode="bilinear", align_corners=True)
+            full = F.interpolate(logits, target.shape[1:], mode="bilinear", align_corners=True)
             value = loss(full, target)
         (gradient,) = torch.autograd.grad(value, logits)
     return torch.cat([value.detach().view(1), gradient.flatten()])
+
+
+def _small_logits(num_classes: int) -> tuple[Tensor, Tensor]:
+    """Return logits (2, C, 3, 4) float64 and target (2, 17, 25) with ignored rows."""
+    with torch.device("cpu"):
+        count = 2 * num_classes * 3 * 4
+        low = torch.sin(torch.arange(float(count), dtype=torch.float64)).view(2, num_classes, 3, 4)
+        target = torch.arange(2 * 17 * 25).view(2, 17, 25) * 7 % num_classes
+    target[:, 3:5] = IGNORE
+    return 4 * low, target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -28,10 +29,12 @@ from pspnet.evaluation.summary import Summary, log_names, summary
 from pspnet.losses import CrossEntropy, Loss
 from pspnet.losses import why_not_chunked as why_loss_not_chunked
 from pspnet.lr_schedules import PolyLR, build_optimizer, set_rates
+from pspnet.models.dropout import sample_seeds
 from pspnet.models.options import check_structure, class_and_options, plain_data, structure
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.activation_recompute import ActivationRecompute
+from pspnet.step_mean import LossMean, StepMean
 
 PLAIN_NORMS = (nn.BatchNorm2d, BatchNorm2d)  # those that `ops.activation_recompute` knows
 
@@ -47,6 +50,9 @@ class Segmentation(lightning.LightningModule):
         classes: names, colors and groups of its classes; from the data, not from the options.
         loss: any module of logits (N, C, H, W) and target (N, H, W), 255 where ignored; it is
             applied to the main and to the auxiliary logits. None is cross-entropy.
+        loss_mean: take the mean of a loss over the entire "step", so that it does not depend on
+            how processes and accumulated batches divide it, or over the batch of each "process"
+            first, as published code does.
         auxiliary_weight: weight of the auxiliary loss (table 2: 0.4 is best).
         optimizer: of the parameter groups; its `lr` is the encoder's.
         lr_scheduler: stepped every iteration, ReduceLROnPlateau every validation.
@@ -73,6 +79,7 @@ class Segmentation(lightning.LightningModule):
         network: PSPNet,
         classes: Classes,
         loss: nn.Module | None = None,
+        loss_mean: LossMean = "step",
         auxiliary_weight: float = 0.4,
         optimizer: OptimizerCallable = lambda params: torch.optim.SGD(
             params, lr=0.01, momentum=0.9, weight_decay=1e-4
@@ -108,6 +115,7 @@ class Segmentation(lightning.LightningModule):
         self.loss = loss or CrossEntropy()
         if isinstance(self.loss, Loss):
             self.loss.check_classes(len(classes))
+        self.step_mean = StepMean(loss_mean)
         self.auxiliary_weight, self.absent = auxiliary_weight, absent
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.new_layer_factor, self.norm_decay = new_layer_factor, norm_decay
@@ -155,31 +163,26 @@ class Segmentation(lightning.LightningModule):
         active = [name for name, reason in reasons.items() if reason is None]
         off = [f"{name} off: {reason}" for name, reason in reasons.items() if reason is not None]
         rank_zero_info("; ".join([f"substitutes: {', '.join(active) or 'none'}", *off]))
+        if (reason := self.step_mean.start(self.trainer, self.loss, len(self.classes))) is not None:
+            rank_zero_info(f"loss: mean per process and accumulated batch: {reason}")
 
     def on_train_epoch_start(self) -> None:
         self.chunked = self._why_not_chunked() is None
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         image, target = batch["image"], batch["label"]
-        with self._recomputing():
-            output = (
-                self.network(_channels_last(image), upsample=False)
-                if self.chunked
-                else (self.network(_channels_last(image)))
-            )
-        logits, auxiliary = output if isinstance(output, tuple) else (output, None)
-        main = loss = self._loss(logits, target)
-        if auxiliary is not None:
-            extra = self._loss(auxiliary, target)
-            loss = main + self.auxiliary_weight * extra
-            self.log_dict({"train/loss_main": main, "train/loss_auxiliary": extra})
-        self._check_finite(loss)
-        self.log("train/loss", loss, prog_bar=True)
-        self.log("lr", self._current_lr(), prog_bar=True, logger=False)
-        return loss
+        with self._recomputing(), self._sample_seeds(batch):
+            output = self.network(_channels_last(image), upsample=not self.chunked)
+        logits = output if isinstance(output, tuple) else (output,)  # main and auxiliary
+        losses = [self._loss(each, target) for each in logits]
+        losses = self.step_mean.scaled(self.trainer, losses, batch)
+        if (mean := self.step_mean.add(self.trainer, losses, batch_idx)) is not None:
+            self._log_losses(mean)
+        return self._total(losses)
 
     def on_train_start(self) -> None:
         """Take over the rate that a learning rate finder has set after the optimizer was built."""
+        self.on_train_epoch_start()  # a run that continues within an epoch does not start it
         if self._lr is not None:
             set_rates(self.trainer.optimizers[0], self._lr)
             schedule = self.lr_schedulers()
@@ -274,6 +277,8 @@ class Segmentation(lightning.LightningModule):
         checkpoint["structure"] = structure(self.network, without="encoder")
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if self._trainer is not None and self._trainer.precision == "64-true":
+            self.double()  # Lightning does so after it has loaded the weights into float32
         check_structure(self.network, checkpoint.get("structure", {}), without="encoder")
         own = self.state_dict()
         saved = checkpoint["state_dict"]
@@ -296,13 +301,32 @@ class Segmentation(lightning.LightningModule):
         )
         return chunked
 
-    def _check_finite(self, loss: Tensor) -> None:
-        finite = bool(torch.isfinite(loss))
-        if not self.trainer.strategy.reduce_boolean_decision(finite):  # all stop, or none
+    def _sample_seeds(self, batch: dict[str, Any]) -> AbstractContextManager[None]:
+        if "seed" not in batch:  # of somebody's own loader
+            return nullcontext()
+        seeds = torch.tensor(batch["seed"], device=batch["image"].device)
+        return sample_seeds(self.network, seeds)
+
+    def _total(self, losses: Sequence[Tensor] | Tensor) -> Tensor:
+        """Return the main loss, plus the weighted auxiliary one if there is one."""
+        return losses[0] + self.auxiliary_weight * losses[1] if len(losses) > 1 else losses[0]
+
+    def _log_losses(self, mean: Tensor) -> None:
+        """Log the main and auxiliary loss of a step, (2,) or (1,), the same on each process.
+
+        Raises:
+            UserError: if the loss is not finite.
+        """
+        loss = self._total(mean)
+        if not bool(torch.isfinite(loss)):
             raise UserError(
                 f"the loss is {loss.item()} at step {self.global_step}; lower model.optimizer.lr="
                 f"{self.lr:g}, warm up with model.lr_scheduler.warmup_steps, or clip the gradients"
             )
+        if len(mean) > 1:
+            self.log_dict({"train/loss_main": mean[0], "train/loss_auxiliary": mean[1]})
+        self.log("train/loss", loss, prog_bar=True)
+        self.log("lr", self._current_lr(), prog_bar=True, logger=False)
 
     def _evaluate(self, batch: dict[str, Any], *, split: str) -> Tensor:
         target = batch["label"]
