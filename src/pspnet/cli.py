@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -26,7 +26,7 @@ from pspnet.callbacks.gradient_norms import AuxiliaryGradient
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
 from pspnet.callbacks.results import Report
-from pspnet.callbacks.run_state import RandomState, SaveConfig
+from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
 from pspnet.command_words import checkpoint_argument, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source
@@ -168,11 +168,7 @@ class PSPNetCLI(LightningCLI):
             *(run_folder.best_and_last() if saving else []),
             Report(),
             self.submission,
-            *(
-                [LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), RandomState()]
-                if fit
-                else []
-            ),
+            *(of_training() if fit else []),
         ]
         # CPUs cannot share statistics
         shares = config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator)
@@ -237,6 +233,11 @@ class PSPNetCLI(LightningCLI):
         print(f"\n{format_table(scores)}\n")
         print(f"mIoU on {split} ({how}): {miou} of {self.trainer.ckpt_path}")
         print(f"figures, results.json and config.yaml: {log_dir}")
+
+
+def of_training() -> list[Callback]:
+    """Return the callbacks of every training."""
+    return [LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), RandomState(), Position()]
 
 
 def _check_names(words: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""The state that a run keeps in its checkpoints: configuration and random generators."""
+"""The state that a run keeps in its checkpoints: configuration, random generators, position."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import yaml
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.trainer.states import TrainerFn
+
+from pspnet.errors import UserError
 
 
 class SaveConfig(SaveConfigCallback):
@@ -49,3 +52,72 @@ class RandomState(Callback):
             torch.set_rng_state(self._states["cpu"])
             if len(self._states["cuda"]) == torch.cuda.device_count():
                 torch.cuda.set_rng_state_all(self._states["cuda"])
+
+
+class Position(Callback):
+    """Lets a run resume after any step: at its next batch, or at the validation that is due.
+
+    Lightning's progress, as it is while a batch ends, would skip a validation that is due, and
+    counts batches, whose number per step is another with another `accumulate_grad_batches`.
+    """
+
+    def __init__(self) -> None:
+        self._validates = False
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validates = True
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._validates = False
+
+    def on_exception(
+        self, trainer: Trainer, pl_module: LightningModule, exception: BaseException
+    ) -> None:
+        self._validates = False
+
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        loop = trainer.fit_loop.epoch_loop
+        saved = checkpoint["loops"]["fit_loop"]
+        batches = saved["epoch_loop.batch_progress"]
+        in_batch = batches["current"]["completed"] < batches["current"]["processed"]
+        fetcher = trainer.fit_loop._data_fetcher
+        due = self._validates or (
+            in_batch and fetcher is not None and loop._should_check_val_fx(fetcher)
+        )
+        if in_batch:
+            for tracker in (batches["total"], batches["current"]):
+                tracker["completed"] = tracker["processed"]
+            # Lightning counts the step after its validation
+            saved["epoch_loop.state_dict"]["_batches_that_stepped"] += not due
+        # one validation batch that was started and not processed: it is repeated from its beginning
+        started = {"ready": int(due), "started": int(due), "processed": 0, "completed": 0}
+        none = dict.fromkeys(started, 0)
+        validation = saved["epoch_loop.val_loop.batch_progress"]
+        saved["epoch_loop.val_loop.batch_progress"] = {
+            **validation,
+            "total": started,
+            "current": none,
+        }
+
+    def on_load_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
+        saved = checkpoint["loops"]["fit_loop"]
+        step: dict[str, int] = next(iter(saved["state_dict"].get("combined_loader", [])), {})
+        if not step:  # of version 0.1, or overfitting on a few batches
+            return
+        data = trainer.datamodule  # type: ignore[attr-defined]
+        if step["images"] != data.batch_size:
+            raise UserError(
+                f"data.batch_size={data.batch_size}: the run was interrupted with batches of "
+                f"{step['images']}; leave the option out, or start a new run"
+            )
+        for tracker in (saved["epoch_loop.batch_progress"][key] for key in ("total", "current")):
+            for key, count in tracker.items():
+                tracker[key] = count * trainer.accumulate_grad_batches // step["parts"]
