@@ -361,9 +361,9 @@ def test_help_names_every_part(words, named, capsys):
 def test_two_processes_train_with_the_base_configuration(shapes, tmp_path):
     """Synchronized batch normalization is asked for there, which only GPUs have."""
     command = [sys.executable, "-m", "pspnet", "fit", f"-c={ROOT / 'configs' / 'base.yaml'}"]
-    command += [*options(shapes, tmp_path), "--trainer.max_epochs=1", *PAIR]
+    command += [*options(shapes, tmp_path), "--trainer.max_epochs=1", "--data.batch_size=4", *PAIR]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, capture_output=True, timeout=240, env=environment)
     checkpoint = torch.load(tmp_path / "run" / "version_0" / "checkpoints" / "last.ckpt")
-    assert checkpoint["global_step"] == 1  # ten images, five a process
+    assert checkpoint["global_step"] == 2  # ten images: two steps of four, two a process
     assert json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())["miou"] > 0
