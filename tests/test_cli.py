@@ -125,8 +125,15 @@ def test_a_version_is_named_and_never_run_over(shapes, tmp_path, capsys):
     assert (run / "metrics.csv").read_text() == before
     last = f"--ckpt_path={run / 'checkpoints' / 'last.ckpt'}"
     main([*again, last, "--trainer.max_epochs=2"])
-    assert torch.load(run / "checkpoints" / "last.ckpt")["epoch"] == 1
-    assert (run / "metrics.before_1.csv").read_text() == before
+    assert torch.load(run / "checkpoints" / "last.ckpt")["global_step"] == 4
+    assert (run / "metrics.csv").read_text().startswith(before)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as stopped:
+        main([*again, last, "--trainer.max_epochs=2"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == (
+        f"{run} is finished; to train it longer raise trainer.max_epochs=2\n"
+    )
     evaluation = ["validate", last, "--name=row", "--version=seed_3", f"--logs={tmp_path}", *QUIET]
     assert "version=seed_3" in refusal(evaluation, capsys)
 
@@ -215,14 +222,13 @@ def test_a_run_resumes_alone_and_its_configuration_can_be_run_again(trained, tmp
     )
     main([*command, "--trainer.max_epochs=17"])
     resumed = tmp_path / "run" / "version_0"
-    checkpoint = torch.load(resumed / "checkpoints" / "last.ckpt")
-    assert (checkpoint["epoch"], checkpoint["global_step"]) == (16, 34)
+    assert torch.load(resumed / "checkpoints" / "last.ckpt")["global_step"] == 34
     config = yaml.safe_load((resumed / "config.yaml").read_text())
     assert config["seed_everything"] == 5
     assert config["trainer"]["log_every_n_steps"] == 1
     main(["fit", "-c", str(resumed / "config.yaml"), "--trainer.max_epochs=18"])
     again = torch.load(tmp_path / "run" / "version_1" / "checkpoints" / "last.ckpt")
-    assert (again["epoch"], again["global_step"]) == (17, 36)
+    assert again["global_step"] == 36
 
 
 def test_the_validation_of_the_best_is_no_point_of_the_curve(trained):

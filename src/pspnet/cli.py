@@ -13,20 +13,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
-from lightning.pytorch.callbacks.model_checkpoint import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
-from pspnet.callbacks import run_folder
+from pspnet import resuming
+from pspnet.callbacks import run_folder, slurm
+from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
 from pspnet.callbacks.costs import Costs
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
+from pspnet.callbacks.interruption import Signals
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
 from pspnet.callbacks.results import Report
 from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
+from pspnet.checkpoint_io import VerifiedCheckpointIO
 from pspnet.command_words import checkpoint_argument, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source
@@ -56,6 +60,10 @@ class PSPNetCLI(LightningCLI):
 
     checkpoint: dict[str, Any] | None = None
 
+    def __init__(self, *args: Any, signals: Signals, **options: Any) -> None:
+        self.signals = signals
+        super().__init__(*args, **options)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
             "--name", type=str, default="pspnet", help="the run's folder is logs/NAME/VERSION"
@@ -66,6 +74,15 @@ class PSPNetCLI(LightningCLI):
         parser.add_argument("--logs", type=str, default="logs", help="folder of all runs")
         parser.add_argument(
             "--wandb", type=Wandb, default="auto", help="auto: online if a key is configured"
+        )
+        parser.add_argument(
+            "--checkpoint_every",
+            type=Every,
+            default=Every("10 minutes"),
+            help="N steps or T minutes between two writings of last.ckpt",
+        )
+        parser.add_argument(
+            "--resume", action="store_true", help="continue the newest run of the name"
         )
         parser.add_lightning_class_args(PredictionWriter, "output")
         parser.set_defaults({"model.network": {"class_path": _path(PSPNet)}})
@@ -84,6 +101,7 @@ class PSPNetCLI(LightningCLI):
         assert isinstance(given, list)
         words = [from_python(word) for word in given]
         _check_names(words)
+        words = resuming.resolve_words(parser, words)
         self.ckpt_path = checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
@@ -100,6 +118,8 @@ class PSPNetCLI(LightningCLI):
         kept = ("name", "data", "model", *(("seed_everything", "trainer") if fit else ()))
         under: dict[str, Any] = {key: saved[key] for key in kept}
         under["model"] = {**saved["model"], "network": _network(self.checkpoint)}
+        if fit and (run := run_folder.of_checkpoint(self.ckpt_path)) is not None:
+            under |= run_folder.place(run, name=saved["name"])
         if fit:
             under["trainer"] = _without_finders(saved["trainer"])
         if not fit and (precision := usable(saved.get("trainer", {}).get("precision"))):
@@ -129,6 +149,8 @@ class PSPNetCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
+        if self.checkpoint is not None and self.config.subcommand == "fit":
+            resuming.check_unfinished(config, self.checkpoint, self.ckpt_path)
         if self.ckpt_path is not None:
             config.ckpt_path = self.ckpt_path
         if self.config.subcommand == "predict":
@@ -154,18 +176,28 @@ class PSPNetCLI(LightningCLI):
             raise UserError(
                 "trainer.logger=false: a run's folder is its logger's; to log less use --wandb=off"
             )
+        if config.trainer.barebones:
+            raise UserError("trainer.barebones=true: a run's folder needs its logger; leave it out")
         own = further if isinstance(further, list) else [] if further in (None, True) else [further]
         fit = self.config.subcommand == "fit"
-        if config.version is not None:
-            folder = Path(config.logs) / config.name / config.version
-            run_folder.claim(folder, resumed=config.ckpt_path if fit else None)
+        run = resuming.continued(config, self.ckpt_path) if fit else None
+        runs = Path(config.logs, config.name)
+        version = run.name if run else config.version or run_folder.new_version(runs)
+        if version is not None:  # None is another process's
+            run_folder.claim(runs / version, resumed=run, starts=fit)
+            slurm.record(runs / version)
+        steps = self.checkpoint["global_step"] if run and self.checkpoint else None
         loggers = default_loggers(
-            config.logs, name=config.name, version=config.version, wandb=config.wandb
+            config.logs, name=config.name, version=version, wandb=config.wandb, steps=steps
         )
         self.submission = SubmissionWriter()
         saving = fit and config.trainer.enable_checkpointing is not False
         self.trainer_defaults["callbacks"] = [
-            *(run_folder.best_and_last() if saving else []),
+            *(
+                [BestCheckpoint(), LastCheckpoint(config.checkpoint_every, self.signals)]
+                if saving
+                else []
+            ),
             Report(),
             self.submission,
             *(of_training() if fit else []),
@@ -173,16 +205,26 @@ class PSPNetCLI(LightningCLI):
         # CPUs cannot share statistics
         shares = config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator)
         try:
-            return super().instantiate_trainer(
-                **kwargs, logger=[*loggers, *own], sync_batchnorm=shares
+            trainer = super().instantiate_trainer(
+                **kwargs,
+                logger=[*loggers, *own],
+                sync_batchnorm=shares,
+                default_root_dir=loggers[0].log_dir,
             )
         except MisconfigurationException as error:  # an option that Lightning refuses
             raise UserError(str(error)) from error
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
+            trainer.strategy.checkpoint_io = VerifiedCheckpointIO()
+        # Lightning's handlers wait for other processes, and requeue jobs in a way of their own
+        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+        return trainer
 
     def after_fit(self) -> None:
         """Evaluate the best checkpoint on the validation split; the last if none was scored."""
-        saved = [c for c in self.trainer.checkpoint_callbacks if isinstance(c, ModelCheckpoint)]
-        path = next((c.best_model_path for c in saved if c.best_model_path), None)
+        callbacks = self.trainer.checkpoint_callbacks
+        best = [c.best_model_path for c in callbacks if isinstance(c, BestCheckpoint)]
+        last = [str(c.path) for c in callbacks if isinstance(c, LastCheckpoint)]
+        path = next((path for path in (*best, *last) if path), None)
         if path is not None:
             self.trainer.validate(self.model, self.datamodule, ckpt_path=path, verbose=False)
             self._say(split="val")
@@ -297,11 +339,15 @@ def main(args: list[str] | None = None) -> None:
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
     # Lightning 2.6 calls torch's tree functions in a way that torch 2.15 announces to retire
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+    # a run that is continued
+    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     strict = {"allow_abbrev": False}
-    with one_line_errors():
+    signals = Signals()
+    with one_line_errors(), signals.taken():
         PSPNetCLI(
             Segmentation,
             SegmentationData,
+            signals=signals,
             args=args,
             parser_class=Parser,
             parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),

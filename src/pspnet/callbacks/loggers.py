@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from lightning.pytorch.loggers import CSVLogger, Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
+from pspnet.callbacks.metrics_file import MetricsLogger
 from pspnet.errors import UserError
 
 Wandb = Literal["auto", "online", "offline", "off"]
@@ -16,7 +17,12 @@ PATIENCE = 30  # seconds to wait for W&B's server
 
 
 def default_loggers(
-    folder: str, *, name: str, version: str | None = None, wandb: Wandb
+    folder: str,
+    *,
+    name: str,
+    version: str | None = None,
+    wandb: Wandb,
+    steps: int | None = None,
 ) -> list[Logger]:
     """Return the CSV logger, whose folder is the run's, and W&B's unless it is off.
 
@@ -24,6 +30,7 @@ def default_loggers(
         folder: folder of all runs.
         name: name of the run.
         version: version of the run; None counts version_0, version_1, …
+        steps: steps that a run which is continued in its folder has taken; None for a new run.
         wandb: "auto" follows W&B's own setting (WANDB_MODE) if there is one; otherwise the run is
             online if a key is configured, and offline if not.
 
@@ -32,11 +39,9 @@ def default_loggers(
     """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise UserError(f"logs={folder} is a file; name a folder for the runs")
-    csv = CSVLogger(folder, name=name, version=version)
-    if wandb == "off":
-        return [csv]
-    _ = csv.experiment  # creates the folder now: it warns about one that W&B has put files into
-    return [csv, _wandb_logger(csv, mode=wandb_mode(wandb))]
+    own = MetricsLogger(folder, name=name, version=version, steps=steps)
+    _ = own.experiment  # creates the folder now
+    return [own] if wandb == "off" else [own, _wandb_logger(own, mode=wandb_mode(wandb))]
 
 
 def wandb_mode(choice: Wandb) -> str:
@@ -60,17 +65,23 @@ def wandb_mode(choice: Wandb) -> str:
     return "offline"
 
 
-def _wandb_logger(csv: CSVLogger, *, mode: str) -> WandbLogger:
+def _wandb_logger(metrics: MetricsLogger, *, mode: str) -> WandbLogger:
     """Return W&B's logger in `mode`, offline if the server does not answer."""
     import wandb
+
+    ids = sorted(Path(metrics.log_dir, "wandb").glob("*run-*-*"))
+    continued = metrics.steps is not None and ids and "WANDB_RUN_ID" not in os.environ
+    own = ids[0].name.rpartition("-")[2] if continued else None
 
     def logger(mode: str) -> WandbLogger:
         silent = mode != "online"
         return WandbLogger(
             project="pspnet",
-            name=f"{csv.name}/{Path(csv.log_dir).name}",
-            save_dir=csv.log_dir,
+            name=f"{metrics.name}/{Path(metrics.log_dir).name}",
+            save_dir=metrics.log_dir,
             mode=mode,
+            resume="allow",
+            id=own,
             settings=wandb.Settings(console="off", silent=silent, init_timeout=PATIENCE),
         )
 

@@ -1,41 +1,108 @@
-"""The folder of a run: which version may be written, and its checkpoints."""
+"""The folder of a run: which version may be written, and which run is continued."""
 
 from __future__ import annotations
 
+import fcntl
 from pathlib import Path
+from typing import IO
 
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
+from pspnet.checkpoint_io import remove_drafts
 from pspnet.errors import UserError
+
+LAST = Path("checkpoints", "last.ckpt")
+_held: dict[Path, IO[bytes]] = {}  # this process's locks, for as long as it lives
+
+
+def of_checkpoint(path: str | Path) -> Path | None:
+    """Return the folder of the run that a checkpoint lies in, None outside of any."""
+    folder = Path(path).parent.parent
+    if len(folder.parts) < 3:
+        folder = folder.absolute()
+    return folder if (folder / "config.yaml").is_file() else None
+
+
+def newest(runs: Path) -> Path:
+    """Return the newest run of a folder that has a checkpoint.
+
+    Raises:
+        UserError: if there is none.
+    """
+    last = max(runs.glob(f"*/{LAST}"), key=lambda path: path.stat().st_mtime, default=None)
+    if last is None:
+        raise UserError(f"resume: no run in {runs} has a checkpoint; start one without --resume")
+    return last.parent.parent
 
 
 @rank_zero_only  # the other processes come when the first has begun to write
-def claim(folder: Path, *, resumed: str | None) -> None:
-    """Refuse a folder that holds a run, unless that run is resumed: then its log is kept aside.
+def claim(folder: Path, *, resumed: Path | None, starts: bool = True) -> None:
+    """Take a folder for this process: one that holds no run, or the run that is `resumed`.
+
+    A run that ended before its first checkpoint does not count if another one `starts`.
 
     Raises:
-        UserError: if the folder holds another run.
+        UserError: if the folder holds another run, or one that is under way.
     """
-    if not (folder / "config.yaml").is_file():  # each run's first file
-        return
-    if resumed is None or folder.resolve() not in Path(resumed).resolve().parents:
+    ran = (folder / "config.yaml").is_file()  # each run's first file
+    saved = any(folder.glob("checkpoints/*.ckpt")) or (folder / "results.json").is_file()
+    if ran and resumed is None and (saved or not starts):
+        remedy = f", or resume it by fit --ckpt_path={folder / LAST}" if saved else ""
         raise UserError(
-            f"version={folder.name}: {folder} holds a run; give another version, or resume it by "
-            f"fit --ckpt_path={folder}/checkpoints/last.ckpt"
+            f"version={folder.name}: {folder} holds a run; give another version{remedy}"
         )
-    log, kept = folder / "metrics.csv", len(list(folder.glob("metrics.before_*.csv")))
-    if log.is_file():  # Lightning's logger would delete it
-        log.rename(folder / f"metrics.before_{kept + 1}.csv")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _lock(folder)
+        remove_drafts(folder / LAST.parent)
+    except OSError as error:
+        raise UserError(
+            f"logs: {folder} cannot be written ({error.strerror}); make room or give another "
+            "folder by --logs"
+        ) from error
 
 
-def best_and_last() -> list[ModelCheckpoint]:
-    """Return the callbacks that write best.ckpt, by val/miou, and last.ckpt, after every epoch."""
-    best = ModelCheckpoint(
-        filename="best", monitor="val/miou", mode="max", enable_version_counter=False
-    )
-    # the `save_last` of `best` would save only when the best improves
-    last = ModelCheckpoint(
-        filename="last", save_on_train_epoch_end=True, enable_version_counter=False
-    )
-    return [best, last]
+@rank_zero_only
+def new_version(runs: Path) -> str | None:
+    """Make the folder of the next version_N of a name, never one that another process makes."""
+    taken = [path.name.removeprefix("version_") for path in runs.glob("version_*")]
+    number = max((int(name) for name in taken if name.isdigit()), default=-1) + 1
+    while True:
+        try:
+            (runs / f"version_{number}").mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise UserError(
+                f"logs: {runs} cannot be written ({error.strerror}); make room or give another "
+                "folder by --logs"
+            ) from error
+        else:
+            return f"version_{number}"
+
+
+def place(run: Path, *, name: str) -> dict[str, str]:
+    """Return the options that name a run's place, of which `name` may be more than one folder."""
+    parts = Path(name).parts
+    if run.parent.parts[-len(parts) :] != parts:  # it has been moved
+        parts = (run.parent.name,)
+    return {"logs": str(run.parents[len(parts)]), "name": str(Path(*parts))}
+
+
+def _lock(folder: Path) -> None:
+    """Lock a run's folder against a second process, until this one ends.
+
+    POSIX locks pass to no loading process, which may outlive a killed one by seconds.
+    """
+    if folder in _held:
+        return
+    file = (folder / ".lock").open("ab")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(
+            f"{folder}: a run is under way there; end it, or give another version"
+        ) from error
+    except OSError:  # a file system without locks
+        pass
+    _held[folder] = file

@@ -1,0 +1,106 @@
+"""Signals that stop a run: SIGTERM, SIGINT, and SIGUSR1, by which SLURM announces its limit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from pspnet.callbacks import slurm
+from pspnet.callbacks.processes import Processes
+from pspnet.errors import UserError, raised_in
+
+STOPPING = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
+)
+TWICE = 1.0  # seconds; within these a second SIGINT is the same key, sent by terminal and launcher
+LATE = 30.0  # seconds that a process waits for the first one to end
+
+
+class Interrupted(SystemExit):
+    """Ends the process after a signal, with the status that a shell gives: 128 + its number."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(128 + number)
+        self.number = number
+
+
+class Signals:
+    """Takes the signals that stop a run.
+
+    While `waits`, a signal is kept in `received` for whoever finishes the step and saves it;
+    otherwise it ends the process at once. A second Ctrl-C always does. `remedy` is said with the
+    signal's name.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.remedy = ""
+        self.processes = Processes()
+        self.waits = self.processes.parent is not None  # then the first process ends this one
+        self._pid, self._at = os.getpid(), 0.0
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._pid:  # a loading process, which ends with this one
+            return
+        if self.received is None:
+            self.received, self._at = number, time.monotonic()
+            if self.processes.parent is not None:
+                os.kill(self.processes.parent, number)
+            elif not self.waits:
+                raise Interrupted(number)
+        elif number == signal.SIGINT and time.monotonic() - self._at > TWICE:
+            self.processes.end()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(self._pid, signal.SIGINT)
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the first process, started by another than Lightning, has not ended this one."""
+        late = self.received is not None and time.monotonic() - self._at > LATE
+        return late and self.processes.parent is None
+
+    def check(self) -> None:
+        """End the process if a signal has come and nobody has seen it to its end.
+
+        Raises:
+            Interrupted: in the process that ends the others.
+        """
+        if self.received is not None and not self.waits:
+            raise Interrupted(self.received)
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """Take the signals within this context; say in one line what has ended it.
+
+        Raises:
+            SystemExit: with 128 + the number of a signal.
+            UserError: where another process of the run was killed.
+        """
+        main = threading.current_thread() is threading.main_thread()  # no other one may take them
+        before = {number: signal.signal(number, self) for number in STOPPING if main}
+        patience = 0.0
+        try:
+            yield
+        except Interrupted as stop:
+            self.processes.end()
+            sys.stderr.write(f"\nstopped by {signal.Signals(stop.number).name}{self.remedy}\n")
+            requeued = stop.number == slurm.SIGNAL and slurm.requeue()
+            raise SystemExit(0 if requeued else stop.code) from None
+        except Exception as error:
+            patience = 3.0  # for the others' own words
+            self.processes.ending = True
+            # an error of torch's is then only what this process saw of the other's end
+            if raised_in(error).startswith("torch") and (line := self.processes.lost(2.0)):
+                raise UserError(f"{line}; resume from its last checkpoint") from error
+            raise
+        finally:
+            self.processes.ending = True
+            self.processes.end(patience)
+            for number, handler in before.items():
+                signal.signal(number, handler)

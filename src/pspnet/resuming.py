@@ -1,0 +1,57 @@
+"""Which run a training continues, and whether there is anything left to do in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from pspnet.callbacks import run_folder, slurm
+from pspnet.command_words import checkpoint_argument
+
+
+def resolve_words(parser: LightningArgumentParser, words: list[str]) -> list[str]:
+    """Replace `--resume` by the checkpoint that it stands for; so too in a job that was requeued.
+
+    Raises:
+        UserError: if no run of that name has a checkpoint.
+    """
+    given = [word for word in words if word != "--resume"]
+    asked = given != words
+    if words[:1] != ["fit"] or checkpoint_argument(words) or not (asked or slurm.restarts()):
+        return given
+    config = parser.parse_args(given).fit
+    runs = Path(config.logs, config.name)
+    if asked:
+        run = runs / config.version if config.version else run_folder.newest(runs)
+        return [*given, f"--ckpt_path={run / run_folder.LAST}"]
+    own = slurm.own_run(runs)
+    last = None if own is None else own / run_folder.LAST
+    return [*given, f"--ckpt_path={last}"] if last is not None and last.is_file() else given
+
+
+def continued(config: Any, ckpt_path: str | None) -> Path | None:
+    """Return the run that a training continues in its folder; None for one in another folder."""
+    run = None if ckpt_path is None else run_folder.of_checkpoint(ckpt_path)
+    if run is None:
+        return None
+    place = Path(config.logs, config.name, config.version or run.name)
+    return run if place.resolve() == run.resolve() else None
+
+
+def check_unfinished(config: Any, checkpoint: dict[str, Any], ckpt_path: str | None) -> None:
+    """End here with one line where the run that is continued has nothing left to do.
+
+    Raises:
+        SystemExit: with status 0.
+    """
+    run = continued(config, ckpt_path)
+    if run is None or not (run / "results.json").is_file():
+        return
+    epochs = checkpoint["loops"]["fit_loop"]["epoch_progress"]["current"]["processed"]
+    for key, done in (("max_steps", checkpoint["global_step"]), ("max_epochs", epochs)):
+        limit = config.trainer[key]
+        if limit is not None and 0 <= limit <= done:
+            print(f"{run} is finished; to train it longer raise trainer.{key}={limit}")
+            raise SystemExit(0)
