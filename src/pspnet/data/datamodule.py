@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import lightning
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
+from pspnet.data import loading_process
 from pspnet.data.cache import Cache
 from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample, Source, Split
@@ -258,14 +258,9 @@ class SegmentationData(lightning.LightningDataModule):
             "num_workers": self.workers,
             "collate_fn": collate,
             "pin_memory": torch.cuda.is_available(),
-            "worker_init_fn": _one_thread,
+            "worker_init_fn": loading_process.begin,
             "persistent_workers": self.workers > 0,
             # otherwise each start of workers would draw from the global generator, and so change
             # the network's own draws
             "generator": torch.Generator(),
         }
-
-
-def _one_thread(worker: int) -> None:
-    # the workers are the parallelism; OpenCV's own threads would compete for the same cores
-    cv2.setNumThreads(0)
