@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import asdict, dataclass
-from itertools import product
 from pathlib import Path
 
 import lightning
@@ -56,6 +55,13 @@ class Division:
     accumulated: int = 1
     workers: int = 0
     stop: int = 0
+
+
+DIVISIONS = [
+    Division(*parts, *sitting)
+    for parts in ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (4, 1))
+    for sitting in ((0, 0), (2, 0), (0, 4), (2, 2), (2, 6))  # 2: a validation is due, 6: epoch end
+]
 
 
 class Stop(Callback):
@@ -152,16 +158,12 @@ def table(folder: Path) -> None:
     alone = run(folder / "alone", Division(), shapes=shapes)
     print("| processes | accumulated | workers | resumed after step | weights | val/miou |")
     print("|---|---|---|---|---|---|")
-    divided = [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (4, 1)]
-    for (processes, accumulated), workers, stop in product(divided, (0, 2), (0, 2, 4, 6)):
-        division = Division(processes, accumulated, workers, stop)
-        done = run(folder / "-".join(map(str, asdict(division).values())), division, shapes=shapes)
+    for division in DIVISIONS:
+        cells = [*map(str, asdict(division).values())]
+        done = run(folder / "-".join(cells), division, shapes=shapes)
         equal = "equal" if scores(done) == scores(alone) else "DIFFERENT"
-        print(
-            f"| {processes} | {accumulated} | {workers} | {stop or '–'} "
-            f"| {difference(alone, done):.1e} | {equal} |",
-            flush=True,
-        )
+        cells[-1] = "–" if division.stop == 0 else cells[-1]
+        print(f"| {' | '.join(cells)} | {difference(alone, done):.1e} | {equal} |", flush=True)
 
 
 def main(words: list[str]) -> None:

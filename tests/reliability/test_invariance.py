@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import product
 from pathlib import Path
 
 import pytest
 from conftest import paint
-from invariance import Division, difference, fit, run, scores
+from invariance import DIVISIONS, Division, difference, fit, run, scores
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +25,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         Division(accumulated=2),
         Division(workers=2, stop=2),  # before the validation that is due
-        pytest.param(Division(stop=1), marks=pytest.mark.slow),
-        pytest.param(Division(stop=6), marks=pytest.mark.slow),  # at the end of an epoch
     ],
     ids=str,
 )
@@ -42,15 +39,8 @@ def test_one_process(folder: Path, division: Division) -> None:
     assert scores(own) == scores(folder / "alone")
 
 
-DIVIDED = [(1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (4, 1)]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "division",
-    [Division(*parts, *rest) for parts, rest in product(DIVIDED, product((0, 2), (0, 2, 4, 6)))],
-    ids=str,
-)
+@pytest.mark.parametrize("division", DIVISIONS, ids=str)
 def test_processes(folder: Path, division: Division) -> None:
     done = run(folder / f"processes {division}", division, shapes=folder / "shapes")
     assert difference(folder / "alone", done) < 1e-12
