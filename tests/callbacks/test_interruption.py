@@ -1,0 +1,102 @@
+"""Signals are kept until a step is saved, or end the process at once; none is lost."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from pspnet.callbacks.interruption import Signals
+from pspnet.callbacks.processes import Processes
+from pspnet.errors import UserError
+
+
+def status(signals: Signals, work: Callable[[], object]) -> object:
+    """The status that work ends with while the signals are taken."""
+    with pytest.raises(SystemExit) as stopped, signals.taken():
+        work()
+    return stopped.value.code
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGUSR1, 138)]
+)
+def test_a_signal_ends_the_process_with_its_status_and_one_line(
+    number, expected, capsys, monkeypatch
+):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    before, signals, done = signal.getsignal(number), Signals(), []
+    signals.remedy = "; resume"
+
+    def work() -> None:
+        os.kill(os.getpid(), number)
+        done.append("more")
+
+    assert status(signals, work) == expected
+    assert not done
+    assert capsys.readouterr().err == f"\nstopped by {number.name}; resume\n"
+    assert signal.getsignal(number) is before
+
+
+def test_a_training_finishes_its_step_first():
+    signals, done = Signals(), []
+
+    def work() -> None:
+        signals.waits = True
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        signals.check()
+        done.append(signals.received)
+        signals.waits = False
+        signals.check()
+
+    assert status(signals, work) == 143
+    assert done == [signal.SIGTERM]
+
+
+def test_a_second_ctrl_c_does_not_wait(monkeypatch):
+    monkeypatch.setattr("pspnet.callbacks.interruption.TWICE", 0.1)
+    child = os.fork()
+    if child == 0:
+        signals = Signals()
+        with signals.taken():
+            signals.waits = True
+            time.sleep(60)
+        os._exit(0)
+    time.sleep(0.5)
+    os.kill(child, signal.SIGINT)
+    time.sleep(0.5)
+    assert os.waitpid(child, os.WNOHANG) == (0, 0)
+    os.kill(child, signal.SIGINT)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGINT
+
+
+def watching(*processes: subprocess.Popen) -> Processes:
+    own = Processes()
+    own._trainer = SimpleNamespace(
+        strategy=SimpleNamespace(launcher=SimpleNamespace(procs=processes))
+    )
+    return own
+
+
+def test_a_killed_process_is_named_in_place_of_the_error_that_follows():
+    other = subprocess.Popen(["sleep", "60"])
+    signals = Signals()
+    signals.processes = watching(other)
+    other.kill()
+    with pytest.raises(UserError, match="process 1 was killed by SIGKILL"), signals.taken():
+        torch.distributed.barrier()  # an error of torch's
+    with pytest.raises(ZeroDivisionError), signals.taken():
+        raise ZeroDivisionError("a researcher's own bug")
+
+
+def test_none_outlives_the_first():
+    other = subprocess.Popen(["sleep", "60"])
+    signals = Signals()
+    signals.processes = watching(other)
+    assert status(signals, lambda: os.kill(os.getpid(), signal.SIGTERM)) == 143
+    assert other.returncode == -signal.SIGKILL
