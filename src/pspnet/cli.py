@@ -21,11 +21,11 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet import resuming
-from pspnet.callbacks import run_folder, slurm
+from pspnet.callbacks import run_folder
 from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
 from pspnet.callbacks.costs import Costs
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
-from pspnet.callbacks.interruption import Signals
+from pspnet.callbacks.interruption import Interruption, Signals
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
 from pspnet.callbacks.results import Report
@@ -185,7 +185,6 @@ class PSPNetCLI(LightningCLI):
         version = run.name if run else config.version or run_folder.new_version(runs)
         if version is not None:  # None is another process's
             run_folder.claim(runs / version, resumed=run, starts=fit)
-            slurm.record(runs / version)
         steps = self.checkpoint["global_step"] if run and self.checkpoint else None
         loggers = default_loggers(
             config.logs, name=config.name, version=version, wandb=config.wandb, steps=steps
@@ -198,6 +197,7 @@ class PSPNetCLI(LightningCLI):
                 if saving
                 else []
             ),
+            Interruption(self.signals),
             Report(),
             self.submission,
             *(of_training() if fit else []),
@@ -223,7 +223,7 @@ class PSPNetCLI(LightningCLI):
         """Evaluate the best checkpoint on the validation split; the last if none was scored."""
         callbacks = self.trainer.checkpoint_callbacks
         best = [c.best_model_path for c in callbacks if isinstance(c, BestCheckpoint)]
-        last = [str(c.path) for c in callbacks if isinstance(c, LastCheckpoint)]
+        last = [c.final for c in callbacks if isinstance(c, LastCheckpoint)]
         path = next((path for path in (*best, *last) if path), None)
         if path is not None:
             self.trainer.validate(self.model, self.datamodule, ckpt_path=path, verbose=False)

@@ -9,26 +9,30 @@ from lightning.pytorch.cli import LightningArgumentParser
 
 from pspnet.callbacks import run_folder, slurm
 from pspnet.command_words import checkpoint_argument
+from pspnet.errors import UserError
 
 
 def resolve_words(parser: LightningArgumentParser, words: list[str]) -> list[str]:
-    """Replace `--resume` by the checkpoint that it stands for; so too in a job that was requeued.
+    """Replace `--resume` by the checkpoint that it stands for, and add that of a requeued job.
 
     Raises:
-        UserError: if no run of that name has a checkpoint.
+        UserError: if no run of that name has a checkpoint, or one is given.
     """
     given = [word for word in words if word != "--resume"]
-    asked = given != words
-    if words[:1] != ["fit"] or checkpoint_argument(words) or not (asked or slurm.restarts()):
+    asked, restarts = given != words, slurm.restarts() > 0
+    if words[:1] != ["fit"] or not (asked or restarts):
         return given
+    if asked and checkpoint_argument(words):
+        raise UserError("resume finds the checkpoint itself; leave out either it or ckpt_path")
     config = parser.parse_args(given).fit
+    own = slurm.own_run(Path(config.logs)) if restarts else None
+    if own is not None and (own / run_folder.LAST).is_file():
+        return [*given, f"--ckpt_path={own / run_folder.LAST}"]
+    if not asked:
+        return given
     runs = Path(config.logs, config.name)
-    if asked:
-        run = runs / config.version if config.version else run_folder.newest(runs)
-        return [*given, f"--ckpt_path={run / run_folder.LAST}"]
-    own = slurm.own_run(runs)
-    last = None if own is None else own / run_folder.LAST
-    return [*given, f"--ckpt_path={last}"] if last is not None and last.is_file() else given
+    run = runs / config.version if config.version else run_folder.newest(runs)
+    return [*given, f"--ckpt_path={run / run_folder.LAST}"]
 
 
 def continued(config: Any, ckpt_path: str | None) -> Path | None:

@@ -99,7 +99,7 @@ def job(monkeypatch):
 
 
 def test_a_requeued_job_finds_its_own_run_alone(tmp_path, monkeypatch, job):
-    own, others = ran(tmp_path / "version_0"), ran(tmp_path / "version_1")
+    own, others = ran(tmp_path / "a" / "version_0"), ran(tmp_path / "a" / "version_1")
     slurm.record(own)
     monkeypatch.setenv("SLURM_JOB_ID", "13")
     slurm.record(others)

@@ -93,13 +93,13 @@ class LastCheckpoint(Checkpoint):
     def __init__(self, every: Every, signals: Signals) -> None:
         self.every, self.signals = every, signals
         self.path = Path()
+        self.final = ""  # the path, once the training has come to its end
         self._step, self._at = 0, 0.0  # of the last one
         self._due = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         folder = trainer.log_dir or trainer.default_root_dir  # asks the first process
         self.path = Path(folder, "checkpoints", "last.ckpt")
-        self.signals.processes.watch(trainer)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step, self._at = trainer.global_step, time.monotonic()
@@ -126,6 +126,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._save(trainer)
+        self.final = "" if trainer.fast_dev_run else str(self.path)  # type: ignore[attr-defined]
         self._stop(trainer)
 
     def on_validation_batch_start(
@@ -142,16 +143,20 @@ class LastCheckpoint(Checkpoint):
             self._save(trainer)  # `Position` has a resumed run begin this validation
         self._stop(trainer)
 
+    def on_save_checkpoint(
+        self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        for logger in trainer.loggers:
+            logger.save()  # whoever resumes from a step finds its metrics
+
     def _is_due(self, trainer: Trainer) -> bool:
         steps, seconds = trainer.global_step - self._step, time.monotonic() - self._at
         return self._due or self.every.is_over(steps=steps, seconds=seconds)
 
     def _save(self, trainer: Trainer) -> None:
         """Write last.ckpt without the other processes, whom `Trainer.save_checkpoint` waits for."""
-        if not trainer.is_global_zero:
+        if not trainer.is_global_zero or trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        for logger in trainer.loggers:
-            logger.save()  # whoever resumes from a step finds its metrics
         checkpoint = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
         trainer.strategy.save_checkpoint(checkpoint, str(self.path))
         self._step, self._at, self._due = trainer.global_step, time.monotonic(), False

@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
 
 from pspnet.callbacks import slurm
 from pspnet.callbacks.processes import Processes
@@ -104,3 +107,23 @@ class Signals:
             self.processes.end(patience)
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class Interruption(Callback):
+    """Ends an evaluation at its next batch if a signal has come, and watches other processes.
+
+    A signal's own exception may be lost in code that can raise none, such as a finalizer's.
+    """
+
+    def __init__(self, signals: Signals) -> None:
+        self.signals = signals
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self.signals.processes.watch(trainer)
+
+    def on_validation_batch_start(
+        self, trainer: Trainer, pl_module: LightningModule, *args: Any, **options: Any
+    ) -> None:
+        self.signals.check()
+
+    on_test_batch_start = on_predict_batch_start = on_validation_batch_start

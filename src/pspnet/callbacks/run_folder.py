@@ -8,6 +8,7 @@ from typing import IO
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from pspnet.callbacks import slurm
 from pspnet.checkpoint_io import remove_drafts
 from pspnet.errors import UserError
 
@@ -54,6 +55,8 @@ def claim(folder: Path, *, resumed: Path | None, starts: bool = True) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         _lock(folder)
+        if starts:
+            slurm.record(folder)
         remove_drafts(folder / LAST.parent)
     except OSError as error:
         raise UserError(

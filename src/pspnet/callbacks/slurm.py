@@ -55,11 +55,12 @@ def record(folder: Path) -> None:
         (folder / RECORD).write_text(json.dumps(_own()) + "\n", "utf-8")
 
 
-def own_run(runs: Path) -> Path | None:
-    """Return the newest run of a folder that this job has started before it was requeued."""
+def own_run(logs: Path) -> Path | None:
+    """Return the newest run in a folder of all runs that this job started before its requeue."""
     wanted = _own()
-    own = [path.parent for path in runs.glob(f"*/{RECORD}") if _read(path) == wanted]
-    return max(own, key=lambda folder: (folder / RECORD).stat().st_mtime, default=None)
+    records = [*logs.glob(f"*/*/{RECORD}"), *logs.glob(f"*/*/*/{RECORD}")]
+    own = [path for path in records if _read(path) == wanted]
+    return max(own, key=lambda path: path.stat().st_mtime).parent if own else None
 
 
 def _own() -> dict[str, object]:
