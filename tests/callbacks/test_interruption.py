@@ -100,3 +100,17 @@ def test_none_outlives_the_first():
     signals.processes = watching(other)
     assert status(signals, lambda: os.kill(os.getpid(), signal.SIGTERM)) == 143
     assert other.returncode == -signal.SIGKILL
+
+
+def test_the_first_waits_for_the_others_and_fails_if_one_does():
+    for seconds, code in (("0.3", 0), ("0.1", 3)):
+        other = subprocess.Popen(["sh", "-c", f"sleep {seconds}; exit {code}"])
+        signals = Signals()
+        signals.processes = watching(other)
+        if code:
+            with pytest.raises(UserError, match="process 1 ended with status 3"), signals.taken():
+                pass
+        else:
+            with signals.taken():
+                pass
+        assert other.returncode == code

@@ -54,7 +54,7 @@ class Signals:
         if self.received is None:
             self.received, self._at = number, time.monotonic()
             if self.processes.parent is not None:
-                os.kill(self.processes.parent, number)
+                self.processes.tell_parent(number)
             elif not self.waits:
                 raise Interrupted(number)
         elif number == signal.SIGINT and time.monotonic() - self._at > TWICE:
@@ -102,6 +102,8 @@ class Signals:
             if raised_in(error).startswith("torch") and (line := self.processes.lost(2.0)):
                 raise UserError(f"{line}; resume from its last checkpoint") from error
             raise
+        else:
+            self.processes.join()
         finally:
             self.processes.ending = True
             self.processes.end(patience)

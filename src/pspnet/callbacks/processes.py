@@ -6,6 +6,7 @@ with NCCL for half an hour.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -17,6 +18,8 @@ from typing import Any
 
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Trainer
+
+from pspnet.errors import UserError
 
 PERIOD = 0.5  # seconds between two looks
 GRACE = 5.0  # seconds that a process has to end by itself after another one has
@@ -53,6 +56,21 @@ class Processes:
         _wait(self._lost, patience)
         return self._lost()
 
+    def tell_parent(self, number: int) -> None:
+        """Pass a signal on to the first process."""
+        if self.parent is not None and os.getppid() == self.parent:
+            os.kill(self.parent, number)
+
+    def join(self) -> None:
+        """Wait until the others have done their work.
+
+        Raises:
+            UserError: if one of them has failed.
+        """
+        _wait(lambda: all(other.poll() is not None for other in self._others()), math.inf)
+        if self._others() and (line := self._lost()):
+            raise UserError(line)
+
     def end(self, patience: float = 0.0) -> None:
         """Kill the others, those that do not end by themselves within `patience` seconds."""
         others = self._others()
@@ -71,8 +89,12 @@ class Processes:
             return None if os.getppid() == self.parent else "the first process was killed"
         for rank, other in enumerate(self._others(), start=1):
             if code := other.poll():
-                how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended by {code}"
-                return f"process {rank} was {how}"
+                how = (
+                    f"was killed by {signal.Signals(-code).name}"
+                    if code < 0
+                    else f"ended with status {code}"
+                )
+                return f"process {rank} {how}"
         return None
 
     def _watch(self) -> None:
