@@ -20,12 +20,9 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
-from pspnet import resuming
-from pspnet.callbacks import run_folder
 from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
 from pspnet.callbacks.costs import Costs
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
-from pspnet.callbacks.interruption import Interruption, Signals
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
 from pspnet.callbacks.results import Report
@@ -42,6 +39,9 @@ from pspnet.losses import Loss
 from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.encoder import input_statistics
 from pspnet.models.pspnet import PSPNet
+from pspnet.runs import folder as run_folder
+from pspnet.runs import resuming
+from pspnet.runs.interruption import Interruption, Signals
 from pspnet.task import Segmentation
 
 

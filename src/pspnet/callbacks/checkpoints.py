@@ -18,8 +18,8 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
-from pspnet.callbacks.interruption import Signals
 from pspnet.errors import UserError
+from pspnet.runs.interruption import Signals
 
 UNITS = {"second": 1, "minute": 60, "hour": 3600}
 

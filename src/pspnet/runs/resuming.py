@@ -7,9 +7,10 @@ from typing import Any
 
 from lightning.pytorch.cli import LightningArgumentParser
 
-from pspnet.callbacks import run_folder, slurm
 from pspnet.command_words import checkpoint_argument
 from pspnet.errors import UserError
+from pspnet.runs import folder as run_folder
+from pspnet.runs import slurm
 
 
 def resolve_words(parser: LightningArgumentParser, words: list[str]) -> list[str]:

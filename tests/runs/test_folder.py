@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pspnet.callbacks import run_folder, slurm
 from pspnet.errors import UserError
+from pspnet.runs import folder as run_folder
+from pspnet.runs import slurm
 
 
 def ran(folder: Path, *, saved: bool = True) -> Path:

@@ -8,9 +8,9 @@ from typing import IO
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from pspnet.callbacks import slurm
 from pspnet.checkpoint_io import remove_drafts
 from pspnet.errors import UserError
+from pspnet.runs import slurm
 
 LAST = Path("checkpoints", "last.ckpt")
 _held: dict[Path, IO[bytes]] = {}  # this process's locks, for as long as it lives

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from pspnet.callbacks.interruption import Signals
-from pspnet.callbacks.processes import Processes
 from pspnet.errors import UserError
+from pspnet.runs.interruption import Signals
+from pspnet.runs.processes import Processes
 
 
 def status(signals: Signals, work: Callable[[], object]) -> object:
@@ -59,7 +59,7 @@ def test_a_training_finishes_its_step_first():
 
 
 def test_a_second_ctrl_c_does_not_wait(monkeypatch):
-    monkeypatch.setattr("pspnet.callbacks.interruption.TWICE", 0.1)
+    monkeypatch.setattr("pspnet.runs.interruption.TWICE", 0.1)
     child = os.fork()
     if child == 0:
         signals = Signals()

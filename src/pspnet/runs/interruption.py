@@ -14,9 +14,9 @@ from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from pspnet.callbacks import slurm
-from pspnet.callbacks.processes import Processes
 from pspnet.errors import UserError, raised_in
+from pspnet.runs import slurm
+from pspnet.runs.processes import Processes
 
 STOPPING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
