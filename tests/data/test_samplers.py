@@ -98,7 +98,4 @@ def test_global_generators_neither_matter_nor_move() -> None:
 def test_lightning_finds_its_kind_of_sampler() -> None:
     training = TrainingSampler(dataset(3), seed=0, batch_size=1)
     for sampler in (training, EvaluationSampler(dataset(3))):
-        TrainingSampler(dataset(3), seed=0, batch_size=1),
-        EvaluationSampler(dataset(3)),
-    ):
         assert isinstance(sampler, DistributedSampler)
