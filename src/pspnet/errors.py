@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import unicodedata
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ class UserError(ValueError):
     traceback.
     """
 
+    def __str__(self) -> str:
+        return "\n".join(map(visible, super().__str__().split("\n")))
+
 
 class Parser(argparse.ArgumentParser):
     """argparse with errors of one line and no abbreviated options."""
@@ -30,7 +34,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **{"allow_abbrev": False, **options})  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n")
+        self.exit(2, f"error: {visible(' '.join(message.split()))}\n")
 
 
 @contextmanager
@@ -61,6 +65,20 @@ def user_message(error: BaseException) -> str | None:
     # jsonargparse wraps the errors of linked functions; anybody else's wrapping is a bug's
     wrapped = raised_in(error).startswith("jsonargparse") and error.__cause__ is not None
     return user_message(error.__cause__) if wrapped and error.__cause__ else None
+
+
+def visible(text: str) -> str:
+    """Return a text with each character that is not for display as an escape, as \\x1b or \\u202e.
+
+    Terminals obey control characters, some end a line, and others change the order of reading.
+    """
+    return "".join(ascii(one)[1:-1] if _is_control(one) else one for one in text)
+
+
+def _is_control(character: str) -> bool:
+    kind = unicodedata.category(character)
+    joins = character in "\u200c\u200d"  # letters of Persian and of Indian scripts
+    return kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and not joins)
 
 
 def raised_in(error: BaseException) -> str:

@@ -6,10 +6,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
 from pspnet.errors import UserError
+from pspnet.text import check_text
 
 IGNORE = 255  # the ignore_index: label of void, borders and padding, neither trained nor scored
 
@@ -35,6 +38,8 @@ class Classes:
     categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name in (*self.names, *self.groups, *self.categories):
+            check_text(name, what="names of classes and groups")
         if not 1 <= len(self.names) <= IGNORE:
             raise UserError(f"{len(self.names)} classes: give 1 to {IGNORE}")
         doubles = sorted({name for name in self.names if self.names.count(name) > 1})
@@ -58,6 +63,28 @@ class Classes:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @classmethod
+    def from_plain(cls, table: Any) -> Classes:
+        """Return the table that `dataclasses.asdict` of another one describes.
+
+        Raises:
+            UserError: if it is none, or contradicts itself.
+        """
+        try:
+            names, colors = [*table["names"]], [tuple(map(int, rgb)) for rgb in table["colors"]]
+            groups, categories = (
+                {name: (*members,) for name, members in table.get(key, {}).items()}
+                for key in ("groups", "categories")
+            )
+            texts = [*names, *groups, *categories, *chain(*groups.values(), *categories.values())]
+            right = all(isinstance(text, str) for text in texts)
+            right &= all(len(rgb) == 3 and set(rgb) <= set(range(256)) for rgb in colors)
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
+            right = False
+        if not right:
+            raise UserError("its class table is none: texts, [red, green, blue]; a damaged file")
+        return cls(tuple(names), tuple(colors), groups, categories)  # type: ignore[arg-type]
 
     def palette(self) -> np.ndarray:
         """Return the color of each label value, (256, 3) uint8, black where it is no class."""
