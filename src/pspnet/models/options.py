@@ -6,6 +6,7 @@ They are derived from the signature: a subclass with further options needs no se
 from __future__ import annotations
 
 import inspect
+import re
 from argparse import ArgumentError
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, is_dataclass
@@ -18,6 +19,7 @@ from torch import nn
 from pspnet.errors import UserError
 
 Network = TypeVar("Network", bound=nn.Module)
+NONE = re.compile("None|Optional|Any")  # in annotations
 NO_STRUCTURE = ("training", "fused_pyramid", "norm_eval", "call_super_init", "dump_patches")
 SCHEDULED = ("p", "momentum", "drop_prob")  # what trainings change as they go
 Init = TypeVar("Init", bound=Callable[..., None])
@@ -81,6 +83,7 @@ def build(cls: type[Network], options: Mapping[str, Any]) -> Network:
     Raises:
         UserError: if they are no options of `cls`.
     """
+    _check_values(cls, options)
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(cls, "network", fail_untyped=False)
     try:
@@ -89,6 +92,17 @@ def build(cls: type[Network], options: Mapping[str, Any]) -> Network:
         raise UserError(f"no options of {cls.__name__}: {error}") from error
     network: Network = parser.instantiate(parsed).network
     return network
+
+
+def _check_values(cls: type, options: Mapping[str, Any]) -> None:
+    """Refuse what jsonargparse takes: None for any option, plain values in place of a dataclass."""
+    for base in cls.__mro__:
+        for name, one in inspect.signature(vars(base).get("__init__", object)).parameters.items():
+            value = options.get(name, one.default)
+            no_none = one.default is not None and not NONE.search(str(one.annotation))
+            parts = is_dataclass(one.default) and not isinstance(value, Mapping | type(one.default))
+            if (value is None and no_none) or parts:
+                raise UserError(f"{name}={value!r:.40}: no value of this option of {cls.__name__}")
 
 
 def class_and_options(network: nn.Module, *, plain: type) -> dict[str, Any]:

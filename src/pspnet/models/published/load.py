@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
-from pspnet.errors import UserError
+from pspnet.errors import UserError, visible
 from pspnet.models.dilation import Dilation
 from pspnet.models.options import structure
 from pspnet.models.pspnet import PSPNet, from_options
@@ -181,22 +181,31 @@ def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Des
                 f"{weights.path}: its network is a {options['class_path']}, not PSPNet itself; "
                 "load it by pspnet.task.Segmentation.load_from_checkpoint"
             )
+        options["encoder_weights"] = None  # the file has them
         stored_bins, _ = tuple(options["bins"]), options["num_classes"]  # must be there
-        class_names = tuple(saved["hyper_parameters"]["classes"]["names"])
+        class_names = tuple(map(visible, saved["hyper_parameters"]["classes"]["names"]))
         mean, std, crop = (saved["config"]["data"][key] for key in ("mean", "std", "crop_size"))
-    except (KeyError, TypeError) as error:
+        height, width = map(int, crop if isinstance(crop, list) else (crop, crop))
+        mean, std = _color(mean, IMAGENET_DEFAULT_MEAN), _color(std, IMAGENET_DEFAULT_STD)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise UserError(
             f"{weights.path}: does not describe its network ({error!r}); give a .ckpt of a run"
         ) from error
     options["bins"] = _stored_bins(weights, bins, stored=stored_bins)
-    height, width = crop if isinstance(crop, list) else (crop, crop)
     return _Description(
         options,
-        mean=tuple(mean or IMAGENET_DEFAULT_MEAN),  # null in a run that was given none
-        std=tuple(std or IMAGENET_DEFAULT_STD),
+        mean=mean,
+        std=std,
         class_names=class_names,
         crop_size=(height, width),
     )
+
+
+def _color(given: Any, default: Color) -> Color:
+    if given is None:  # in a run that was given none
+        return default
+    red, green, blue = map(float, given)
+    return red, green, blue
 
 
 def _stored_bins(

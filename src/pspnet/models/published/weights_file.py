@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from math import isfinite
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
-from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from pspnet.errors import UserError
-from pspnet.models.checkpoint import DAMAGED
 from pspnet.models.published import caffe
 from pspnet.models.published.key_maps import PSPNET, KeyMap, recognize
-
-# the errors of `torch.load` on damaged files, collected by changing bytes of good ones
+from pspnet.models.torch_file import first_line, load, regular_file
 
 
 @dataclass(frozen=True)
@@ -66,15 +60,13 @@ def read_weights(path: str | Path) -> WeightsFile:
     Raises:
         UserError: if the file is missing or damaged, or holds more than tensors and plain data.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; give a file of weights")
+    path = regular_file(path, expected="a file of weights")
     if path.suffix == ".caffemodel":
         model = caffe.read(path)
         key = partial(caffe.key, bins=model.bins, auxiliary=model.auxiliary)
         caffe_map = KeyMap("caffe", key, caffe.heads(model.auxiliary), "s")
         return WeightsFile(path, model.state, {"caffe": model}, caffe_map)
-    content = _load_safetensors(path) if path.suffix == ".safetensors" else _load_torch(path)
+    content = _load_safetensors(path) if path.suffix == ".safetensors" else load(path)
     content = content if isinstance(content, dict) else {}
     state = content.get("state_dict", content)
     if not (isinstance(state, dict) and state and all(map(_named, state.items()))):
@@ -162,33 +154,5 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise UserError(
-            f"{path}: not a readable weights file: {_first_line(error)}; fetch it again"
+            f"{path}: not a readable weights file: {first_line(error)}; fetch it again"
         ) from error
-
-
-def _load_torch(path: Path) -> Any:
-    with warnings.catch_warnings():  # about old pickles and rare tensors, which load or do not
-        warnings.simplefilter("ignore", UserWarning)
-        try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except DAMAGED as error:
-            reason = f"{_first_line(error)}; fetch it again"
-            if isinstance(error, UnpicklingError):
-                reason = "no torch file, a damaged one, or one that could run code"
-                if names := _unsafe_names(path):
-                    reason = f"it names {names}, which could run code; give tensors and plain data"
-            raise UserError(f"{path}: not a readable weights file: {reason}") from error
-
-
-def _unsafe_names(path: Path) -> str:
-    """Names of the functions and classes that torch refuses to load; "" for a damaged file."""
-    if not zipfile.is_zipfile(path):
-        return ""
-    try:
-        return ", ".join(sorted(get_unsafe_globals_in_checkpoint(path)))
-    except DAMAGED:
-        return ""
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].partition(". ")[0] or type(error).__name__
