@@ -305,8 +305,8 @@ def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
     cut.write_bytes(Path(best(trained)).read_bytes()[:5000])
     logs = f"--logs={tmp_path / 'logs'}"
     for file, message in (
-        (broken, "no torch file"),
-        (cut, "not a readable checkpoint"),
+        (broken, "no torch file, a damaged one"),
+        (cut, "damaged or cut"),
         (foreign, "lacks 'hyper_parameters'"),
         (code, "could run code"),
     ):
@@ -336,6 +336,57 @@ def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
     assert "no such image" in refusal([*predict, f"--data.images={tmp_path / 'no'}"], capsys)
     (tmp_path / "empty").mkdir()
     assert "no image" in refusal([*predict, f"--data.images={tmp_path / 'empty'}"], capsys)
+
+
+def test_a_checkpoint_is_data_and_no_instruction(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    Path("my_module.py").write_text(
+        "open('ran', 'w')\nfrom torch.nn import CrossEntropyLoss as Mine\n"
+    )
+    content = torch.load(best(trained))
+    focal = {"class_path": "my_module.Mine", "init_args": {"ignore_index": 255}}
+    model, data = content["config"]["model"], content["config"]["data"]
+
+    def save(**parts) -> list[str]:
+        torch.save({**content, "config": {**content["config"], **parts}}, "last")
+        return ["--ckpt_path=last", *QUIET]
+
+    for parts, named in (
+        ({"model": {**model, "loss": focal}}, "last asks for model.loss=my_module.Mine;"),
+        ({"data": {**data, "source": "/etc/passwd"}}, "asks for data.source=/etc/passwd;"),
+        ({"name": "../up"}, "asks for name='../up';"),
+    ):
+        line = refusal(["validate", *save(**parts)], capsys)
+        assert named in line
+        assert "--trust" in line
+    assert [path.name for path in tmp_path.iterdir() if path.suffix != ".py"] == ["last"]
+
+    # to Lightning, `last` is another file than this one
+    words = save(data={**data, "cache": "../cache"}, model={**model, "optimizer": focal})
+    main(["validate", *words])
+    assert "not taken from last: data.cache" in capsys.readouterr().err
+    found = json.loads(Path("logs/run/version_0/results.json").read_text())
+    assert found["miou"] == json.loads((trained / "results.json").read_text())["miou"]
+    assert not Path("ran").exists()
+    assert not Path("../cache").exists()
+    main(["validate", *save(model={**model, "loss": focal}), "--model.loss=my_module.Mine"])
+    assert Path("ran").exists()
+
+
+def test_a_damaged_training_is_not_resumed(trained, tmp_path, capsys):
+    content, path = torch.load(trained / "checkpoints" / "last.ckpt"), tmp_path / "a.ckpt"
+    command = ["fit", f"--ckpt_path={path}", f"--logs={tmp_path}", *QUIET]
+    (optimizer,) = content["optimizer_states"]
+    entry = dict(optimizer["state"][0])
+    bad = {**optimizer, "state": {0: {**entry, "momentum_buffer": torch.ones(2)}}}
+    for parts, named in (
+        ({"loops": {"fit_loop": {"epoch_progress": 3}}}, "epoch_progress is int"),
+        ({"optimizer_states": [bad]}, "state.0.momentum_buffer is not like its parameter"),
+        ({"lr_schedulers": [{"last_epoch": "x"}]}, "lr_schedulers.0"),
+    ):
+        torch.save({**content, **parts}, path)
+        assert named in refusal(command, capsys)
 
 
 def test_two_processes_score_as_one_to_the_last_digit(trained, tmp_path):

@@ -20,20 +20,21 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
+from pspnet import checkpoint_config
 from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
 from pspnet.callbacks.costs import Costs
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
 from pspnet.callbacks.results import Report
+from pspnet.callbacks.resumed_state import CheckedIO, CheckedState, check_training
 from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
-from pspnet.checkpoint_io import VerifiedCheckpointIO
 from pspnet.command_words import checkpoint_argument, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source
 from pspnet.data.datasets.classes import Classes
-from pspnet.errors import UserError, one_line_errors
-from pspnet.evaluation.numeric_precision import default_precision, on_gpu, usable
+from pspnet.errors import UserError, one_line_errors, visible
+from pspnet.evaluation.numeric_precision import default_precision, on_gpu
 from pspnet.evaluation.summary import format_table
 from pspnet.losses import Loss
 from pspnet.models.checkpoint import read_checkpoint
@@ -51,7 +52,7 @@ class Parser(LightningArgumentParser):
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         if not self.exit_on_error:  # a class's own options: the outer parser says whose they are
             super().error(message, ex)
-        sys.stderr.write(f"error: {' '.join(str(message).split())}\n")
+        sys.stderr.write(f"error: {visible(' '.join(str(message).split()))}\n")
         raise SystemExit(2) from ex
 
 
@@ -84,8 +85,9 @@ class PSPNetCLI(LightningCLI):
         parser.add_argument(
             "--resume", action="store_true", help="continue the newest run of the name"
         )
+        parser.add_argument("--trust", action="store_true", help=checkpoint_config.TRUST)
         parser.add_lightning_class_args(PredictionWriter, "output")
-        parser.set_defaults({"model.network": {"class_path": _path(PSPNet)}})
+        parser.set_defaults({"model.network": {"class_path": checkpoint_config.class_path(PSPNet)}})
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         for target, compute in (
             ("model.classes", self.classes),
@@ -109,43 +111,22 @@ class PSPNetCLI(LightningCLI):
         if self.ckpt_path is None:
             return
         self.checkpoint = read_checkpoint(self.ckpt_path)
-        saved, fit = self.checkpoint["config"], words[0] == "fit"
-        if fit and "optimizer_states" not in self.checkpoint:
-            raise UserError(
-                f"ckpt_path={self.ckpt_path}: converted weights have no optimizer to resume; "
-                "evaluate them, or start a run with model.network.encoder_weights"
-            )
-        kept = ("name", "data", "model", *(("seed_everything", "trainer") if fit else ()))
-        under: dict[str, Any] = {key: saved[key] for key in kept}
-        under["model"] = {**saved["model"], "network": _network(self.checkpoint)}
-        if fit and (run := run_folder.of_checkpoint(self.ckpt_path)) is not None:
-            under |= run_folder.place(run, name=saved["name"])
-        if fit:
-            under["trainer"] = _without_finders(saved["trainer"])
-        if not fit and (precision := usable(saved.get("trainer", {}).get("precision"))):
-            under["trainer"] = {"precision": precision}
+        under = checkpoint_config.beneath(
+            self.checkpoint, path=self.ckpt_path, command=words[0], words=words[1:]
+        )
+        if words[0] == "fit":
+            check_training(self.checkpoint, path=self.ckpt_path)
+        # to Lightning some words are other files
+        self.ckpt_path = str(Path(self.ckpt_path).absolute())
         self.config = parser.parse_args([words[0], f"--config={json.dumps(under)}", *words[1:]])
-        if fit:
-            self._check_resume(parser, under)
+        if words[0] == "fit":
+            before = parser.parse_args(["fit", f"--config={json.dumps(under)}"]).fit.model
+            checkpoint_config.check_resume(before, self.config.fit.model)
         # the network is the checkpoint's, whatever the command line says
         layered = {self.config.subcommand: {"model": {"network": under["model"]["network"]}}}
         self.config = parser.parse_object(layered, self.config)
         # LightningCLI would read it, too, and refuse the links
         self.config[self.config.subcommand].ckpt_path = None
-
-    def _check_resume(self, parser: LightningArgumentParser, saved: dict[str, Any]) -> None:
-        before = parser.parse_args(["fit", f"--config={json.dumps(saved)}"]).fit.model
-        now = self.config.fit.model
-        schedule = [] if now.lr_scheduler.class_path.endswith("PolyLR") else ["lr_scheduler"]
-        for part in ("optimizer", "new_layer_factor", "norm_decay", *schedule):
-            old, new = _flat(before[part]), _flat(now[part])
-            for key in old | new:
-                if old.get(key) != new.get(key):
-                    raise UserError(
-                        f"model.{part}{key}={new.get(key)}: a resumed run continues with its "
-                        f"optimizer, {old.get(key)}; leave the option out, or start a new run "
-                        "without ckpt_path"
-                    )
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
@@ -214,7 +195,7 @@ class PSPNetCLI(LightningCLI):
         except MisconfigurationException as error:  # an option that Lightning refuses
             raise UserError(str(error)) from error
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
-            trainer.strategy.checkpoint_io = VerifiedCheckpointIO()
+            trainer.strategy.checkpoint_io = CheckedIO(resumes=fit)
         # Lightning's handlers wait for other processes, and requeue jobs in a way of their own
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         return trainer
@@ -254,15 +235,10 @@ class PSPNetCLI(LightningCLI):
         """Return the data's class table, which must fit the checkpoint's; the latter for images."""
         if self.checkpoint is None:
             return data.classes
-        saved = self.checkpoint["hyper_parameters"]["classes"]
-        table = Classes(**{**saved, "names": tuple(saved["names"])})
+        table = checkpoint_config.class_table(self.checkpoint)
         if data.images is not None and self.config.subcommand == "predict":
             return table
-        if data.classes.names != table.names:
-            raise UserError(
-                f"{self.ckpt_path} was trained on {_count(table)}, and the data has "
-                f"{_count(data.classes)}; give the data it was trained on, or another checkpoint"
-            )
+        checkpoint_config.check_classes(data.classes, table, path=str(self.ckpt_path))
         return data.classes
 
     def _say(self, *, split: Literal["val", "test"]) -> None:
@@ -279,7 +255,10 @@ class PSPNetCLI(LightningCLI):
 
 def of_training() -> list[Callback]:
     """Return the callbacks of every training."""
-    return [LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), RandomState(), Position()]
+    return [
+        CheckedState(),  # before others take their part
+        *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), RandomState(), Position()),
+    ]
 
 
 def _check_names(words: list[str]) -> None:
@@ -294,40 +273,6 @@ def _check_names(words: list[str]) -> None:
                     f"{key}={name}: give one of {', '.join(sorted(known))}, or a class path as "
                     "my_module.MyClass"
                 )
-
-
-def _network(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """Return class and options of a checkpoint's network, without the linked number of classes."""
-    network = checkpoint["hyper_parameters"]["network"]
-    if "class_path" not in network:
-        network = {"class_path": _path(PSPNet), "init_args": network}
-    options = {key: value for key, value in network["init_args"].items() if key != "num_classes"}
-    return {**network, "init_args": options}
-
-
-def _path(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}"
-
-
-def _flat(value: Any) -> dict[str, Any]:
-    """Return class path and options of a part of the configuration by name, or a plain value."""
-    if not hasattr(value, "class_path"):
-        return {"": value}
-    return {"": value.class_path, **{f".{k}": v for k, v in vars(value.init_args).items()}}
-
-
-def _without_finders(trainer: dict[str, Any]) -> dict[str, Any]:
-    """Leave out Lightning's finders, which have done their work and would restart the training."""
-    callbacks = trainer.get("callbacks")
-    if not isinstance(callbacks, list):
-        return trainer
-    finders = ("LearningRateFinder", "BatchSizeFinder")
-    kept = [c for c in callbacks if not c["class_path"].endswith(finders)]
-    return {**trainer, "callbacks": kept or None}
-
-
-def _count(classes: Classes) -> str:
-    return f"{len(classes)} classes ({', '.join(classes.names[:3])}, …)"
 
 
 def main(args: list[str] | None = None) -> None:

@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import lightning
 import torch
+from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -29,12 +31,17 @@ from pspnet.evaluation.summary import Summary, log_names, summary
 from pspnet.losses import CrossEntropy, Loss
 from pspnet.losses import why_not_chunked as why_loss_not_chunked
 from pspnet.lr_schedules import PolyLR, build_optimizer, set_rates
+from pspnet.models.checkpoint import VERSION, check_network, check_state, read_checkpoint
 from pspnet.models.dropout import sample_seeds
 from pspnet.models.options import check_structure, class_and_options, plain_data, structure
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.activation_recompute import ActivationRecompute
 from pspnet.step_mean import LossMean, StepMean
+from pspnet.trust import check_hyper_parameters
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PLAIN_NORMS = (nn.BatchNorm2d, BatchNorm2d)  # those that `ops.activation_recompute` knows
 
@@ -276,6 +283,34 @@ class Segmentation(lightning.LightningModule):
         }
         checkpoint["structure"] = structure(self.network, without="encoder")
 
+    @classmethod
+    def load_from_checkpoint(  # type: ignore[override]
+        cls, checkpoint_path: str | Path, *args: Any, trust: bool = False, **options: Any
+    ) -> Self:
+        """Load a task with its network, as `LightningModule.load_from_checkpoint`.
+
+        Args:
+            checkpoint_path: the file.
+            args: as there.
+            trust: import the network's class even if it is neither the package's nor imported.
+            options: as there: arguments that replace those of the file.
+
+        Raises:
+            UserError: if the file is damaged, or names a class that is not trusted.
+        """
+        parts = ("state_dict", "hyper_parameters", VERSION)
+        checkpoint = read_checkpoint(checkpoint_path, parts=parts)
+        saved = {k: v for k, v in checkpoint["hyper_parameters"].items() if k not in options}
+        check_hyper_parameters(cls, saved, path=checkpoint_path, trust=trust)
+        if "network" in saved:
+            check_network(checkpoint, path=checkpoint_path)
+        if "classes" in saved:
+            Classes.from_plain(saved["classes"])
+        try:
+            return super().load_from_checkpoint(checkpoint_path, *args, **options)
+        except ArgumentError as error:
+            raise UserError(f"{checkpoint_path}: {error}") from error
+
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._trainer is not None and self._trainer.precision == "64-true":
             self.double()  # Lightning does so after it has loaded the weights into float32
@@ -284,6 +319,9 @@ class Segmentation(lightning.LightningModule):
         saved = checkpoint["state_dict"]
         for key in [key for key in saved if key.startswith("loss.") and key not in own]:
             del saved[key]  # of the loss that it was trained with, which is not part of the network
+        checkpoint["state_dict"] = dict(saved)  # without attributes
+        path = self._trainer.ckpt_path if self._trainer is not None else None
+        check_state(own, saved, path=path or "the checkpoint")
 
     def _why_not_chunked(self) -> str | None:
         return why_not_chunked(self.network) or why_loss_not_chunked(self.loss, len(self.classes))

@@ -30,7 +30,7 @@ def main(words: list[str] | None = None) -> None:
     with one_line_errors():
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise UserError(f"--device={device}: torch finds no GPU; give cpu")
-        run = load(given.path, root=given.root)
+        run = load(given.path, root=given.root, trust=given.trust)
         run = replace(run, network=run.network.to(device).eval())
         report = write_report(run, image=given.image, limit=given.limit, overwrite=given.overwrite)
     print(f"{report} and its figures written")
@@ -43,6 +43,9 @@ def _parser() -> Parser:
     )
     parser.add_argument("image", type=_file, nargs="?", help="an image to show contributions on")
     parser.add_argument("--root", type=Path, help="folder of the data set, if it moved")
+    parser.add_argument(
+        "--trust", action="store_true", help="import the classes that the checkpoint names"
+    )
     parser.add_argument("--limit", type=_count, help="validation images to evaluate; default all")
     parser.add_argument("--device", type=_device, help="default cuda where there is a GPU")
     parser.add_argument("--overwrite", action="store_true", help="replace an older report")

@@ -12,14 +12,16 @@ from jsonargparse import ArgumentError, ArgumentParser
 import pspnet.data  # noqa: F401  (the sources, so that their names are found)
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
-from pspnet.errors import UserError
+from pspnet.errors import UserError, visible
 from pspnet.evaluation.metrics import Absent
 from pspnet.evaluation.protocols import Protocol
 from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.pspnet import PSPNet
 from pspnet.task import Segmentation
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
+from pspnet.trust import Vetting
 
+REMEDY = "give its run's config.yaml, or --trust if you know where the file comes from"
 CONFIG_SUFFIXES = (".yaml", ".yml")
 DATA_OPTIONS = ("source", "crop_size", "mean", "std", "cache")  # the others concern training
 SCORING_OPTIONS = ("absent", "protocol", "inference")
@@ -60,35 +62,42 @@ class Run:
         return self.folder.parent / "metrics.csv"
 
 
-def load(path: Path, *, root: Path | None = None) -> Run:
+def load(path: Path, *, root: Path | None = None, trust: bool = False) -> Run:
     """Read a checkpoint, or a run's or an experiment's YAML.
 
     Args:
         path: the file; with the suffix .yaml or .yml it is a configuration.
         root: folder of the data set on this machine; None is as the file says.
+        trust: import the classes that a checkpoint names; a configuration's are always imported.
 
     Raises:
         UserError: if there is no such file, it is neither, or an option in it is wrong.
     """
     config_given = path.suffix.lower() in CONFIG_SUFFIXES
-    return _load_config(path, root) if config_given else _load_checkpoint(path, root)
+    return _load_config(path, root) if config_given else _load_checkpoint(path, root, trust)
 
 
-def _load_checkpoint(path: Path, root: Path | None) -> Run:
+def _load_checkpoint(path: Path, root: Path | None, trust: bool) -> Run:
     checkpoint = read_checkpoint(path)
     config, saved = checkpoint["config"], checkpoint["hyper_parameters"]
     model = config.get("model") or {}
     # older checkpoints hold these in the run's configuration only
     scoring = {key: model[key] for key in SCORING_OPTIONS if key in model and key not in saved}
-    task = Segmentation.load_from_checkpoint(path, map_location="cpu", **scoring).eval()
-    data = _parse({"data": _data_options(config["data"], root)}, path=path).data
+    given = frozenset({"data.cache", *([] if root is None else ["data.source.root"])})
+    look = Vetting(None if trust else frozenset(), given)
+    scoring = look.options(Segmentation, scoring, "model")
+    options = look.options(SegmentationData, _data_options(config["data"], None), "data")
+    if look.refused:
+        raise UserError(f"{path} asks for {', '.join(look.refused[:5])}; {REMEDY}")
+    task = Segmentation.load_from_checkpoint(path, map_location="cpu", trust=trust, **scoring)
+    data = _parse({"data": _data_options(options, root)}, path=path).data
     if data.classes.names != task.classes.names:
         raise UserError(f"{path}: trained on other classes than the data has; give its own --root")
     in_a_run = path.parent.name == "checkpoints"
     return Run(
         path=path,
-        name=str(config.get("name", path.stem)),
-        network=task.network,
+        name=visible(str(config.get("name", path.stem))),
+        network=task.eval().network,
         data=data,
         protocol=task.protocol,
         absent=task.absent,

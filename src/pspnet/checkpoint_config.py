@@ -1,0 +1,230 @@
+"""A checkpoint's configuration, laid under the command line as far as it is trusted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from lightning.pytorch import Trainer
+
+from pspnet.callbacks import run_folder
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.classes import Classes
+from pspnet.errors import UserError, visible
+from pspnet.evaluation.numeric_precision import usable
+from pspnet.models.checkpoint import check_network
+from pspnet.models.pspnet import PSPNet
+from pspnet.task import Segmentation
+from pspnet.text import path_part
+from pspnet.trust import Vetting
+
+PLACES = ("data.cache", "data.images", "trainer.default_root_dir", "trainer.model_registry")
+TRAINING = ("data.augmentation", "model.optimizer", "model.lr_scheduler")
+UNUSED = {"fit": (), "validate": TRAINING, "test": TRAINING, "predict": (*TRAINING, "model.loss")}
+NOT_TAKEN = ("num_classes", "encoder_weights")  # linked; in the checkpoint itself
+TRUST = "obey the checkpoint's configuration: import the classes and use the paths that it names"
+REMEDY = "give them yourself, or --trust if you know where the file comes from"
+
+
+def beneath(
+    checkpoint: dict[str, Any], *, path: str, command: str, words: list[str]
+) -> dict[str, Any]:
+    """Return the options that a checkpoint gives where the command line does not.
+
+    Numbers, words and known classes are taken; see `pspnet.trust`. What names other classes, or
+    paths, is refused unless the user gives it, too, or gives --trust. Places to write to are left
+    out, and a line says so.
+
+    Args:
+        checkpoint: of `read_checkpoint`.
+        path: the file.
+        command: fit resumes the run; the others evaluate its network.
+        words: the options of the command line.
+
+    Raises:
+        UserError: if converted weights are to be resumed, or a value is refused.
+    """
+    fit = command == "fit"
+    if fit and "optimizer_states" not in checkpoint:
+        raise UserError(
+            f"ckpt_path={path}: converted weights have no optimizer to resume; "
+            "evaluate them, or start a run with model.network.encoder_weights"
+        )
+    look = user_vetting(words)
+    saved = _needed(checkpoint["config"], unused=UNUSED[command])
+    saved["model"] = {**saved["model"], "network": _network(checkpoint)}
+    left_out = [] if look.trusted is None else _leave_out(saved, given=look.given)
+    under: dict[str, Any] = {
+        "data": look.options(SegmentationData, saved["data"], "data"),
+        "model": look.options(Segmentation, saved["model"], "model"),
+    }
+    if fit:
+        under["trainer"] = look.options(Trainer, saved["trainer"], "trainer")
+        if isinstance(saved["seed_everything"], int):
+            under["seed_everything"] = saved["seed_everything"]
+    elif isinstance(saved["trainer"], Mapping):
+        precision = saved["trainer"].get("precision")
+        if isinstance(precision, str) and (precision := usable(precision)):
+            under["trainer"] = look.options(Trainer, {"precision": precision}, "trainer")
+    run = run_folder.of_checkpoint(path) if fit else None
+    if run is not None:
+        name = saved["name"] if isinstance(saved["name"], str) else ""
+        under |= run_folder.place(run, name=name)
+    elif saved["name"] is not None and "name" not in look.given:
+        under["name"] = _name(saved["name"], look)
+    if look.refused:
+        listed = visible(", ".join(look.refused[:5])) + (", …" if look.refused[5:] else "")
+        raise UserError(f"ckpt_path={path} asks for {listed}; {REMEDY}")
+    check_network(checkpoint, path=f"ckpt_path={path}")
+    if left_out:
+        listed = visible(", ".join(left_out))
+        sys.stderr.write(f"not taken from {path}: {listed}; {REMEDY}\n")
+    return under
+
+
+def _needed(config: Mapping[str, Any], *, unused: tuple[str, ...]) -> dict[str, Any]:
+    """Return the parts of a configuration that a command uses, with None for what is missing."""
+    saved: dict[str, Any] = dict.fromkeys(("name", "seed_everything"))
+    saved |= {"trainer": {}, **config}
+    for part in ("data", "model"):
+        kept = {k: v for k, v in saved[part].items() if f"{part}.{k}" not in unused}
+        saved[part] = kept
+    return saved | {"trainer": _without_finders(saved["trainer"])}
+
+
+def _leave_out(saved: dict[str, Any], *, given: frozenset[str]) -> list[str]:
+    """Remove the places to write to or to read from, and return those that were named."""
+    named = []
+    for place in PLACES:
+        part, _, name = place.partition(".")
+        if isinstance(saved[part], dict) and saved[part].pop(name, None) is not None:
+            named += [place] if place not in given else []
+    return named
+
+
+def _name(value: Any, look: Vetting) -> str:
+    try:
+        return path_part(value if isinstance(value, str) else "", option="name")
+    except UserError:
+        look.refused.append(f"name={value!r:.40}")
+        return ""
+
+
+def user_vetting(words: list[str]) -> Vetting:
+    """Return a look that trusts what the words and their files name, or all with --trust."""
+    found = [*_given(words)]
+    trusts = any(word in ("--trust", "--trust=true", "--trust=True") for word in words)
+    texts = frozenset(value for _, value in found if isinstance(value, str))
+    return Vetting(None if trusts else texts, frozenset(key for key, _ in found))
+
+
+def _given(words: list[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the options that the user gave by name, with their values; of files, too."""
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        if not word.startswith("-"):
+            continue
+        key, equals, value = word.partition("=")
+        name = key.lstrip("-")
+        value = value if equals else following
+        is_file = value.endswith((".yaml", ".yml", ".json")) and Path(value).is_file()
+        try:
+            content = yaml.safe_load(Path(value).read_text("utf-8") if is_file else value)
+        except (yaml.YAMLError, OSError, ValueError):
+            content = value  # the parser says what is wrong with it
+        yield from _flatten(content, "" if name in ("c", "config") else name)
+
+
+def _flatten(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield place, None
+        for key, item in value.items():
+            same = key in ("class_path", "init_args", "dict_kwargs")
+            yield from _flatten(item, place if same else f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _flatten(item, place)
+    else:
+        yield place, value
+
+
+def check_resume(before: Any, now: Any) -> None:
+    """Refuse options of a resumed run that the state of its optimizer would contradict.
+
+    Args:
+        before: the options of `model` in the checkpoint.
+        now: the same with those of the command line over them.
+
+    Raises:
+        UserError: naming the first option that differs.
+    """
+    schedule = [] if now.lr_scheduler.class_path.endswith("PolyLR") else ["lr_scheduler"]
+    for part in ("optimizer", "new_layer_factor", "norm_decay", *schedule):
+        old, new = _flat(before[part]), _flat(now[part])
+        for key in old | new:
+            if old.get(key) != new.get(key):
+                raise UserError(
+                    f"model.{part}{key}={new.get(key)}: a resumed run continues with its "
+                    f"optimizer, {old.get(key)}; leave the option out, or start a new run "
+                    "without ckpt_path"
+                )
+
+
+def class_table(checkpoint: dict[str, Any]) -> Classes:
+    """Return the classes that a checkpoint was trained on."""
+    return Classes.from_plain(checkpoint["hyper_parameters"]["classes"])
+
+
+def check_classes(classes: Classes, trained: Classes, *, path: str) -> None:
+    """Refuse data of other classes than the checkpoint's.
+
+    Raises:
+        UserError: naming both.
+    """
+    if classes.names != trained.names:
+        raise UserError(
+            f"{path} was trained on {_count(trained)}, and the data has {_count(classes)}; "
+            "give the data it was trained on, or another checkpoint"
+        )
+
+
+def class_path(kind: type) -> str:
+    """Return the path by which a class is imported."""
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _network(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """Return class and options of a checkpoint's network, without the linked number of classes."""
+    network: dict[str, Any] = checkpoint["hyper_parameters"]["network"]
+    if "class_path" not in network:
+        network = {"class_path": class_path(PSPNet), "init_args": network}
+    options = network.get("init_args")
+    if not isinstance(options, Mapping):
+        return network  # refused by the look through it
+    return {**network, "init_args": {k: v for k, v in options.items() if k not in NOT_TAKEN}}
+
+
+def _flat(value: Any) -> dict[str, Any]:
+    """Return class path and options of a part of the configuration by name, or a plain value."""
+    if not hasattr(value, "class_path"):
+        return {"": value}
+    return {"": value.class_path, **{f".{k}": v for k, v in vars(value.init_args).items()}}
+
+
+def _without_finders(trainer: Any) -> Any:
+    """Leave out Lightning's finders, which have done their work and would restart the training."""
+    if not (isinstance(trainer, Mapping) and isinstance(trainer.get("callbacks"), list)):
+        return trainer
+    finders = ("LearningRateFinder", "BatchSizeFinder")
+    kept = [
+        callback
+        for callback in trainer["callbacks"]
+        if not (isinstance(callback, Mapping) and str(callback.get("class_path")).endswith(finders))
+    ]
+    return {**trainer, "callbacks": kept or None}
+
+
+def _count(classes: Classes) -> str:
+    return f"{len(classes)} classes ({', '.join(classes.names[:3])}, …)"
