@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+LONGEST_LINE = 1000  # characters
+
 
 class UserError(ValueError):
     """An error that the user can mend; its one line names the value and the remedy.
@@ -50,7 +52,7 @@ def one_line_errors() -> Iterator[None]:
         line = user_message(error)
         if line is None:
             raise
-        sys.stderr.write(f"error: {line}\n")
+        sys.stderr.write(f"error: {shortened(line)}\n")
         raise SystemExit(1) from error
 
 
@@ -61,7 +63,7 @@ def user_message(error: BaseException) -> str | None:
     """
     if isinstance(error, UserError):
         name = f"{UserError.__module__}.{UserError.__qualname__}: "
-        return " ".join(str(error).rpartition(name)[2].split())
+        return visible(" ".join(str(error).rpartition(name)[2].split()))
     # jsonargparse wraps the errors of linked functions; anybody else's wrapping is a bug's
     wrapped = raised_in(error).startswith("jsonargparse") and error.__cause__ is not None
     return user_message(error.__cause__) if wrapped and error.__cause__ else None
@@ -79,6 +81,12 @@ def _is_control(character: str) -> bool:
     kind = unicodedata.category(character)
     joins = character in "\u200c\u200d"  # letters of Persian and of Indian scripts
     return kind in ("Cc", "Cs", "Zl", "Zp") or (kind == "Cf" and not joins)
+
+
+def shortened(line: str) -> str:
+    """Return a line for the terminal, without the middle of a value that fills a screen."""
+    half = LONGEST_LINE // 2
+    return visible(line if len(line) <= LONGEST_LINE else f"{line[:half]} … {line[-half:]}")
 
 
 def raised_in(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, find_files, require
+from pspnet.paths import local_path
 
 
 class ADE20K(Source):
@@ -26,7 +27,7 @@ class ADE20K(Source):
     base_size = 512
 
     def __init__(self, root: str | Path = "data/ade20k") -> None:
-        self.root = Path(root)
+        self.root = local_path(root, option="root")
 
     @cached_property
     def classes(self) -> Classes:

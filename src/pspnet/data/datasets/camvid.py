@@ -11,6 +11,7 @@ from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, read_list
 from pspnet.errors import UserError
+from pspnet.paths import is_file, local_path
 
 VOID = 11
 
@@ -30,7 +31,7 @@ class CamVid(Source):
     """
 
     def __init__(self, root: str | Path = "data/camvid") -> None:
-        self.root = Path(root)
+        self.root = local_path(root, option="root")
 
     @cached_property
     def classes(self) -> Classes:
@@ -57,7 +58,9 @@ class CamVid(Source):
         if len(paths) == 1 and len(paths[0].parts) == 1:
             stem = line
             image, label = self.root / split / f"{stem}.png", self.root / f"{split}annot/{stem}.png"
-        elif len(paths) == 2 and all(len(path.parts) > 1 for path in paths):
+        elif len(paths) == 2 and all(
+            len(path.parts) > 1 and ".." not in path.parts for path in paths
+        ):
             stem = paths[0].stem
             image, label = (self.root / path.parent.name / path.name for path in paths)
         else:
@@ -66,4 +69,4 @@ class CamVid(Source):
             )
         # some copies of the data set have re-encoded images
         jpeg = image.with_name(f"{stem}.jpg")
-        return Sample(stem, jpeg if jpeg.exists() and not image.exists() else image, label)
+        return Sample(stem, jpeg if is_file(jpeg) and not is_file(image) else image, label)

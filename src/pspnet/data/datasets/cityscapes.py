@@ -12,6 +12,7 @@ import numpy as np
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, find_files, require
+from pspnet.paths import local_path
 
 # label ids of the train ids 0 to 18; the data set's definition excludes the others of 0 to 33
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
@@ -45,7 +46,7 @@ class Cityscapes(Source):
     base_size = 2048
 
     def __init__(self, root: str | Path = "data/cityscapes") -> None:
-        self.root = Path(root)
+        self.root = local_path(root, option="root")
 
     @cached_property
     def classes(self) -> Classes:

@@ -13,6 +13,7 @@ from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.datasets.classes_yaml import read_classes
 from pspnet.data.files import IMAGE_SUFFIXES, check_samples, find_files, read_list, require
 from pspnet.errors import UserError
+from pspnet.paths import local_path
 
 
 class Folder(Source):
@@ -49,7 +50,7 @@ class Folder(Source):
     ) -> None:
         if not 0 < val_fraction < 1:
             raise UserError(f"val_fraction={val_fraction}: give a share between 0 and 1, as 0.2")
-        self.root = Path(root)
+        self.root = local_path(root, option="root")
         self.val_fraction = val_fraction
         self.seed = seed
 

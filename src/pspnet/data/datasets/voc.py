@@ -11,6 +11,7 @@ from pspnet.data.datasets.classes import Classes, load_table
 from pspnet.data.datasets.sbd import build_train_aug
 from pspnet.data.files import check_samples, read_stems, require
 from pspnet.errors import UserError
+from pspnet.paths import local_path
 
 LISTS = "ImageSets/Segmentation"
 
@@ -47,10 +48,10 @@ class VOC(Source):
         val_split: Literal["val", "train", "trainval"] = "val",
         sbd_root: str | Path | None = None,
     ) -> None:
-        self.root = Path(root)
+        self.root = local_path(root, option="root")
         self.train_split = train_split
         self.val_split = val_split
-        self.sbd_root = None if sbd_root is None else Path(sbd_root)
+        self.sbd_root = None if sbd_root is None else local_path(sbd_root, option="sbd_root")
 
     @cached_property
     def classes(self) -> Classes:
