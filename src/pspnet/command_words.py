@@ -16,10 +16,16 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pspnet.errors import UserError
+from pspnet.paths import is_file
+from pspnet.yaml_files import read_yaml
 
 PACKAGED = Path(__file__).parent / "configs"  # in a checkout a link to the configs/ at its top
-FOLDERS = {"-c": ("", "experiment"), "--config": ("", "experiment"), "--data": ("data",)}
-NAME = re.compile(r"[\w./+-]+")  # every other value is an inline configuration
+FOLDERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("-c", "--config"), ("", "experiment")),
+    "--data": ("data",),
+    **dict.fromkeys(("--model", "--trainer", "--output"), ()),
+}
+INLINE = re.compile(r"[:{}\[\]\n]|null$")  # every other value is a name
 
 
 def config_file(name: str, *folders: str) -> Path:
@@ -33,12 +39,12 @@ def config_file(name: str, *folders: str) -> Path:
     Raises:
         UserError: for a name that stands for no file, with the nearest name.
     """
-    if Path(name).is_file():
+    if is_file(name):
         return Path(name)
     relative = name.removeprefix("configs/").removesuffix(".yaml") + ".yaml"
     for configs in (Path("configs"), PACKAGED):
         for folder in (*folders, ""):
-            if (configs / folder / relative).is_file():
+            if is_file(configs / folder / relative):
                 return configs / folder / relative
     names = _names(folders or ("",))
     near = get_close_matches(Path(relative).stem, names, n=1)
@@ -49,11 +55,11 @@ def config_file(name: str, *folders: str) -> Path:
 def expand_config_names(words: list[str]) -> list[str]:
     """Replace names of configurations by their files in the words of a command line.
 
-    The values of `-c`, `--config` and `--data` are names. Inline configurations and all other
-    words pass unchanged.
+    The values of `-c`, `--config`, `--data` and the other groups of options are names. Inline
+    configurations and all other words pass unchanged.
 
     Raises:
-        UserError: for a name that stands for no file.
+        UserError: for a name that stands for no file, or a file that is no configuration.
     """
     expanded, option = [], ""
     for word in words:
@@ -69,8 +75,26 @@ def expand_config_names(words: list[str]) -> list[str]:
 
 
 def _expand(value: str, option: str) -> str:
-    inline = not NAME.fullmatch(value) or value == "null"
-    return value if inline else str(config_file(value, *FOLDERS[option]))
+    if INLINE.search(value) and not is_file(value):
+        return value
+    file = config_file(value, *FOLDERS[option])
+    check_configuration(file)
+    return str(file)
+
+
+def check_configuration(file: Path) -> None:
+    """Refuse a configuration, or one that it names for a group, that is no mapping of YAML.
+
+    Raises:
+        UserError: naming the file.
+    """
+    content = read_yaml(file)
+    if content is not None and not isinstance(content, dict):
+        raise UserError(f"{file} is no configuration; write options as `name: value`")
+    for group in ("data", "model", "trainer", "output"):
+        named = (content or {}).get(group)
+        if isinstance(named, str) and not INLINE.search(named):
+            check_configuration(file.parent / named)
 
 
 def _names(folders: tuple[str, ...]) -> list[str]:

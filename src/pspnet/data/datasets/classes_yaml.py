@@ -6,11 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.files import require
 from pspnet.errors import UserError
+from pspnet.yaml_files import read_yaml
 
 KEYS = ("names", "colors", "groups", "ignore")
 
@@ -58,13 +57,7 @@ def default_colors(count: int) -> list[list[int]]:
 
 def _mapping(path: Path) -> dict[Any, Any]:
     require(path, "the names of the classes, as `names: [background, cat]`")
-    try:
-        given = yaml.safe_load(path.read_bytes())
-    except yaml.MarkedYAMLError as error:
-        line = 0 if error.problem_mark is None else error.problem_mark.line + 1
-        raise UserError(f"{path} is no YAML, line {line}: {error.problem}; correct it") from None
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is no YAML ({' '.join(str(error).split())}); correct it") from None
+    given = read_yaml(path, expected="the names of the classes, as `names: [background, cat]`")
     if not isinstance(given, dict) or "names" not in given:
         raise UserError(f"{path} has no names; write them as `names: [background, cat]`")
     unknown = sorted(map(str, given.keys() - set(KEYS)))
