@@ -14,8 +14,6 @@ from typing import Any, Literal
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Trainer
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
@@ -33,26 +31,55 @@ from pspnet.command_words import checkpoint_argument, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source
 from pspnet.data.datasets.classes import Classes
-from pspnet.errors import UserError, one_line_errors, visible
+from pspnet.errors import UserError, one_line_errors, raised_in, shortened
 from pspnet.evaluation.numeric_precision import default_precision, on_gpu
 from pspnet.evaluation.summary import format_table
 from pspnet.losses import Loss
 from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.encoder import input_statistics
 from pspnet.models.pspnet import PSPNet
+from pspnet.option_types import Logs, Name, Seed, Version, allows_none
 from pspnet.runs import folder as run_folder
 from pspnet.runs import resuming
 from pspnet.runs.interruption import Interruption, Signals
 from pspnet.task import Segmentation
+from pspnet.trainer import Trainer
+
+# raised on values and files that are no configuration: other encodings, too deep, too many digits
+UNREADABLE = (UnicodeError, RecursionError, OverflowError, MemoryError, ValueError, OSError)
 
 
 class Parser(LightningArgumentParser):
-    """LightningCLI's parser with errors of one line, without the usage of 60 options first."""
+    """LightningCLI's parser with errors of one line, without the usage of 60 options first.
+
+    Files are read for --config, --data, --model, --trainer and --output alone. Lightning's parser
+    would read one for every option of a class, that of `--trainer.accelerator=cpu` too.
+    """
+
+    def add_class_arguments(self, *args: Any, **options: Any) -> Any:
+        return super().add_class_arguments(*args, **{**options, "sub_configs": False})
+
+    def parse_args(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().parse_args(*args, **options)
+        except UNREADABLE as error:  # jsonargparse passes them, of a file or of a value
+            if raised_in(error).partition(".")[0] not in ("jsonargparse", "yaml", "codecs"):
+                raise
+            self.error(str(error) or type(error).__name__, error)
+
+    def validate(self, namespace: Any, *args: Any, **options: Any) -> None:
+        """Refuse null as well, which jsonargparse takes for "not given", where it is no value."""
+        super().validate(namespace, *args, **options)
+        for action in self._actions:
+            kind = getattr(action, "_typehint", None)
+            null = action.default is not None and namespace.get(action.dest, "") is None
+            if null and not allows_none(kind):
+                raise TypeError(f"{action.dest}=null: give a value, or leave the option out")
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         if not self.exit_on_error:  # a class's own options: the outer parser says whose they are
             super().error(message, ex)
-        sys.stderr.write(f"error: {visible(' '.join(str(message).split()))}\n")
+        sys.stderr.write(f"error: {shortened(' '.join(str(message).split()))}\n")
         raise SystemExit(2) from ex
 
 
@@ -65,14 +92,19 @@ class PSPNetCLI(LightningCLI):
         self.signals = signals
         super().__init__(*args, **options)
 
+    def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument(
+            "--seed_everything", type=bool | Seed, default=0, help="true draws a seed"
+        )
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument(
-            "--name", type=str, default="pspnet", help="the run's folder is logs/NAME/VERSION"
+            "--name", type=Name, default="pspnet", help="the run's folder is logs/NAME/VERSION"
         )
         parser.add_argument(
-            "--version", type=str | None, default=None, help="version_N, counted, if not given"
+            "--version", type=Version | None, default=None, help="version_N, counted, if not given"
         )
-        parser.add_argument("--logs", type=str, default="logs", help="folder of all runs")
+        parser.add_argument("--logs", type=Logs, default="logs", help="folder of all runs")
         parser.add_argument(
             "--wandb", type=Wandb, default="auto", help="auto: online if a key is configured"
         )
@@ -185,15 +217,13 @@ class PSPNetCLI(LightningCLI):
         ]
         # CPUs cannot share statistics
         shares = config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator)
-        try:
-            trainer = super().instantiate_trainer(
-                **kwargs,
-                logger=[*loggers, *own],
-                sync_batchnorm=shares,
-                default_root_dir=loggers[0].log_dir,
-            )
-        except MisconfigurationException as error:  # an option that Lightning refuses
-            raise UserError(str(error)) from error
+        trainer = super().instantiate_trainer(
+            **kwargs,
+            logger=[*loggers, *own],
+            sync_batchnorm=shares,
+            default_root_dir=loggers[0].log_dir,
+        )
+        assert isinstance(trainer, Trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
             trainer.strategy.checkpoint_io = CheckedIO(resumes=fit)
         # Lightning's handlers wait for other processes, and requeue jobs in a way of their own
@@ -293,6 +323,7 @@ def main(args: list[str] | None = None) -> None:
             Segmentation,
             SegmentationData,
             signals=signals,
+            trainer_class=Trainer,
             args=args,
             parser_class=Parser,
             parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),
