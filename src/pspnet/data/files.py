@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pspnet.data.datasets.base import Sample
-from pspnet.errors import UserError
+from pspnet.errors import UserError, visible
+from pspnet.paths import is_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -26,6 +27,9 @@ def find_files(
         endings: endings of file names in lower case, such as ".png".
         depth: the number of folders to go down, 0 for the files of `folder` alone, and the only
             depth at which files are taken; None takes files at every depth.
+
+    Raises:
+        UserError: if a folder cannot be listed.
     """
     return sorted(
         path
@@ -38,12 +42,18 @@ def _walk(folder: Path, *, depth: int | None, ancestors: frozenset[str]) -> Iter
     real = os.path.realpath(folder)
     if real in ancestors:  # a link back up: its files have been seen
         return
-    for entry in os.scandir(folder):
+    try:
+        entries = list(os.scandir(folder))
+    except OSError as error:  # a folder of another user
+        raise UserError(
+            f"{folder} cannot be listed ({error.strerror}); correct its rights"
+        ) from None
+    for entry in entries:
         if entry.is_dir():
             if depth != 0:
                 below = None if depth is None else depth - 1
                 yield from _walk(Path(entry.path), depth=below, ancestors=ancestors | {real})
-        elif entry.is_file() and not depth:
+        elif not depth:  # a dead link too, which is refused later and not left out
             yield Path(entry.path)
 
 
@@ -57,7 +67,7 @@ def find_images(path: Path) -> list[Sample]:
         UserError: if there is no such path, no image in the folder, no image suffix, or if images
             would still share a name.
     """
-    if not path.exists():
+    if not (is_file(path) or path.is_dir()):
         raise UserError(f"{path}: no such image or folder; set data.images to one")
     suffixes = ", ".join(IMAGE_SUFFIXES)
     if path.is_dir():
@@ -92,11 +102,13 @@ def read_list(path: Path) -> list[str]:
     Raises:
         UserError: if there is no such list, or if it is no text or names nothing.
     """
-    require(path, "the split's list of files")
+    require_file(path, "the split's list of files")
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError:
         raise UserError(f"{path} is no UTF-8 text; write one name per line") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}); correct its rights") from None
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if not lines:
         raise UserError(f"{path} names no file; write one name per line")
@@ -122,8 +134,19 @@ def require(path: Path, expected: str) -> Path:
     Raises:
         UserError: otherwise, with what was expected there.
     """
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110  (pathlib raises on names that are too long)
         raise UserError(f"{path} is missing: expected {expected}")
+    return path
+
+
+def require_file(path: Path, expected: str) -> Path:
+    """Return the path if it is a file, and no folder, pipe or device.
+
+    Raises:
+        UserError: otherwise, with what was expected there.
+    """
+    if not is_file(require(path, expected)):
+        raise UserError(f"{path} is no file: expected {expected}")
     return path
 
 
@@ -135,7 +158,8 @@ def check_samples(samples: list[Sample], origin: Path) -> list[Sample]:
         origin: the list or folder that named them, for the error message.
 
     Raises:
-        UserError: if there is no sample, two have one name, or an image or label is missing.
+        UserError: if there is no sample, two have one name, a name is no plain path, or an image or
+            label is missing.
     """
     if not samples:
         raise UserError(f"{origin} holds no image; check the root, or take another split")
@@ -143,7 +167,9 @@ def check_samples(samples: list[Sample], origin: Path) -> list[Sample]:
     if count > 1:
         raise UserError(f"{origin} names {name!r} {count} times; keep one of them")
     for sample in samples:
-        require(sample.image, f"an image that {origin} names")
+        if visible(sample.name) != sample.name or ".." in sample.name.split("/"):
+            raise UserError(f"{origin} names {sample.name!r}; give names of visible characters")
+        require_file(sample.image, f"an image that {origin} names")
         if sample.label is not None:
-            require(sample.label, f"the label of {sample.image}")
+            require_file(sample.label, f"the label of {sample.image}")
     return samples

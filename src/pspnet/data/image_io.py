@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pspnet.data.datasets.classes import IGNORE
+from pspnet.data.memory import available_memory
 from pspnet.errors import UserError, write_atomic
 
 # raised by Pillow on bytes that are no image, or not all of one
@@ -23,8 +24,11 @@ _UNREADABLE = (
     TypeError,
     IndexError,
     struct.error,
-    Image.DecompressionBombError,
+    MemoryError,
 )
+Image.MAX_IMAGE_PIXELS = None  # the memory is the limit, see `check_memory`
+BYTES_PER_PIXEL = 10  # of RGB decoded, with an alpha channel, and copied
+LARGEST_SIDE = 32_766  # pixels; OpenCV counts those of a resize in 16 bits
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap rows and columns
 _PNG_DEPTH, _PNG_COLOR = 24, 25  # offsets of bit depth and color type in a PNG file
 
@@ -104,6 +108,8 @@ def write_label(path: Path, label: np.ndarray, palette: np.ndarray | None) -> No
 
 
 def _read_bytes(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is a folder, pipe or device; give an image file")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -113,12 +119,29 @@ def _read_bytes(path: Path) -> bytes:
 def _decode(path: Path, content: bytes, *, upright: bool) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content))
+        check_memory(path, image.width, image.height)
         image.load()
         if upright:
             ImageOps.exif_transpose(image, in_place=True)
     except _UNREADABLE as error:
+        if isinstance(error, UserError):
+            raise
         raise _unreadable(path, error) from None
     return image
+
+
+def check_memory(path: Path, width: int, height: int) -> None:
+    """Refuse an image that cannot be decoded in the memory that is left.
+
+    Raises:
+        UserError: with the image's size.
+    """
+    need = BYTES_PER_PIXEL * width * height
+    if need > available_memory():
+        raise UserError(
+            f"{path} is {width}×{height} pixels, for which {need / 2**30:.1f} GiB of memory are"
+            " missing; cut it into tiles, or give more memory"
+        )
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:

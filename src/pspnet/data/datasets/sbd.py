@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from pspnet.data.datasets.classes import load_table
-from pspnet.data.files import read_stems, require
+from pspnet.data.files import read_stems, require, require_file
 from pspnet.data.image_io import write_label
 from pspnet.errors import UserError, write_atomic
+from pspnet.paths import is_file
 
 TRAIN_AUG_IMAGES = 10_582  # section 5.3 of the paper
 
@@ -75,7 +76,7 @@ def read_sbd_label(path: Path) -> np.ndarray:
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
-    require(path, "SBD's label of an image that its lists name")
+    require_file(path, "SBD's label of an image that its lists name")
     try:
         label = np.asarray(loadmat(path)["GTcls"]["Segmentation"][0, 0])
     except (*_UNREADABLE, MatReadError) as error:
@@ -88,7 +89,7 @@ def read_sbd_label(path: Path) -> np.ndarray:
 
 def _convert(stems: list[str], source: Path, target: Path) -> None:
     target.mkdir(exist_ok=True)
-    missing = [stem for stem in stems if not (target / f"{stem}.png").exists()]
+    missing = [stem for stem in stems if not is_file(target / f"{stem}.png")]
     print(f"converting {len(missing)} labels of SBD into {target}, once", flush=True)
     palette = load_table("voc2012").palette()
     for stem in missing:
