@@ -47,6 +47,8 @@ class Loss(nn.Module, ABC):
                 raise UserError(
                     f"class_weights[{index}]={weight}: give finite weights of 0 or more"
                 )
+        if class_weights is not None and not any(class_weights):
+            raise UserError(f"class_weights={class_weights}: give a weight above 0, or none")
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -28,9 +28,20 @@ def build_optimizer(
         if not raised_in(error).startswith("torch.optim"):
             raise
         raise UserError(f"model.optimizer: {error}") from error
-    if not 0 < float(built.defaults["lr"]) < math.inf:
-        raise UserError(f"model.optimizer.lr={built.defaults['lr']}: give a number above 0")
+    _check_numbers(built.defaults)
     return built
+
+
+def _check_numbers(options: Mapping[str, Any]) -> None:
+    """Refuse numbers with which no optimizer trains; torch accepts most of them."""
+    lr, momentum = float(options["lr"]), options.get("momentum", 0)
+    if not 0 < lr < math.inf:
+        raise UserError(f"model.optimizer.lr={lr}: give a number above 0")
+    if not 0 <= momentum < 1:
+        raise UserError(f"model.optimizer.momentum={momentum}: give 0 to 1, 1 excluded")
+    for name, value in options.items():
+        if isinstance(value, float) and not (math.isfinite(value) and abs(value) < 1e6):
+            raise UserError(f"model.optimizer.{name}={value}: give a finite number, below 1e6")
 
 
 def set_rates(optimizer: Optimizer, lr: float) -> None:
@@ -85,8 +96,8 @@ class PolyLR(LRScheduler):
         floor: float = 0.0,
         warmup_steps: int = 0,
     ) -> None:
-        if power <= 0:
-            raise UserError(f"power={power}: give a power above 0; the paper has 0.9")
+        if not 0 < power <= 100:
+            raise UserError(f"power={power}: give a power above 0, up to 100; the paper has 0.9")
         if not 0 <= floor < 1:
             raise UserError(f"floor={floor}: give a part of the base learning rate in [0, 1)")
         self.power, self.floor, self.warmup_steps = power, floor, warmup_steps

@@ -81,7 +81,7 @@ def test_the_auxiliary_heads_width_is_an_option():
     network = PSPNet(4, auxiliary_channels=24, **SMALL)
     assert network.auxiliary[0].out_channels == network.auxiliary[4].in_channels == 24
     assert network.options["auxiliary_channels"] == 24
-    with pytest.raises(UserError, match="auxiliary_channels=0: give at least 1"):
+    with pytest.raises(UserError, match="auxiliary_channels=0: give 1 to"):
         PSPNet(4, auxiliary_channels=0, **SMALL)
 
 

@@ -17,16 +17,24 @@ from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.files import find_images
+from pspnet.data.image_io import LARGEST_SIDE
 from pspnet.data.samplers import EvaluationSampler, TrainingSampler
 from pspnet.data.training_loader import StepSize, TrainingLoader
 from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
 from pspnet.data.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from pspnet.errors import UserError
+from pspnet.paths import local_path
 
 if TYPE_CHECKING:
     import albumentations as A
 
 PUBLISHED = Augmentation()
+BOUNDS = {
+    "batch_size": (1, 65_536),
+    "eval_batch_size": (1, 65_536),
+    "workers": (0, 512),
+    "seed": (0, 2**63 - 1),
+}
 
 
 class SegmentationData(lightning.LightningDataModule):
@@ -85,20 +93,20 @@ class SegmentationData(lightning.LightningDataModule):
         self.mean = IMAGENET_MEAN if mean is None else mean
         self.std = IMAGENET_STD if std is None else std
         self.seed = seed
-        self.images = None if images is None else Path(images)
-        self.cache = None if cache is None else Path(cache)
+        self.images = None if images is None else local_path(images, option="data.images")
+        self.cache = None if cache is None else local_path(cache, option="data.cache")
         self._check()
 
     def _check(self) -> None:
-        if min(self.crop_size) < 1:
-            raise UserError(f"crop_size={self.crop_size}: give pixels, 1 or more")
-        for name, least in (("batch_size", 1), ("eval_batch_size", 1), ("workers", 0), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise UserError(f"{name}={getattr(self, name)}: give {least} or more")
+        if not 1 <= min(self.crop_size) <= max(self.crop_size) <= LARGEST_SIDE:
+            raise UserError(f"crop_size={self.crop_size}: give pixels, 1 to {LARGEST_SIDE}")
+        for name, (least, greatest) in BOUNDS.items():
+            if not least <= getattr(self, name) <= greatest:
+                raise UserError(f"{name}={getattr(self, name)}: give {least} to {greatest}")
         if not all(0 <= value <= 1 for value in self.mean):
             raise UserError(f"mean={self.mean}: give shares of full intensity, 0 to 1")
-        if not all(value > 0 for value in self.std):
-            raise UserError(f"std={self.std}: give shares of full intensity, above 0")
+        if not all(0 < value <= 1 for value in self.std):
+            raise UserError(f"std={self.std}: give shares of full intensity, above 0 and up to 1")
 
     @property
     def classes(self) -> Classes:

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pspnet.errors import UserError
 
 ProtocolName = Literal["whole", "paper-ss", "paper-ms", "mmseg-ss", "mmseg-ms"]
+SMALLEST, LARGEST = 1, 16_384  # pixels of a side that is resized to or evaluated at once
 SIX_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # of the Caffe release, semseg and mmsegmentation
 
 
@@ -89,16 +90,25 @@ class ProtocolOverrides:
     batch: int | None = None
 
     def __post_init__(self) -> None:
-        if self.crop_size is not None and min(self.crop_size) < 1:
-            raise UserError(f"inference.crop_size={list(self.crop_size)}: give pixels, 1 or more")
+        if self.crop_size is not None and not _sides(*self.crop_size):
+            raise UserError(
+                f"inference.crop_size={list(self.crop_size)}: give pixels, {SMALLEST} to {LARGEST}"
+            )
         if self.stride is not None and not 0 < self.stride <= 1:
             raise UserError(f"inference.stride={self.stride}: give a share above 0 and up to 1")
-        if self.scales is not None and (not self.scales or min(self.scales) <= 0):
-            raise UserError(f"inference.scales={list(self.scales)}: give factors above 0")
-        if self.base_size is not None and self.base_size < 0:
-            raise UserError(f"inference.base_size={self.base_size}: give pixels, or 0")
-        if self.batch is not None and self.batch < 1:
-            raise UserError(f"inference.batch={self.batch}: give 1 or more windows")
+        scales = self.scales
+        if scales is not None and not (scales and all(0 < scale <= 16 for scale in scales)):
+            raise UserError(f"inference.scales={list(scales)}: give factors above 0 and up to 16")
+        if self.base_size and not _sides(self.base_size):
+            raise UserError(
+                f"inference.base_size={self.base_size}: give pixels, {SMALLEST} to {LARGEST}, or 0"
+            )
+        if self.batch is not None and not 1 <= self.batch <= 4096:
+            raise UserError(f"inference.batch={self.batch}: give 1 to 4096 windows")
+
+
+def _sides(*pixels: int) -> bool:
+    return all(SMALLEST <= side <= LARGEST for side in pixels)
 
 
 def resolve(

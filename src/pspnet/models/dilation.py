@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pspnet.errors import UserError
 
+LARGEST = 128  # the padding grows with it
 TRACE_SIZE = 128  # a multiple of 32, small enough to cost little
 
 
@@ -52,9 +53,9 @@ class Dilation:
 
     def __post_init__(self) -> None:
         for stage, values in (("stage4", self.stage4), ("stage5", self.stage5)):
-            if not values or min(values) < 1:
+            if not values or not 1 <= min(values) <= max(values) <= LARGEST:
                 raise UserError(
-                    f"dilation.{stage}={list(values)}: give one dilation of at least 1 or more"
+                    f"dilation.{stage}={list(values)}: give one dilation or more, 1 to {LARGEST}"
                 )
         if self.stage4 != (1,) and self.stage5 == (1,):
             raise UserError(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation, blank, dilate, layers_of_stages
 from pspnet.models.published.weights_file import as_float32, read_weights, rename_tensors
+from pspnet.paths import is_file
 
 CHECK_SIZE = 64
 ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32
@@ -47,7 +48,7 @@ def build_encoder(
     """
     if not 0 <= frozen_stages <= 5:
         raise UserError(f"frozen_stages={frozen_stages}: give 0 (none) to 5 (the whole encoder)")
-    if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
+    if weights not in (None, "imagenet") and not is_file(str(weights)):
         raise UserError(
             f"encoder_weights={weights}: no such file; give a safetensors or torch file, "
             "'imagenet', or null for random weights"

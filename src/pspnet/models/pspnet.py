@@ -27,6 +27,7 @@ from pspnet.models.options import build, records_options
 from pspnet.models.pyramid_pooling import Pool, PyramidPooling
 
 SMALLEST_SIDE = 32
+MOST_CHANNELS = 16_384
 NORMALIZATIONS = (nn.BatchNorm2d, nn.SyncBatchNorm, nn.LayerNorm, nn.GroupNorm)
 
 
@@ -99,8 +100,8 @@ class PSPNet(nn.Module):
             ("decoder_channels", decoder_channels),
             ("auxiliary_channels", auxiliary_channels),
         ):
-            if value < 1:
-                raise UserError(f"{name}={value}: give at least 1")
+            if not 1 <= value <= MOST_CHANNELS:
+                raise UserError(f"{name}={value}: give 1 to {MOST_CHANNELS}")
         if not 0 <= dropout < 1:
             raise UserError(f"dropout={dropout}: give a probability in [0, 1)")
         self.num_classes, self.align_corners = num_classes, align_corners

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pspnet.errors import UserError
 
 Pool = Literal["average", "max"]
+FINEST = 256  # cells per side of a grid; beyond the features' own size nothing is pooled
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -55,8 +56,8 @@ class PyramidPooling(nn.Module):
         align_corners: bool = True,
     ) -> None:
         super().__init__()
-        if any(side < 1 for side in bins) or len(set(bins)) != len(bins):
-            raise UserError(f"bins={list(bins)}: give different sides of at least 1, or none")
+        if not all(1 <= side <= FINEST for side in bins) or len(set(bins)) != len(bins):
+            raise UserError(f"bins={list(bins)}: give different sides, 1 to {FINEST}, or none")
         if reduce and len(bins) > in_channels:
             raise UserError(
                 f"bins={list(bins)}: {in_channels} channels cannot be split into {len(bins)} "

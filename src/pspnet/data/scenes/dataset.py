@@ -17,9 +17,12 @@ from pspnet.data.image_io import write_label
 from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
 from pspnet.data.scenes.render import CLASSES, render
 from pspnet.errors import UserError
+from pspnet.paths import local_path
+from pspnet.yaml_files import read_yaml
 
 VERSION = 1  # counts up whenever the same options would give other pixels
 MARKER = "scenes.yaml"
+MOST, LARGEST = 100_000, 4096  # images of a split, pixels of a side
 LISTS = "ImageSets/Segmentation"
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -59,14 +62,14 @@ class Scenes(Source):
         test: int = 50,
         size: tuple[int, int] = SMALLEST,
     ) -> None:
-        if seed < 0:
-            raise UserError(f"seed={seed}: give 0 or more")
+        if not 0 <= seed < 2**63:
+            raise UserError(f"seed={seed}: give 0 to 2**63 - 1")
         for split, count in zip(SPLITS, (train, val, test), strict=True):
-            if count < 1:
-                raise UserError(f"{split}={count}: give at least 1 image")
-        if size[0] < SMALLEST[0] or size[1] < SMALLEST[1]:
-            raise UserError(f"size={size}: give at least {SMALLEST}, height and width")
-        self.root = Path(root)
+            if not 1 <= count <= MOST:
+                raise UserError(f"{split}={count}: give 1 to {MOST} images")
+        if size[0] < SMALLEST[0] or size[1] < SMALLEST[1] or max(size) > LARGEST:
+            raise UserError(f"size={size}: give height and width from {SMALLEST} to {LARGEST}")
+        self.root = local_path(root, option="root")
         self.seed = seed
         self.counts: dict[Split, int] = {"train": train, "val": val, "test": test}
         self.size = (size[0], size[1])
@@ -157,8 +160,8 @@ def load_scenes(root: Path) -> Scenes:
 
 def _read_options(marker: Path) -> dict[str, Any]:
     try:
-        found = yaml.safe_load(marker.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        found = read_yaml(marker)
+    except UserError:  # the caller says what is expected, and what is there
         found = None
     return found if isinstance(found, dict) else {}
 

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pspnet.data.image_io import LARGEST_SIDE
 from pspnet.errors import UserError
 
 if TYPE_CHECKING:
     import albumentations as A
+
+
+LARGEST_SCALE = 16
 
 
 class AugmentationBase(ABC):
@@ -74,10 +78,14 @@ class Augmentation(AugmentationBase):
 
     def __post_init__(self) -> None:
         least, greatest = self.scale
-        if not 0 < least <= greatest:
-            raise UserError(f"scale={self.scale}: give two factors, 0 < least <= greatest")
-        if self.fit is not None and not 1 <= self.fit[1] <= self.fit[0]:
-            raise UserError(f"fit={self.fit}: give long and short side in pixels, long first")
+        if not 0 < least <= greatest <= LARGEST_SCALE:
+            raise UserError(
+                f"scale={self.scale}: give two factors, 0 < least <= greatest <= {LARGEST_SCALE}"
+            )
+        if self.fit is not None and not 1 <= self.fit[1] <= self.fit[0] <= LARGEST_SIDE:
+            raise UserError(
+                f"fit={self.fit}: give long and short side in pixels, long first, to {LARGEST_SIDE}"
+            )
         if not 0 <= self.rotation <= 180:
             raise UserError(f"rotation={self.rotation}: give degrees from 0 (off) to 180")
         for name in ("rotation_probability", "blur", "mirror", "photometric"):
