@@ -26,8 +26,10 @@ from benchmarks.report import describe_machine, describe_row, write_report
 from benchmarks.sections import augmentation, epoch, evaluation, networks
 from pspnet.errors import Parser, check_new, one_line_errors
 from pspnet.evaluation.numeric_precision import default_precision
+from pspnet.paths import path_argument
 
 FOLDER = Path("logs/bench")
+MOST = 16_385  # pixels, images, classes, rounds, threads
 DTYPES = {"bf16-mixed": torch.bfloat16, "32-true": torch.float32}
 COMPARISONS: dict[str, Callable[[Plan], Iterator[Comparison]]] = {
     "step": networks.training,
@@ -84,13 +86,13 @@ def _parser() -> Parser:
     add("--precision", choices=[*DTYPES], help="precision of ours; the device's default")
     add("--device", type=_device, help="cpu or cuda; by default a GPU where there is one")
     add("--threads", type=_count, help="CPU threads; by default torch's choice")
-    add("--out", type=Path, help="new folder; by default the next number in logs/bench")
+    add("--out", type=path_argument, help="new folder; by default the next number in logs/bench")
     return parser
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text}: give a whole number, 1 or more")
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MOST:
+        raise argparse.ArgumentTypeError(f"{text}: give a whole number, 1 or more, up to {MOST}")
     return int(text)
 
 

@@ -36,7 +36,13 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **{"allow_abbrev": False, **options})  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {visible(' '.join(message.split()))}\n")
+        self.exit(2, f"error: {shortened(' '.join(message.split()))}\n")
+
+    def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
+        for word in args or ():
+            if word.startswith("--") and word.endswith("=--"):  # argparse would drop the value
+                self.error(f"{word}: give a value")
+        return super().parse_known_args(args, namespace)
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 from pathlib import Path
 
 from pspnet.errors import UserError, visible
 
-LONGEST_PART, LONGEST = 240, 3800  # bytes; Linux takes 255 and 4095, and what is written adds some
+LONGEST_PART, LONGEST = 200, 3800  # bytes; Linux takes 255 and 4095, and what is written adds some
 REMOTE = re.compile(r"[A-Za-z][\w+.-]*:|.*::", re.DOTALL)  # as fsspec reads it
 
 
@@ -36,6 +37,18 @@ def local_path(value: str | Path, *, option: str) -> Path:
     if longest > LONGEST_PART or len(text.encode()) > LONGEST:
         raise UserError(f"{option}={text[:40]}…: this path is too long; give a shorter one")
     return Path(text)
+
+
+def path_argument(text: str) -> Path:
+    """Return the path that an argument of a tool gives, as argparse takes it.
+
+    Raises:
+        argparse.ArgumentTypeError: as `local_path`.
+    """
+    try:
+        return local_path(text, option="path")
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def is_file(path: str | Path) -> bool:

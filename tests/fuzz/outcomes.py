@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 import signal
 import traceback
 import unicodedata
@@ -41,8 +42,14 @@ class Outcome:
     said: str = ""
 
 
-def outcome(command: Callable[[], object], *, seconds: float = SECONDS) -> Outcome:
-    """Run a command in the working folder and return how it ends."""
+def outcome(command: Callable[[], object], *, value: str = "", seconds: float = SECONDS) -> Outcome:
+    """Run a command in the working folder and return how it ends.
+
+    Args:
+        command: to run.
+        value: a path that it may write to if it accepts it.
+        seconds: after which it hangs.
+    """
     before, errors = set(Path().iterdir()), io.StringIO()
     try:
         with _silence(errors), _alarm(seconds):
@@ -58,9 +65,12 @@ def outcome(command: Callable[[], object], *, seconds: float = SECONDS) -> Outco
         ended = Outcome("traceback", f"{reason[:160]} {_place(error)}")
     else:
         ended = Outcome("accepted")
-    stray = set(Path().iterdir()) - before
-    if stray and ended.kind in ("refused", "accepted"):
-        return Outcome("stray", f"left {str(min(stray))[:60]!r}")
+    new = set(Path().iterdir()) - before
+    may = {Path(part) for part in Path(value).parts[:1]} if ended.kind == "accepted" else set()
+    for path in new:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if new - may and ended.kind in ("refused", "accepted"):
+        return Outcome("stray", f"left {str(min(new - may))[:60]!r}")
     return ended
 
 

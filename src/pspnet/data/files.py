@@ -49,12 +49,19 @@ def _walk(folder: Path, *, depth: int | None, ancestors: frozenset[str]) -> Iter
             f"{folder} cannot be listed ({error.strerror}); correct its rights"
         ) from None
     for entry in entries:
-        if entry.is_dir():
+        if _is_folder(entry):
             if depth != 0:
                 below = None if depth is None else depth - 1
                 yield from _walk(Path(entry.path), depth=below, ancestors=ancestors | {real})
         elif not depth:  # a dead link too, which is refused later and not left out
             yield Path(entry.path)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def find_images(path: Path) -> list[Sample]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.datasets.base import Source
 from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
+from pspnet.paths import path_argument
 
 if TYPE_CHECKING:
     from pspnet.models.published.load import PublishedNetwork
@@ -182,8 +183,8 @@ def _bins(text: str) -> tuple[int, ...]:
 
 def _parser() -> Parser:
     parser = Parser(prog="pspnet convert", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("path", type=Path, help="the published checkpoint")
-    parser.add_argument("out", type=Path, help="the checkpoint to write")
+    parser.add_argument("path", type=path_argument, help="the published checkpoint")
+    parser.add_argument("out", type=path_argument, help="the checkpoint to write")
     parser.add_argument("--num_classes", type=int, help="refuse a file with another number")
     parser.add_argument(
         "--dataset", choices=sorted(DATASETS), help="the data set of its classes, if names differ"

@@ -21,6 +21,7 @@ from pspnet.data.files import IMAGE_SUFFIXES, find_files, read_stems
 from pspnet.data.image_io import read_label
 from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
 from pspnet.evaluation.official import OFFICIAL_SCORERS, OfficialScorer, Values
+from pspnet.paths import path_argument
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -135,8 +136,8 @@ def _find(
 def _parser() -> Parser:
     parser = Parser(prog="pspnet score", description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("predictions", type=Path, help="folder of predictions, PNGs of one channel")
-    add("target", type=Path, help="folder of the data set's ground truth")
+    add("predictions", type=path_argument, help="folder of predictions, PNGs of one channel")
+    add("target", type=path_argument, help="folder of the data set's ground truth")
     add("--dataset", choices=[*OFFICIAL_SCORERS], required=True)
     add(
         "--values",
@@ -145,9 +146,9 @@ def _parser() -> Parser:
         help="values in predictions: the data set's own (stored, the default), or train ids, as"
         " `predict` writes them to index/",
     )
-    add("--list", type=Path, help="file with one name per line: only these are scored")
+    add("--list", type=path_argument, help="file with one name per line: only these are scored")
     add("--absent", choices=["skip", "zero"], help="rule for absent classes; the benchmark's own")
-    add("--json", type=Path, help="file to write all scores to")
+    add("--json", type=path_argument, help="file to write all scores to")
     return parser
 
 

@@ -27,6 +27,8 @@ from pspnet.tools.ablation.run_files import (
 from pspnet.tools.ablation.run_trials import run_trials
 from pspnet.tools.ablation.sweep import Run, Sweep, load_sweep
 
+MOST = 4096  # cores or GPUs of a run
+
 
 class Progress:
     """Printed progress of the runs, and what is left to do when one ends."""
@@ -163,7 +165,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
 
 def _amount(word: str) -> float:
     amount = float(word)
-    if not 0 <= amount < float("inf") or (amount > 1 and amount % 1):
+    if not 0 <= amount <= MOST or (amount > 1 and amount % 1):
         raise ValueError
     return amount
 

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pspnet.command_words import config_file
 from pspnet.errors import UserError
+from pspnet.text import path_part
+from pspnet.yaml_files import read_yaml
 
 SEED = "seed_everything"
 DATA = "${envvar:DATA}"
@@ -79,11 +79,12 @@ def load_sweep(sweep: str, *, data: str) -> Sweep:
             two settings or runs share a name.
     """
     path = config_file(sweep, "sweeps")
+    path_part(data, option="data")
+    content = read_yaml(path, expected="a sweep")
     try:
-        content = yaml.safe_load(path.read_text("utf-8"))
         _check(content)
         return _sweep(content, name=str(content.get("name", path.stem)), data=data)
-    except (UserError, yaml.YAMLError) as error:
+    except UserError as error:
         raise UserError(f"{path}: {error}") from error
 
 
@@ -188,9 +189,7 @@ def _setting(values: Values, varied: set[str], *, sweep: str) -> tuple[str, bool
         labels = others
     pairs = [f"{label}={_text(values[key])}" for label, key in zip(labels, others, strict=True)]
     setting = ",".join([*names, *pairs]) or sweep
-    if "/" in setting or not setting.strip(". "):
-        raise UserError(f"name={setting!r}: it names a folder; leave out '/'")
-    return setting, len(names) == 1 and not others
+    return path_part(setting, option="name"), len(names) == 1 and not others
 
 
 def _text(value: Any) -> str:

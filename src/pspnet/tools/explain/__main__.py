@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pspnet.errors import Parser, UserError, one_line_errors
+from pspnet.paths import is_file, path_argument
 
 
 def main(words: list[str] | None = None) -> None:
@@ -42,7 +43,7 @@ def _parser() -> Parser:
         "path", type=_file, help="a run's checkpoint, or the YAML of a run or an experiment"
     )
     parser.add_argument("image", type=_file, nargs="?", help="an image to show contributions on")
-    parser.add_argument("--root", type=Path, help="folder of the data set, if it moved")
+    parser.add_argument("--root", type=path_argument, help="folder of the data set, if it moved")
     parser.add_argument(
         "--trust", action="store_true", help="import the classes that the checkpoint names"
     )
@@ -53,13 +54,14 @@ def _parser() -> Parser:
 
 
 def _file(text: str) -> Path:
-    if not Path(text).is_file():
+    path = path_argument(text)
+    if not is_file(path):
         raise argparse.ArgumentTypeError(f"{text}: no such file")
-    return Path(text)
+    return path
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    if not text.isdecimal() or len(text) > 9 or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text}: give a number of images, 1 or more")
     return int(text)
 

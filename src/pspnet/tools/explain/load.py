@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
 import pspnet.data  # noqa: F401  (the sources, so that their names are found)
@@ -17,9 +16,11 @@ from pspnet.evaluation.metrics import Absent
 from pspnet.evaluation.protocols import Protocol
 from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.pspnet import PSPNet
+from pspnet.paths import is_file
 from pspnet.task import Segmentation
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
 from pspnet.trust import Vetting
+from pspnet.yaml_files import read_yaml
 
 REMEDY = "give its run's config.yaml, or --trust if you know where the file comes from"
 CONFIG_SUFFIXES = (".yaml", ".yml")
@@ -161,12 +162,9 @@ def _data_options(data: dict[str, Any], root: Path | None) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such file; give a .ckpt or a .yaml of a run")
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: no YAML: {' '.join(str(error).split())}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds no options; give a .yaml of a run or an experiment")
     return content
