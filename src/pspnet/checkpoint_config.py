@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 from lightning.pytorch import Trainer
 
-from pspnet.callbacks import run_folder
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, visible
 from pspnet.evaluation.numeric_precision import usable
 from pspnet.models.checkpoint import check_network
 from pspnet.models.pspnet import PSPNet
+from pspnet.runs import folder as run_folder
 from pspnet.task import Segmentation
 from pspnet.text import path_part
 from pspnet.trust import Vetting
