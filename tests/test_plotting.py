@@ -2,15 +2,15 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from full_disk import full_from
 from PIL import Image
 
 from pspnet import plotting
 from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
-from pspnet.errors import UserError
+from pspnet.errors import NotWritten, UserError
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])
@@ -24,22 +24,15 @@ def test_files_are_written_whole_into_new_folders(tmp_path, suffix):
         assert np.asarray(Image.open(out).convert("L")).std() > 10  # not an empty sheet
 
 
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+def test_a_full_disk_leaves_the_old_file(tmp_path):
     out = tmp_path / "a.png"
     out.write_bytes(b"old")
-    figure = plotting.figure(1, 1)
-
-    def fail(path, format):
-        Path(path).write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(figure, "savefig", fail)
-    with pytest.raises(OSError, match="disk full"):
-        plotting.save(figure, out)
+    with full_from("a.png"), pytest.raises(NotWritten, match=r"a\.png cannot be written \(.*"):
+        plotting.save(plotting.figure(1, 1), out)
     assert out.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [out]
     with pytest.raises(UserError, match=r"a\.txt: .*\.png, \.pdf, \.svg"):
-        plotting.save(figure, tmp_path / "a.txt")
+        plotting.save(plotting.figure(1, 1), tmp_path / "a.txt")
 
 
 def test_matplotlib_is_loaded_late_and_pyplot_never(tmp_path):

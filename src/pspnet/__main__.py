@@ -9,6 +9,7 @@ from typing import NoReturn
 
 from pspnet.command_words import expand_config_names
 from pspnet.errors import one_line_errors
+from pspnet.output import safe_output
 
 TRAINER = {
     "fit": "train, then evaluate the best checkpoint on the validation split",
@@ -30,9 +31,14 @@ def main(words: list[str] | None = None) -> None:
     """Run the command that the words name; they default to the command line's.
 
     Raises:
-        SystemExit: with code 1 and one line for a UserError, 2 for an unknown command or option.
+        SystemExit: with code 1 and one line for a UserError, 2 for an unknown command or option,
+            and as in `safe_output`.
     """
-    words = sys.argv[1:] if words is None else words
+    with safe_output():
+        _run(sys.argv[1:] if words is None else words)
+
+
+def _run(words: list[str]) -> None:
     if not words or words[0] in ("-h", "--help"):
         print(usage())
         raise SystemExit(0 if words else 2)

@@ -6,16 +6,19 @@ This file imports neither torch nor Lightning, so that wrong options are refused
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 import unicodedata
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
 
 LONGEST_LINE = 1000  # characters
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, `ulimit -f`
+MEMORY = "set data.workers=0, or give more shared memory (docker run --shm-size=8g)"
 
 
 class UserError(ValueError):
@@ -27,6 +30,10 @@ class UserError(ValueError):
 
     def __str__(self) -> str:
         return "\n".join(map(visible, super().__str__().split("\n")))
+
+
+class NotWritten(UserError):
+    """A file that the system did not let us write: no room, no folder, read-only or forbidden."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,11 +72,16 @@ def one_line_errors() -> Iterator[None]:
 def user_message(error: BaseException) -> str | None:
     """Return the line of the UserError that `error` is or wraps; None if there is none.
 
-    A loading process sends its UserError's whole traceback as the message, which ends with it.
+    A loading process sends its UserError's whole traceback as the message, which ends with it. A
+    full disk and a loading process that was killed are nobody's bug, whoever meets them.
     """
     if isinstance(error, UserError):
-        name = f"{UserError.__module__}.{UserError.__qualname__}: "
+        name = f"{type(error).__module__}.{type(error).__qualname__}: "
         return visible(" ".join(str(error).rpartition(name)[2].split()))
+    if isinstance(error, OSError) and error.errno in FULL:
+        return _unwritten(error.filename or "a file", error)
+    if type(error) is RuntimeError and raised_in(error).startswith("torch."):
+        return _of_loading(str(error), raised_in(error))
     # jsonargparse wraps the errors of linked functions; anybody else's wrapping is a bug's
     wrapped = raised_in(error).startswith("jsonargparse") and error.__cause__ is not None
     return user_message(error.__cause__) if wrapped and error.__cause__ else None
@@ -95,6 +107,20 @@ def shortened(line: str) -> str:
     return visible(line if len(line) <= LONGEST_LINE else f"{line[:half]} … {line[-half:]}")
 
 
+def _of_loading(said: str, module: str) -> str | None:
+    """Return the line about a loading process that ended or has no shared memory, or None."""
+    lost = module.startswith("torch.utils.data") and "DataLoader worker (pid" in said
+    if lost and "Bus error" not in said:
+        return (
+            "a loading process was killed, as when memory runs out; lower data.workers or"
+            " data.batch_size"
+        )
+    sent = module == "torch._utils" and "in DataLoader worker process" in said
+    if lost or (sent and "_new_shared" in said):
+        return f"the loading processes are out of shared memory; {MEMORY}"
+    return None
+
+
 def raised_in(error: BaseException) -> str:
     """Return the name of the module whose code raised `error`."""
     traceback = error.__traceback__
@@ -116,18 +142,91 @@ def check_new(path: Path) -> None:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Yield a draft beside `path` that takes its name at the end, or is removed after an error."""
-    # several machines may share the folder, so a process id would not be unique
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+def writing(path: Path) -> Iterator[None]:
+    """Turn the system's refusal to write `path` into one line with a remedy.
+
+    Raises:
+        NotWritten: in place of an OSError.
+    """
     try:
-        yield draft
-        draft.replace(path)
+        yield
+    except OSError as error:
+        raise NotWritten(_unwritten(path, error)) from error
+
+
+@contextmanager
+def optional(output: str) -> Iterator[None]:
+    """Warn in one line about an output that cannot be written, so that the command continues.
+
+    Pictures, costs and W&B are optional; scores, checkpoints and what a command is asked for are
+    not.
+    """
+    try:
+        yield
+    except (NotWritten, OSError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        warn(f"{output} left out: {' '.join((reason or str(error)).split())}")
+
+
+def warn(line: str) -> None:
+    """Print a warning in one line on stderr."""
+    sys.stderr.write(f"warning: {line}\n")
+
+
+def _unwritten(path: Path | str, error: OSError) -> str:
+    full = error.errno in FULL
+    remedy = "make room, or name another folder" if full else "name a folder that can be written"
+    return f"{path} cannot be written ({error.strerror or error}); {remedy}"
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder to write to, and those above it.
+
+    Raises:
+        NotWritten: if the system refuses.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a draft beside `path` that takes its name at the end, or is removed after an error.
+
+    Args:
+        path: the file, in a folder that exists.
+        durable: wait until the disk has it, so that it is whole after a power cut too.
+
+    Raises:
+        NotWritten: in place of an OSError.
+    """
+    # several machines may share the folder, so a process id would not be unique; a long name is
+    # cut, as file systems take 255 bytes
+    draft = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex}{path.suffix[:20]}")
+    try:
+        with writing(path):
+            yield draft
+            if durable:
+                _sync(draft)
+            draft.replace(path)
+        if durable:
+            with suppress(OSError):  # file systems that cannot sync a folder
+                _sync(path.parent)
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, over what is there."""
-    with atomic(path) as draft:
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
+    """Write a file whole or not at all, over what is there; see `atomic`."""
+    with atomic(path, durable=durable) as draft:
         draft.write_bytes(content)

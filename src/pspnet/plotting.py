@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pspnet.errors import UserError, atomic
+from pspnet.errors import UserError, make_folder, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -101,11 +102,12 @@ def save(figure: Figure, out: Path) -> None:
     """Write the figure whole or not at all, over an older file; make the folder.
 
     Raises:
-        UserError: if the suffix is none of .png, .pdf and .svg.
+        UserError: if the suffix is none of .png, .pdf and .svg, or the file cannot be written.
     """
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
         raise UserError(f"{out}: a figure is written as one of {', '.join(FORMATS)}")
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(out) as draft:
-        figure.savefig(draft, format=out.suffix[1:].lower())
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format=out.suffix[1:].lower())
+    make_folder(out.parent)
+    write_atomic(out, drawn.getvalue(), durable=False)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pspnet.data.datamodule import SegmentationData
+from pspnet.errors import make_folder, optional, write_atomic
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.equivalence import copy_without_memory
 from pspnet.task import Segmentation
@@ -117,9 +118,9 @@ class Costs(Callback):
             "threads": torch.get_num_threads(),
             "seconds": time.perf_counter() - self._start,
         }
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        text = json.dumps(costs, indent=2)
-        (Path(folder) / "costs.json").write_text(text + "\n", "utf-8")
+        text = json.dumps(costs, indent=2) + "\n"
+        with optional("costs.json"):
+            write_atomic(make_folder(Path(folder)) / "costs.json", text.encode())
 
 
 def peak_memory(device: torch.device) -> int | None:

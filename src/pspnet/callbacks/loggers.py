@@ -10,9 +10,13 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
 from pspnet.callbacks.metrics_file import MetricsLogger
-from pspnet.errors import UserError
+from pspnet.errors import UserError, warn
 
 Wandb = Literal["auto", "online", "offline", "off"]
+MODES = {
+    **{mode: mode for mode in ("online", "offline", "disabled", "shared")},
+    **{"run": "online", "dryrun": "offline"},  # W&B's older names
+}
 PATIENCE = 30  # seconds to wait for W&B's server
 
 
@@ -35,24 +39,42 @@ def default_loggers(
             online if a key is configured, and offline if not.
 
     Raises:
-        UserError: if `folder` is a file, or W&B must be online and no key is configured.
+        UserError: if `folder` is a file or cannot be written, W&B must be online and no key is
+            configured, or W&B refuses its variables.
     """
     if Path(folder).exists() and not Path(folder).is_dir():
         raise UserError(f"logs={folder} is a file; name a folder for the runs")
     own = MetricsLogger(folder, name=name, version=version, steps=steps)
     _ = own.experiment  # creates the folder now
-    return [own] if wandb == "off" else [own, _wandb_logger(own, mode=wandb_mode(wandb))]
+    if wandb == "off":
+        return [own]
+    try:
+        import wandb as wandb_library
+    except OSError as error:  # it makes a temporary folder
+        warn(f"no W&B: {error}")
+        return [own]
+    try:
+        return [own, _wandb_logger(own, mode=wandb_mode(wandb))]
+    except UserError:
+        raise
+    except (wandb_library.Error, ValueError) as error:  # pydantic's are ValueErrors
+        raise UserError(f"W&B: {_reason(error)}; correct it, or use --wandb=off") from error
 
 
 def wandb_mode(choice: Wandb) -> str:
     """Return the mode to start W&B in, one that asks nothing at a prompt.
 
     Raises:
-        UserError: for "online" without a key.
+        UserError: for "online" without a key, or a WANDB_MODE that W&B does not know.
     """
     import wandb
 
-    wanted = os.environ.get("WANDB_MODE", "auto") if choice == "auto" else choice
+    given = os.environ.get("WANDB_MODE", "")
+    if not given.strip():  # as containers pass a variable on that nobody set
+        os.environ.pop("WANDB_MODE", None)  # W&B would refuse it
+    elif given not in MODES:
+        raise UserError(f"WANDB_MODE={given}: give one of {', '.join(MODES)}, or unset it")
+    wanted = MODES.get(given.strip(), "auto") if choice == "auto" else choice
     if wanted not in ("auto", "online"):
         return wanted
     if wandb.api.api_key or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
@@ -69,13 +91,15 @@ def _wandb_logger(metrics: MetricsLogger, *, mode: str) -> WandbLogger:
     """Return W&B's logger in `mode`, offline if the server does not answer."""
     import wandb
 
+    from pspnet.callbacks.wandb_logger import OptionalWandbLogger
+
     ids = sorted(Path(metrics.log_dir, "wandb").glob("*run-*-*"))
     continued = metrics.steps is not None and ids and "WANDB_RUN_ID" not in os.environ
     own = ids[0].name.rpartition("-")[2] if continued else None
 
     def logger(mode: str) -> WandbLogger:
         silent = mode != "online"
-        return WandbLogger(
+        return OptionalWandbLogger(
             project="pspnet",
             name=f"{metrics.name}/{Path(metrics.log_dir).name}",
             save_dir=metrics.log_dir,
@@ -86,11 +110,18 @@ def _wandb_logger(metrics: MetricsLogger, *, mode: str) -> WandbLogger:
         )
 
     chosen = logger(mode)
-    if mode == "online":
+    if mode in ("online", "shared"):
         try:
             _ = chosen.experiment  # starts the run
-        except wandb.Error as error:
-            reason = str(error).partition("\n")[0]
-            rank_zero_warn(f"W&B is out of reach, this run is logged offline: {reason}")
+        except (wandb.Error, OSError) as error:
+            rank_zero_warn(f"W&B is out of reach, this run is logged offline: {_reason(error)}")
             return logger("offline")
     return chosen
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error, or the variable and value that W&B's settings refuse."""
+    if hasattr(error, "errors"):  # pydantic's
+        first = error.errors()[0]
+        return f"{'.'.join(map(str, first['loc']))}={first['input']!r}: {first['msg']}"
+    return str(error).partition("\n")[0]

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
-from PIL import Image
 from torch import Tensor
 
 from pspnet.data.datamodule import SegmentationData
-from pspnet.errors import UserError, atomic
+from pspnet.data.image_io import encode
+from pspnet.errors import UserError, make_folder, write_atomic
 from pspnet.evaluation.submission import Submission
 from pspnet.task import Segmentation
 
@@ -75,12 +75,9 @@ class PredictionFolder:
         index, color, overlay = self.files(name)
         self._refuse_existing((index, color, overlay))
         colors = self.palette[label]  # (H, W, 3)
-        blended = Image.fromarray(blend(image, colors, alpha=self.alpha))
-        _save(blended, overlay, format="JPEG")
-        _save(Image.fromarray(colors), color, format="PNG")
-        indexed = Image.fromarray(label)
-        indexed.putpalette(self.palette.tobytes())
-        _save(indexed, index, format="PNG")
+        _save(encode(blend(image, colors, alpha=self.alpha), "JPEG"), overlay)
+        _save(encode(colors), color)
+        _save(encode(label, palette=self.palette), index)
 
     def files(self, name: str) -> tuple[Path, Path, Path]:
         """Return the index, color and overlay file of a name.
@@ -218,8 +215,6 @@ def to_uint8(labels: Tensor) -> np.ndarray:
     return labels.cpu().numpy().astype(np.uint8)
 
 
-def _save(image: Image.Image, file: Path, *, format: str) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(file) as draft:
-        # full color resolution keeps the borders between classes sharp; PNG ignores both options
-        image.save(draft, format=format, quality=92, subsampling=0)
+def _save(content: bytes, file: Path) -> None:
+    make_folder(file.parent)
+    write_atomic(file, content, durable=False)

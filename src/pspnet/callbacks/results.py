@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
 from pspnet.callbacks.figures.curves import draw_curves
 from pspnet.callbacks.figures.iou_bars import draw_iou_bars
 from pspnet.callbacks.figures.prediction_grid import draw_prediction_grid
+from pspnet.callbacks.metrics_file import MetricsLogger
 from pspnet.callbacks.prediction_writers import data_of, denormalize, to_uint8
-from pspnet.errors import write_atomic
+from pspnet.errors import make_folder, optional, write_atomic
 from pspnet.task import Segmentation
 
 
@@ -75,8 +78,12 @@ class Report(Callback):
             self._report(trainer, pl_module, split="test")
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if stage == "fit" and trainer.is_global_zero:
+        if not trainer.is_global_zero:
+            return
+        if stage == "fit":
             _report_curves(trainer)
+        if stage != "fit" or not trainer.checkpoint_callbacks:  # otherwise the best is evaluated
+            _check_metrics(trainer)
 
     def _keep(
         self,
@@ -97,8 +104,7 @@ class Report(Callback):
         if not trainer.is_global_zero or log_dir is None or not trainer.loggers:
             return
         assert isinstance(module, Segmentation)
-        folder = Path(log_dir)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = make_folder(Path(log_dir))
         results = describe(trainer, module, split=split)
         write_atomic(folder / "results.json", (json.dumps(results, indent=2) + "\n").encode())
         _log_images(trainer, self._draw(module, results, folder), split=split)
@@ -106,15 +112,26 @@ class Report(Callback):
 
     def _draw(self, module: Segmentation, results: dict[str, Any], folder: Path) -> list[Path]:
         classes, rule = module.classes, results["absent"]
-        files = [folder / f"{name}.png" for name in ("iou_per_class", "confusion", "predictions")]
-        bars, matrix, grid = files
         iou = {k: 0.0 if v is None and rule == "zero" else v for k, v in results["iou"].items()}
-        draw_iou_bars(iou, bars, colors=classes.colors, title=title(results), groups=classes.groups)
-        draw_confusion_matrix(module.matrix.numpy(), classes.names, matrix)
-        if not self._rows:
-            return [bars, matrix]
-        draw_prediction_grid(self._rows, grid, palette=classes.palette(), names=classes.names)
-        return files
+        counts, names, rows = module.matrix.numpy(), classes.names, self._rows
+        look: dict[str, Any] = {"colors": classes.colors, "groups": classes.groups}
+        drawings: dict[str, Callable[[Path], None]] = {
+            "iou_per_class": lambda out: draw_iou_bars(iou, out, title=title(results), **look),
+            "confusion": lambda out: draw_confusion_matrix(counts, names, out),
+        }
+        if rows:
+            drawings["predictions"] = lambda out: draw_prediction_grid(
+                rows, out, palette=classes.palette(), names=names
+            )
+        return [file for name, draw in drawings.items() if (file := _drawn(draw, folder, name))]
+
+
+def _drawn(draw: Callable[[Path], None], folder: Path, name: str) -> Path | None:
+    """Draw NAME.png and return it; warn and return None if it cannot be written."""
+    with optional(f"{name}.png"):
+        draw(folder / f"{name}.png")
+        return folder / f"{name}.png"
+    return None
 
 
 def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str, Any]:
@@ -144,9 +161,15 @@ def _report_curves(trainer: Trainer) -> None:
         if isinstance(logger, CSVLogger):
             logger.save()
             log = Path(logger.log_dir) / "metrics.csv"
-            if log.is_file():
-                draw_curves(log, log.with_name("curves.png"))
-                _log_images(trainer, [log.with_name("curves.png")], split="train")
+            if log.is_file() and (file := _drawn(partial(draw_curves, log), log.parent, "curves")):
+                _log_images(trainer, [file], split="train")
+
+
+def _check_metrics(trainer: Trainer) -> None:
+    """Refuse to end as if all were well when metrics.csv lacks rows."""
+    for logger in trainer.loggers:
+        if isinstance(logger, MetricsLogger):
+            logger.check()
 
 
 def _log_images(trainer: Trainer, files: list[Path], *, split: str) -> None:

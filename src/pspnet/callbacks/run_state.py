@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,9 +14,18 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from pspnet.errors import UserError
 
+from pspnet.errors import make_folder, write_atomic
+
 
 class SaveConfig(SaveConfigCallback):
     """Saves the resolved configuration beside the results, in W&B, and in every checkpoint."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        folder = trainer.log_dir  # asks the first process, so all must ask
+        if trainer.is_global_zero and folder is not None and not self.already_saved:
+            text = self.parser.dump(self.config, skip_none=False)
+            write_atomic(make_folder(Path(folder)) / "config.yaml", text.encode())
+        super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         for logger in trainer.loggers:

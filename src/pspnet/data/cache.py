@@ -14,7 +14,7 @@ import numpy as np
 
 from pspnet.data.files import require
 from pspnet.data.image_io import read_image, read_label
-from pspnet.errors import UserError, write_atomic
+from pspnet.errors import NotWritten, UserError, make_folder, write_atomic
 
 MARK = hashlib.sha256().digest_size  # bytes at the end of a copy
 VERSION = 1  # counts up whenever a file would be decoded to other pixels
@@ -40,10 +40,10 @@ class Cache:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            _remove_drafts(folder)
-        except OSError as error:
+            make_folder(folder)
+        except NotWritten as error:
             raise self._refusal(error) from None
+        _remove_drafts(folder)
 
     def image(self, path: Path) -> np.ndarray:
         """Return the result of `read_image`; raise its errors."""
@@ -74,14 +74,15 @@ class Cache:
         np.save(content, pixels)
         content.write(mark)
         try:
-            write_atomic(place, content.getvalue())
-        except OSError as error:
+            write_atomic(place, content.getvalue(), durable=False)
+        except NotWritten as error:
             raise self._refusal(error) from None
 
-    def _refusal(self, error: OSError) -> UserError:
+    def _refusal(self, error: NotWritten) -> UserError:
+        reason = getattr(error.__cause__, "strerror", None)
         return UserError(
-            f"data.cache={self.folder} cannot be written ({error.strerror}); make room there, name"
-            " another folder, or set data.cache=null"
+            f"data.cache={self.folder} cannot be written ({reason}); make room there, name another"
+            " folder, or set data.cache=null"
         )
 
 
@@ -106,7 +107,7 @@ def _mapped(place: Path, mark: bytes) -> np.ndarray | None:
 
 def _remove_drafts(folder: Path) -> None:
     """Remove drafts that `write_atomic` left when its process was killed at least a day ago."""
-    for draft in folder.glob(".*.npy.*"):
+    for draft in folder.glob(".*.npy*"):
         with suppress(OSError):  # another process removes it too, or another user owns it
             if draft.stat().st_mtime < time.time() - DAY:
                 draft.unlink()

@@ -98,13 +98,27 @@ def write_label(path: Path, label: np.ndarray, palette: np.ndarray | None) -> No
         path: the file, in a folder that exists.
         label: (H, W) uint8.
         palette: RGB per label value, (256, 3) uint8, see `Classes.palette`; None writes grays.
+
+    Raises:
+        NotWritten: if the system refuses.
     """
-    image = Image.fromarray(label)
+    write_atomic(path, encode(label, palette=palette), durable=False)
+
+
+def encode(pixels: np.ndarray, format: str = "PNG", *, palette: np.ndarray | None = None) -> bytes:
+    """Return the bytes of an image file.
+
+    Args:
+        pixels: (H, W, 3) or (H, W) uint8.
+        format: "PNG", or "JPEG" of full color resolution, which keeps borders of classes sharp.
+        palette: RGB per value of (H, W), (256, 3) uint8.
+    """
+    image = Image.fromarray(pixels)
     if palette is not None:
         image.putpalette(palette.tobytes())
     encoded = io.BytesIO()
-    image.save(encoded, "PNG")
-    write_atomic(path, encoded.getvalue())
+    image.save(encoded, format, quality=92, subsampling=0)  # PNG ignores both options
+    return encoded.getvalue()
 
 
 def _read_bytes(path: Path) -> bytes:

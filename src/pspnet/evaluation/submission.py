@@ -14,7 +14,7 @@ import numpy as np
 
 from pspnet.data.datasets.base import Sample, Source
 from pspnet.data.image_io import image_size, read_label, write_label
-from pspnet.errors import UserError, write_atomic
+from pspnet.errors import UserError, make_folder, write_atomic
 
 
 class Submission:
@@ -82,7 +82,7 @@ class Submission:
         path = self.path(name)
         if os.path.lexists(path):
             raise UserError(f"{path} exists; move it away, or give the run another name")
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         write_label(path, self.values[label], self.palette)
 
     def pack(self) -> Path:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import yaml
-from PIL import Image
 
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.files import check_samples, read_list, require
-from pspnet.data.image_io import write_label
+from pspnet.data.image_io import encode, write_label
 from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
 from pspnet.data.scenes.render import CLASSES, render
 from pspnet.errors import UserError
 from pspnet.paths import local_path
 from pspnet.yaml_files import read_yaml
+from pspnet.draft_folder import draft_folder
+from pspnet.errors import NotWritten, UserError, writing
 
 VERSION = 1  # counts up whenever the same options would give other pixels
 MARKER = "scenes.yaml"
@@ -86,25 +85,22 @@ class Scenes(Source):
         """Render the images if `root` is absent or empty; they appear all at once or not at all.
 
         Raises:
-            UserError: if `root` holds scenes of other options, or other files; nothing is deleted.
+            UserError: if `root` holds scenes of other options, or other files, or cannot be
+                written; nothing is deleted but drafts of killed processes.
         """
         if (self.root / MARKER).exists():
             self._check_options()
             return
         if self.root.exists() and (not self.root.is_dir() or any(self.root.iterdir())):
             raise UserError(f"{self.root} exists and holds no {MARKER}; set root to another folder")
-        self.root.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(mkdtemp(prefix=f".{self.root.name}.", dir=self.root.parent))
         try:
-            self._write(partial)
-            partial.chmod(0o755)  # mkdtemp makes it readable for its owner only
-            partial.replace(self.root)
-        except OSError:  # another run may have rendered them meanwhile
+            with draft_folder(self.root) as draft, writing(self.root):
+                self._write(draft)
+                draft.replace(self.root)
+        except NotWritten:  # another run may have rendered them meanwhile
             if not (self.root / MARKER).exists():
                 raise
             self._check_options()
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
 
     def samples(self, split: Split) -> list[Sample]:
         listing = self.root / LISTS / f"{split}.txt"
@@ -133,7 +129,7 @@ class Scenes(Source):
             stems = [f"{split}_{index:04}" for index in range(self.counts[split])]
             for index, stem in enumerate(stems):
                 image, label = render(self.scene(split, index))
-                Image.fromarray(image).save(root / "JPEGImages" / f"{stem}.png")
+                (root / "JPEGImages" / f"{stem}.png").write_bytes(encode(image))
                 write_label(root / "SegmentationClass" / f"{stem}.png", label, CLASSES.palette())
             (root / LISTS / f"{split}.txt").write_text("".join(f"{stem}\n" for stem in stems))
         (root / MARKER).write_text(yaml.safe_dump(self._options(), sort_keys=False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pspnet.errors import write_atomic
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.analysis import Explanation
 from pspnet.tools.explain.layer_table import parts_of, to_csv
@@ -16,7 +17,7 @@ REDUCTION = "## The 1×1 convolutions (section 3.2; DR in table 1)"
 def layers_section(explanation: Explanation, network: PSPNet, *, folder: Path) -> str:
     """Return the table of the parts; write layers.csv with every layer."""
     layers = explanation.layers[THIS_NETWORK]
-    (folder / "layers.csv").write_text(to_csv(layers), "utf-8")
+    write_atomic(folder / "layers.csv", to_csv(layers).encode())
     rows = [
         (
             part.name,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pspnet.errors import write_atomic
 from pspnet.tools.explain.figures.iou_losses import draw_losses
 from pspnet.tools.explain.pyramid_parts import ALL_BINS, FEATURES, NOTHING
 from pspnet.tools.explain.report.losses import Losses
@@ -22,7 +23,7 @@ def ablation_section(losses: Losses, *, bins: tuple[int, ...], folder: Path) -> 
 
     Writes ablation.csv and ablation.png.
     """
-    (folder / "ablation.csv").write_text(to_csv(losses), "utf-8")
+    write_atomic(folder / "ablation.csv", to_csv(losses).encode())
     table_of_losses = losses.by_class()[losses.order]
     draw_losses(
         100 * table_of_losses,

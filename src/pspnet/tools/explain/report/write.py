@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from pspnet.errors import UserError
+from pspnet.draft_folder import draft_folder
+from pspnet.errors import UserError, make_folder, write_atomic, writing
 from pspnet.tools.explain.analysis import Explanation, explain
 from pspnet.tools.explain.figures.contributions import ShownImage, draw_contributions
 from pspnet.tools.explain.load import Run
@@ -42,24 +41,21 @@ def write_report(run: Run, *, image: Path | None, limit: int | None, overwrite: 
         overwrite: replace the files of a folder that exists.
 
     Raises:
-        UserError: if the folder exists and is not to be overwritten, the data lacks a file, or
-            there is an image and no trained network.
+        UserError: if the folder exists and is not to be overwritten or cannot be written, the data
+            lacks a file, or there is an image and no trained network.
     """
     folder = run.folder
     if os.path.lexists(folder) and not overwrite:
         raise UserError(f"{folder} exists; add --overwrite, or move it away")
     if image is not None and not run.trained:
         raise UserError(f"{image}: maps of random weights mean nothing; give a checkpoint")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    draft = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with draft_folder(folder) as draft:
         text = _trained(run, image, limit, draft) if run.trained else _untrained(run, draft)
-        (draft / "report.md").write_text(text, "utf-8")
-        folder.mkdir(exist_ok=True)
-        for file in draft.iterdir():
-            file.replace(folder / file.name)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        write_atomic(draft / "report.md", text.encode())
+        make_folder(folder)
+        with writing(folder):
+            for file in draft.iterdir():
+                file.replace(folder / file.name)
     return folder / "report.md"
 
 
