@@ -10,7 +10,7 @@ from glob import escape
 from pathlib import Path
 from tempfile import mkdtemp
 
-from pspnet.errors import make_folder, writing
+from pspnet.errors import NotWritten, make_folder, writing
 
 try:
     import fcntl
@@ -26,7 +26,7 @@ def draft_folder(folder: Path) -> Iterator[Path]:
     first file, and the system unlocks it when the writer ends in whatever way.
 
     Raises:
-        NotWritten: if the folder cannot be made.
+        NotWritten: if the folder cannot be made; the body's, with the path in `folder`.
     """
     make_folder(folder.parent)
     prefix = f".{folder.name}.draft-"
@@ -39,6 +39,8 @@ def draft_folder(folder: Path) -> Iterator[Path]:
         _lock(descriptor)
         draft.chmod(0o755)  # mkdtemp makes it readable for its owner only
         yield draft
+    except NotWritten as error:  # the draft is gone when this is read
+        raise NotWritten(str(error).replace(str(draft), str(folder))) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
         os.close(descriptor)

@@ -163,14 +163,15 @@ def optional(output: str) -> Iterator[None]:
     """
     try:
         yield
-    except (NotWritten, OSError) as error:
-        reason = error.strerror if isinstance(error, OSError) else None
-        warn(f"{output} left out: {' '.join((reason or str(error)).split())}")
+    except NotWritten as error:
+        warn(f"{error}; continued without it")
+    except OSError as error:
+        warn(f"{output} cannot be written ({error.strerror or error}); continued without it")
 
 
 def warn(line: str) -> None:
     """Print a warning in one line on stderr."""
-    sys.stderr.write(f"warning: {line}\n")
+    sys.stderr.write(f"warning: {' '.join(line.split())}\n")
 
 
 def _unwritten(path: Path | str, error: OSError) -> str:

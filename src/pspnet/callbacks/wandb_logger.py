@@ -43,4 +43,4 @@ class OptionalWandbLogger(WandbLogger):
         except (OSError, wandb.Error) as error:
             self._lost = not (isinstance(error, PermissionError | FileNotFoundError))
             ended = "; W&B gets nothing more" if self._lost else ""
-            warn(f"W&B lacks {what}: {' '.join(str(error).split())}{ended}")
+            warn(f"W&B lacks {what}: {error}{ended}")

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pspnet.errors import Parser, UserError, one_line_errors
+from pspnet.errors import Parser, UserError, one_line_errors, optional
 from pspnet.tools.ablation.list_runs import estimate, list_runs
 from pspnet.tools.ablation.run_files import (
     join_metrics,
@@ -46,10 +46,12 @@ class Progress:
         self._ended += 1
         if reason:
             self.failed += 1
-            write_failure(run.folder, reason)
+            with optional("failed.json"):
+                write_failure(run.folder, reason)
             said = f"failed, {seconds:.0f} s: {reason} ({run.folder}/run.log)"
         else:
-            join_logs(run.folder)
+            with optional("curves.png"):
+                join_logs(run.folder)
             results = read_run(run.folder).results
             miou = None if results is None else results.miou
             said = "no mIoU" if miou is None else f"mIoU {100 * miou:.2f} %"

@@ -108,6 +108,13 @@ def train(command: Sequence[str], folder: Path, *, cwd: Path, gpus: float) -> st
         cwd: the folder that relative paths of the command start from.
         gpus: if 0, GPUs are hidden; otherwise the environment names those of the run.
     """
+    try:
+        return _train(command, folder, cwd=cwd, gpus=gpus)
+    except OSError as error:
+        return f"{error.filename or folder} cannot be written ({error.strerror})"
+
+
+def _train(command: Sequence[str], folder: Path, *, cwd: Path, gpus: float) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **({} if gpus else {"CUDA_VISIBLE_DEVICES": ""})}
     with (folder / "run.log").open("ab") as log:
