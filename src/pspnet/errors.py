@@ -75,13 +75,13 @@ def user_message(error: BaseException) -> str | None:
     A loading process sends its UserError's whole traceback as the message, which ends with it. A
     full disk and a loading process that was killed are nobody's bug, whoever meets them.
     """
+    if (line := _loading_line(error)) is not None:
+        return line
     if isinstance(error, UserError):
         name = f"{type(error).__module__}.{type(error).__qualname__}: "
         return visible(" ".join(str(error).rpartition(name)[2].split()))
     if isinstance(error, OSError) and error.errno in FULL:
         return _unwritten(error.filename or "a file", error)
-    if type(error) is RuntimeError and raised_in(error).startswith("torch."):
-        return _of_loading(str(error), raised_in(error))
     # jsonargparse wraps the errors of linked functions; anybody else's wrapping is a bug's
     wrapped = raised_in(error).startswith("jsonargparse") and error.__cause__ is not None
     return user_message(error.__cause__) if wrapped and error.__cause__ else None
@@ -107,8 +107,16 @@ def shortened(line: str) -> str:
     return visible(line if len(line) <= LONGEST_LINE else f"{line[:half]} … {line[-half:]}")
 
 
-def _of_loading(said: str, module: str) -> str | None:
-    """Return the line about a loading process that ended or has no shared memory, or None."""
+def _loading_line(error: BaseException | None) -> str | None:
+    """Return the line about a loading process that ended or has no shared memory, or None.
+
+    torch raises it wherever the code is when the process ends, so that it may be caught there.
+    """
+    while error is not None and type(error) is not RuntimeError:
+        error = error.__context__
+    if error is None:
+        return None
+    said, module = str(error), raised_in(error)
     lost = module.startswith("torch.utils.data") and "DataLoader worker (pid" in said
     if lost and "Bus error" not in said:
         return (
@@ -118,7 +126,7 @@ def _of_loading(said: str, module: str) -> str | None:
     sent = module == "torch._utils" and "in DataLoader worker process" in said
     if lost or (sent and "_new_shared" in said):
         return f"the loading processes are out of shared memory; {MEMORY}"
-    return None
+    return _loading_line(error.__context__)
 
 
 def raised_in(error: BaseException) -> str:
