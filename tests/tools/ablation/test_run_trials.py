@@ -299,6 +299,42 @@ def test_kills_through_ray(fits, start, monkeypatch):
     assert [starts(run) for run in fits.sweep.runs] == [2, 3, 2, 1]
 
 
+@pytest.mark.slow  # each look at a run takes half a minute
+def test_two_sweeps_share_their_runs(fits, start, monkeypatch):
+    """One is at a run when the other comes to it: that one waits, and both end well."""
+    monkeypatch.setenv("RAY_worker_niceness", "0")
+    fits.plan("a", "hold epoch results")
+    first = start("--only", "a")
+    held = wait_for(fits.run("a") / "hangs")
+    second = start()
+    said = second.stdout.readline()
+    while "its results are awaited" not in said:
+        said = second.stdout.readline()
+        assert said
+    assert not (fits.run("a") / "failed.json").exists()
+    (fits.run("a") / "go").touch()
+    ends = [process.communicate() for process in (first, second)]
+    assert [process.returncode for process in (first, second)] == [0, 0], (held, ends)
+    assert [starts(run) for run in fits.sweep.runs] == [1, 1]
+    assert ends[1][0].splitlines()[-1].endswith("report.md (2 of 2 runs finished)")
+
+
+def test_a_fit_of_an_agent_is_left_alone(fits, monkeypatch):
+    monkeypatch.setattr(run_trials, "PATIENCE", 0.3)
+    run = fits.sweep.runs[0]
+    run.folder.mkdir(parents=True)
+    words = ["-c", "import fcntl; fcntl.lockf(1, fcntl.LOCK_EX); print(); input()"]
+    with (run.folder / ".lock").open("ab") as lock:
+        other = subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE, stdout=lock)
+    try:
+        while not run_trials._is_training(run.folder):
+            time.sleep(0.02)
+        assert go(run) == run_trials.in_use(run.folder)
+    finally:
+        other.communicate()
+    assert go(run) == ""
+
+
 def test_nothing_is_left_to_run(fits, capsys):
     for run in fits.sweep.runs:
         go(run)

@@ -42,6 +42,9 @@ class Progress:
         how = "resumes" if resumable_checkpoint(run.folder) else "starts"
         print(f"{run} {how}", flush=True)
 
+    def wait(self, run: Run) -> None:
+        print(f"{run} is under way in another process; its results are awaited", flush=True)
+
     def end(self, run: Run, *, seconds: float, reason: str) -> None:
         self._ended += 1
         if reason:

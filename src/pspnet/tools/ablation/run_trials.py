@@ -40,6 +40,9 @@ class Progress(Protocol):
     def start(self, run: Run) -> None:
         """Take note of a run that starts."""
 
+    def wait(self, run: Run) -> None:
+        """Take note of a run that another process is at."""
+
     def end(self, run: Run, *, seconds: float, reason: str) -> None:
         """Take note of a run that has ended; `reason` says why it failed, if it did."""
 
@@ -75,15 +78,24 @@ def run_trials(
         at_once = sum(_fitting(node, cpus=cpus, gpus=gpus) for node in nodes)
         waiting = deque(runs)
         running: dict[Any, tuple[Run, float]] = {}
+        shared: set[Path] = set()  # with another sweep or agent, which is at them
         while waiting or running:
             while waiting and len(running) < at_once:
                 run = waiting.popleft()
-                progress.start(run)
+                if run.folder not in shared:
+                    progress.start(run)
                 job = trial.remote(run.command, Path.cwd() / run.folder, cwd=Path.cwd(), gpus=gpus)
                 running[job] = run, time.monotonic()
             (job, *_), _ = ray.wait([*running])
             run, start = running.pop(job)
-            progress.end(run, seconds=time.monotonic() - start, reason=_result(job))
+            reason = _result(job)
+            if reason == in_use(Path.cwd() / run.folder):  # its results are awaited, after all else
+                if run.folder not in shared:
+                    progress.wait(run)
+                shared.add(run.folder)
+                waiting.append(run)
+            else:
+                progress.end(run, seconds=time.monotonic() - start, reason=reason)
 
 
 def _result(job: Any) -> str:
@@ -118,8 +130,8 @@ def _train(command: Sequence[str], folder: Path, *, cwd: Path, gpus: float) -> s
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **({} if gpus else {"CUDA_VISIBLE_DEVICES": ""})}
     with (folder / "run.log").open("ab") as log:
-        if not _lock(log):
-            return f"{log.name} is in use by a run that was started before; end that one"
+        if not _lock(log, folder):
+            return in_use(folder)
         reason = ""
         for _ in range(ATTEMPTS):
             if read_run(folder).state == "finished":
@@ -216,15 +228,33 @@ def _check_address(address: str) -> None:
         raise UserError(f"address={address}: no Ray answers there; {remedy}") from error
 
 
-def _lock(log: IO[bytes]) -> bool:
+def in_use(folder: Path) -> str:
+    """Return why a run is not started that another process is at."""
+    return f"{folder}/run.log is in use by a run that was started before; end that one"
+
+
+def _lock(log: IO[bytes], folder: Path) -> bool:
     """Lock a run's log, which every process of the run holds open, against a second start."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         try:
             fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_training(folder):
+                return True
         except BlockingIOError:
-            time.sleep(0.1)
-        else:
+            pass
+        time.sleep(0.1)
+    return False
+
+
+def _is_training(folder: Path) -> bool:
+    """Return True if a fit, as one of W&B's agents, holds its lock on the folder."""
+    if not (folder / ".lock").exists():
+        return False
+    with (folder / ".lock").open("ab") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             return True
     return False
 
@@ -232,7 +262,7 @@ def _lock(log: IO[bytes]) -> bool:
 def _move_aside(folder: Path) -> None:
     """Move what an attempt without a checkpoint left into before_N, except run.log."""
     earlier = [*folder.glob("before_*")]
-    left = {*folder.iterdir()} - {*earlier, folder / "run.log"}
+    left = {*folder.iterdir()} - {*earlier, folder / "run.log", folder / ".lock"}
     aside = folder / f"before_{len(earlier) + 1}"
     for path in left:
         aside.mkdir(exist_ok=True)
