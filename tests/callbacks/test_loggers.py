@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 from pspnet.callbacks import loggers
 from pspnet.callbacks.loggers import default_loggers, wandb_mode
+from pspnet.callbacks.wandb_logger import OptionalWandbLogger
 from pspnet.errors import UserError
 
 
@@ -30,12 +31,16 @@ def nobody(monkeypatch, tmp_path):
         ("auto", "disabled", True, "disabled"),
         ("offline", "online", True, "offline"),
         ("online", None, True, "online"),
+        ("auto", "", True, "online"),
+        ("auto", " ", False, "offline"),
+        ("auto", "dryrun", True, "offline"),
+        ("auto", "run", True, "online"),
     ],
 )
 def test_the_mode_follows_key_and_setting(monkeypatch, choice, setting, key, mode):
     if key:
         monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
-    if setting:
+    if setting is not None:
         monkeypatch.setenv("WANDB_MODE", setting)
     assert wandb_mode(choice) == mode
 
@@ -71,6 +76,60 @@ def test_a_server_out_of_reach_is_not_waited_for(monkeypatch, tmp_path):
     assert run.experiment.settings.mode == "offline"
     run.experiment.finish()
     assert time.monotonic() - start < 40
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("WANDB_MODE", "foo", "WANDB_MODE=foo: give one of online, offline"),
+        ("WANDB_RESUME", "foo", "resume='foo': Input should be 'allow'"),
+        (
+            "WANDB_API_KEY",
+            "  ",
+            "API key cannot start or end with whitespace; correct it, or use --w",
+        ),
+    ],
+)
+def test_wrong_variables_get_one_line(monkeypatch, tmp_path, variable, value, line):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(UserError) as error:
+        default_loggers(str(tmp_path), name="a", wandb="auto")
+    assert line in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+class Refuses:
+    """A run of W&B whose methods end in an error."""
+
+    def __init__(self, error):
+        self.error, self.calls = error, 0
+
+    def log(self, *args):
+        self.calls += 1
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [(PermissionError("Unable to write staging files"), 3), (ConnectionResetError("lost"), 1)],
+    ids=["a folder", "its process"],
+)
+def test_a_run_does_not_depend_on_wandb(monkeypatch, error, calls, capsys):
+    logger = OptionalWandbLogger(mode="disabled")
+    run = Refuses(error)
+    monkeypatch.setattr(OptionalWandbLogger, "experiment", run)
+    for _ in range(3):
+        logger.log_metrics({"val/miou": 0.5})
+    logger.finalize("success")
+    lines = capsys.readouterr().err.splitlines()
+    assert run.calls == len(lines) == calls
+    assert lines[0].startswith(f"warning: W&B lacks the scores: {error}")
+
+
+def test_a_bug_in_what_is_logged_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(OptionalWandbLogger, "experiment", Refuses(KeyError("bug")))
+    with pytest.raises(KeyError, match="bug"):
+        OptionalWandbLogger(mode="disabled").log_metrics({"val/miou": 0.5})
 
 
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path):

@@ -41,6 +41,6 @@ class OptionalWandbLogger(WandbLogger):
         try:
             log(*args, **options)
         except (OSError, wandb.Error) as error:
-            self._lost = not (isinstance(error, PermissionError | FileNotFoundError))
+            self._lost = not isinstance(error, PermissionError | FileNotFoundError)
             ended = "; W&B gets nothing more" if self._lost else ""
             warn(f"W&B lacks {what}: {error}{ended}")
