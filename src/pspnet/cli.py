@@ -317,10 +317,8 @@ def main(args: list[str] | None = None) -> None:
     # a run that is continued
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # scores are of all processes' images already: there is nothing to synchronize
-    ours = r"(\w+_accuracy|category_miou|(iou|miou)/.*)"
-    warnings.filterwarnings(
-        "ignore", message=rf".*self\.log\(.(val|test)/{ours}., \.\.\., sync_dist"
-    )
+    scores = r"(val|test)/(\w+_accuracy|category_miou|(iou|miou)/.*)"
+    warnings.filterwarnings("ignore", message=rf".*self\.log\(.{scores}., \.\.\., sync_dist")
     strict = {"allow_abbrev": False}
     signals = Signals()
     with one_line_errors(), signals.taken():
