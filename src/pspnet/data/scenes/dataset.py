@@ -13,11 +13,10 @@ from pspnet.data.files import check_samples, read_list, require
 from pspnet.data.image_io import encode, write_label
 from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
 from pspnet.data.scenes.render import CLASSES, render
-from pspnet.errors import UserError
-from pspnet.paths import local_path
-from pspnet.yaml_files import read_yaml
 from pspnet.draft_folder import draft_folder
 from pspnet.errors import NotWritten, UserError, writing
+from pspnet.paths import local_path
+from pspnet.yaml_files import read_yaml
 
 VERSION = 1  # counts up whenever the same options would give other pixels
 MARKER = "scenes.yaml"
