@@ -44,7 +44,8 @@ def good(root: Path) -> dict[str, Any]:
         "pytorch-lightning_version": lightning.__version__,
         "state_dict": task.state_dict(),
         **{"epoch": 1, "global_step": 2, "optimizer_states": [], "lr_schedulers": []},
-        **{"loops": {}, "callbacks": {}},
+        "loops": {"fit_loop": {"epoch_progress": {"current": {"processed": 1}}}},
+        "callbacks": {},
     }
     task.on_save_checkpoint(checkpoint)
     sgd = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.02, "momentum": 0.9}}

@@ -32,6 +32,10 @@ PARTS = {  # that must be mappings, by name
 VERSION = "pytorch-lightning_version"
 LARGEST = 10_000  # of all numbers of classes, channels and bins
 DAMAGED = "a damaged file"
+OTHER = (
+    "another network's, or one edited after its construction; edit a network likewise and give it: "
+    "load_from_checkpoint(path, network=network)"
+)
 
 
 def read_checkpoint(path: str | Path, *, parts: tuple[str, ...] = tuple(PARTS)) -> dict[str, Any]:
@@ -139,14 +143,15 @@ def check_state(
         UserError: naming the first tensor that is missing, unknown, of another shape or kind of
             number, not finite, or a variance below 0.
     """
-    for key in [*(own.keys() - saved.keys())][:1]:
-        raise UserError(f"{path}: lacks {key!r}; {DAMAGED}, or another network's")
-    for key in [*(saved.keys() - own.keys())][:1]:
-        raise UserError(f"{path}: holds {key!r}, which this network lacks; another network's")
+    for key in own:
+        if key not in saved:
+            raise UserError(f"{path}: lacks {key!r}; {DAMAGED}, or {OTHER}")
     for key, value in saved.items():
+        if key not in own:
+            raise UserError(f"{path}: holds {key!r}, which this network lacks; {OTHER}")
         if value.shape != own[key].shape:
             shapes = f"{tuple(value.shape)}, not {tuple(own[key].shape)}"
-            raise UserError(f"{path}: {key!r} is {shapes}; another network's")
+            raise UserError(f"{path}: {key!r} is {shapes}; {OTHER}")
         if fault := _fault(value, like=own[key], variance=key.endswith("running_var")):
             raise UserError(f"{path}: {key!r} holds {fault}; {DAMAGED}")
 
