@@ -341,11 +341,11 @@ def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):
 def test_a_checkpoint_is_data_and_no_instruction(trained, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    Path("my_module.py").write_text(
+    Path("losses_of_mine.py").write_text(
         "open('ran', 'w')\nfrom torch.nn import CrossEntropyLoss as Mine\n"
     )
     content = torch.load(best(trained))
-    focal = {"class_path": "my_module.Mine", "init_args": {"ignore_index": 255}}
+    focal = {"class_path": "losses_of_mine.Mine", "init_args": {"ignore_index": 255}}
     model, data = content["config"]["model"], content["config"]["data"]
 
     def save(**parts) -> list[str]:
@@ -353,7 +353,7 @@ def test_a_checkpoint_is_data_and_no_instruction(trained, tmp_path, capsys, monk
         return ["--ckpt_path=last", *QUIET]
 
     for parts, named in (
-        ({"model": {**model, "loss": focal}}, "last asks for model.loss=my_module.Mine;"),
+        ({"model": {**model, "loss": focal}}, "last asks for model.loss=losses_of_mine.Mine;"),
         ({"data": {**data, "source": "/etc/passwd"}}, "asks for data.source=/etc/passwd;"),
         ({"name": "../up"}, "asks for name='../up';"),
     ):
@@ -370,7 +370,7 @@ def test_a_checkpoint_is_data_and_no_instruction(trained, tmp_path, capsys, monk
     assert found["miou"] == json.loads((trained / "results.json").read_text())["miou"]
     assert not Path("ran").exists()
     assert not Path("../cache").exists()
-    main(["validate", *save(model={**model, "loss": focal}), "--model.loss=my_module.Mine"])
+    main(["validate", *save(model={**model, "loss": focal}), "--model.loss=losses_of_mine.Mine"])
     assert Path("ran").exists()
 
 
