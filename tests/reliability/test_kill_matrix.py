@@ -1,7 +1,6 @@
 """A training that is killed and continued ends as one that nobody disturbs."""
 
 import pytest
-
 from reliability import kill_matrix
 
 
