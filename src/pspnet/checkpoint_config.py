@@ -65,6 +65,8 @@ def beneath(
         under["trainer"] = look.options(Trainer, saved["trainer"], "trainer")
         if isinstance(saved["seed_everything"], int):
             under["seed_everything"] = saved["seed_everything"]
+        if isinstance(saved.get("checkpoint_every"), str):
+            under["checkpoint_every"] = saved["checkpoint_every"]
     elif isinstance(saved["trainer"], Mapping):
         precision = saved["trainer"].get("precision")
         if isinstance(precision, str) and (precision := usable(precision)):

@@ -162,6 +162,8 @@ class PSPNetCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
+        if config.resume:  # of a file
+            raise UserError("resume=true: give --resume in the command, not in a file")
         if self.checkpoint is not None and self.config.subcommand == "fit":
             resuming.check_unfinished(config, self.checkpoint, self.ckpt_path)
         if self.ckpt_path is not None:

@@ -21,6 +21,8 @@ def resolve_words(parser: LightningArgumentParser, words: list[str]) -> list[str
     """
     given = [word for word in words if word != "--resume"]
     asked, restarts = given != words, slurm.restarts() > 0
+    if asked and words[:1] != ["fit"]:
+        raise UserError("resume: fit alone continues a run; leave it out")
     if words[:1] != ["fit"] or not (asked or restarts):
         return given
     if asked and checkpoint_argument(words):
