@@ -18,9 +18,8 @@ _held: dict[Path, IO[bytes]] = {}  # this process's locks, for as long as it liv
 
 def of_checkpoint(path: str | Path) -> Path | None:
     """Return the folder of the run that a checkpoint lies in, None outside of any."""
-    folder = Path(path).parent.parent
-    if len(folder.parts) < 3:
-        folder = folder.absolute()
+    path = Path(path)
+    folder = (path if len(path.parts) > 4 else path.absolute()).parent.parent
     return folder if (folder / "config.yaml").is_file() else None
 
 
