@@ -223,7 +223,7 @@ class PSPNetCLI(LightningCLI):
             **kwargs,
             logger=[*loggers, *own],
             sync_batchnorm=shares,
-            default_root_dir=loggers[0].log_dir,
+            default_root_dir=config.trainer.default_root_dir or loggers[0].log_dir,
         )
         assert isinstance(trainer, Trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
