@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -201,11 +202,11 @@ UNUSED = {
 }
 # what remains whole, or what a list or a picture may be
 SENSIBLE = {
-    ".txt": ("CRLF", "a BOM", "cut off"),
+    ".txt": ("CRLF", "a BOM", "cut off"),  # and SBD's lists are sets
     ".yaml": ("CRLF", "a BOM"),
     ".png": ("once more", "gray", "RGB", "RGBA", "16 bits", "upper case"),
-    ".jpg": ("once more", "gray", "RGB", "RGBA", "16 bits", "upper case"),
-    ".mat": (),
+    ".jpg": ("CRLF", "once more", "gray", "RGB", "RGBA", "16 bits", "upper case"),
+    ".mat": ("CRLF",),
 }
 
 
@@ -213,7 +214,7 @@ def files(root: Path, *, kind: str) -> list[Path]:
     """List a file of each folder and suffix that a kind of data set reads, relative to its root."""
     unused = UNUSED[kind].split("|") if kind in UNUSED else []
     every = sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    used = [path for path in every if not any(path.match(pattern) for pattern in unused)]
+    used = [path for path in every if not any(fnmatch(str(path), p) for p in unused)]
     kinds = {(p.parent, p.suffix, p.stem if p.suffix == ".txt" else ""): p for p in used}
     return list(kinds.values())
 

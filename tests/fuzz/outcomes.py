@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 Kind = Literal["refused", "accepted", "traceback", "hang", "unclear", "stray"]
-SECONDS = 8.0  # a case takes a quarter of one
+SECONDS = 20.0  # a case takes a quarter of one, and imports what it needs
 CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # what a terminal obeys, and what ends a line
 LONGEST = 1500  # characters of a line, of which a value of the user's may take most
 

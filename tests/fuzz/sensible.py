@@ -53,8 +53,11 @@ NUMBERS: dict[str, tuple[float, float | None]] = {
     "*": (0, None),
 }
 ENDLESS = 1e300
-PATHS = ("*.root", "*.sbd_root", "*.cache", "*.images", "*.folder", "logs", "*_dir", "*.extra")
-NAMES = ("name", "version")
+PATHS = (
+    *("--json", "--out", "--list", "--root", "predictions", "target", "path", "out", "image"),
+    *("*.root", "*.sbd_root", "*.cache", "*.images", "*.folder", "logs", "*_dir", "*.extra"),
+)
+NAMES = ("name", "version", "--data")
 
 
 def senseless(option: Option, word: str) -> str | None:

@@ -18,6 +18,7 @@ import benchmarks.__main__ as bench
 from pspnet.data.image_io import read_image
 from pspnet.tools import convert, score
 from pspnet.tools.ablation import __main__ as ablation
+from pspnet.tools.ablation.run_trials import _check_address
 from pspnet.tools.explain import __main__ as explain
 
 SWEEP = """
@@ -86,12 +87,15 @@ def stopped_before_computing() -> Iterator[None]:
     """Let a tool check all it needs, and compute nothing."""
     with ExitStack() as patches:
         for place in (
-            "pspnet.tools.ablation.__main__.run_trials",
             "pspnet.tools.ablation.__main__.report",
+            "benchmarks.__main__.describe",
             "benchmarks.__main__.matmul_rate",
             "benchmarks.__main__.compare",
         ):
             patches.enter_context(patch(place, _start))
+        run = "pspnet.tools.ablation.__main__.run_trials"
+        patches.enter_context(patch(run, _connect))
+        patches.enter_context(patch("socket.create_connection", side_effect=OSError("nobody")))
         report = "pspnet.tools.explain.report.write.write_report"
         patches.enter_context(patch(report, _read))
         yield
@@ -100,6 +104,12 @@ def stopped_before_computing() -> Iterator[None]:
 def _read(*_: object, image: Path | None, **__: object) -> NoReturn:
     if image is not None:
         read_image(image)
+    raise Started
+
+
+def _connect(*_: object, address: str | None, **__: object) -> NoReturn:
+    if address is not None:
+        _check_address(address)
     raise Started
 
 

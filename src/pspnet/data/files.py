@@ -157,6 +157,17 @@ def require_file(path: Path, expected: str) -> Path:
     return path
 
 
+def refuse_strays(labels: list[Path], samples: list[Sample]) -> None:
+    """Refuse labels that no sample has: their images are missing, and would not be scored.
+
+    Raises:
+        UserError: naming the first.
+    """
+    stray = sorted({*labels} - {sample.label for sample in samples})
+    if stray:
+        raise UserError(f"{stray[0]} has no image; add the image, or remove the label")
+
+
 def check_samples(samples: list[Sample], origin: Path) -> list[Sample]:
     """Return the samples of a split after checking their names and files.
 

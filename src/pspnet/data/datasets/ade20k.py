@@ -9,7 +9,7 @@ import numpy as np
 
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
-from pspnet.data.files import check_samples, find_files, require
+from pspnet.data.files import check_samples, find_files, refuse_strays, require
 from pspnet.paths import local_path
 
 
@@ -54,6 +54,8 @@ class ADE20K(Source):
             Sample(image.stem, image, None if labels is None else labels / f"{image.stem}.png")
             for image in find_files(images, ".jpg", depth=0)
         ]
+        if labels is not None:
+            refuse_strays(find_files(labels, ".png", depth=0), samples)
         return check_samples(samples, images)
 
     def train_ids(self) -> np.ndarray:

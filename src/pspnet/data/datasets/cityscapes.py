@@ -11,7 +11,7 @@ import numpy as np
 
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
-from pspnet.data.files import check_samples, find_files, require
+from pspnet.data.files import check_samples, find_files, refuse_strays, require
 from pspnet.paths import local_path
 
 # label ids of the train ids 0 to 18; the data set's definition excludes the others of 0 to 33
@@ -63,6 +63,10 @@ class Cityscapes(Source):
         for image in _images(folder):
             label = None if split == "test" else self._label(image, self._label_kind)
             samples.append(Sample(f"{image.parent.name}/{_frame(image)}", image, label))
+        labels = self.root / "gtFine" / split
+        if split != "test" and labels.is_dir():
+            ending = f"_gtfine_{self._label_kind}.png".lower()
+            refuse_strays(find_files(labels, ending, depth=1), samples)
         return check_samples(samples, folder)
 
     def train_ids(self) -> np.ndarray:
