@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from pspnet.errors import UserError, raised_in
 
@@ -35,13 +35,35 @@ def build_optimizer(
 def _check_numbers(options: Mapping[str, Any]) -> None:
     """Refuse numbers with which no optimizer trains; torch accepts most of them."""
     lr, momentum = float(options["lr"]), options.get("momentum", 0)
-    if not 0 < lr < math.inf:
+    if not 1e-30 < lr < 1e30:  # beyond, float32 knows 0 and infinity
         raise UserError(f"model.optimizer.lr={lr}: give a number above 0")
     if not 0 <= momentum < 1:
         raise UserError(f"model.optimizer.momentum={momentum}: give 0 to 1, 1 excluded")
     for name, value in options.items():
         if isinstance(value, float) and not (math.isfinite(value) and abs(value) < 1e6):
             raise UserError(f"model.optimizer.{name}={value}: give a finite number, below 1e6")
+
+
+def build_scheduler(
+    scheduler: Callable[[Optimizer], LRScheduler | ReduceLROnPlateau], optimizer: Optimizer
+) -> LRScheduler | ReduceLROnPlateau:
+    """Return `scheduler(optimizer)`.
+
+    Raises:
+        UserError: for numbers that torch's scheduler refuses, or that are not finite; the errors of
+            other schedulers pass.
+    """
+    try:
+        built = scheduler(optimizer)
+    except (ValueError, KeyError, TypeError, ZeroDivisionError) as error:
+        if isinstance(error, UserError) or not raised_in(error).startswith("torch.optim"):
+            raise
+        raise UserError(f"model.lr_scheduler: {error}") from error
+    if isinstance(built, LRScheduler):
+        for name, value in vars(built).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise UserError(f"model.lr_scheduler.{name}={value}: give a finite number")
+    return built
 
 
 def set_rates(optimizer: Optimizer, lr: float) -> None:

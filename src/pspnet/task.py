@@ -30,7 +30,7 @@ from pspnet.evaluation.single_pass import FeatureLogits, why_not_chunked
 from pspnet.evaluation.summary import Summary, log_names, summary
 from pspnet.losses import CrossEntropy, Loss
 from pspnet.losses import why_not_chunked as why_loss_not_chunked
-from pspnet.lr_schedules import PolyLR, build_optimizer, set_rates
+from pspnet.lr_schedules import PolyLR, build_optimizer, build_scheduler, set_rates
 from pspnet.models.checkpoint import VERSION, check_network, check_state, read_checkpoint
 from pspnet.models.dropout import sample_seeds
 from pspnet.models.options import check_structure, class_and_options, plain_data, structure
@@ -256,7 +256,7 @@ class Segmentation(lightning.LightningModule):
             raise UserError("no parameter of the network trains; lower model.network.frozen_stages")
         optimizer = build_optimizer(self.optimizer, groups)
         set_rates(optimizer, self.lr)
-        scheduler = self.lr_scheduler(optimizer)
+        scheduler = build_scheduler(self.lr_scheduler, optimizer)
         if isinstance(scheduler, ReduceLROnPlateau):
             plateau = {"scheduler": scheduler, "interval": "epoch", "monitor": scheduler.monitor}
             return {"optimizer": optimizer, "lr_scheduler": plateau}  # type: ignore[typeddict-item]

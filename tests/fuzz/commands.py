@@ -72,7 +72,7 @@ def stopped_before_computing(command: str) -> Iterator[None]:
             enter(patch.object(launcher, "launch", _start))
         enter(patch.object(lightning.Trainer, "_run_stage", _first_batch))
         enter(patch.object(nn.Module, "compile", lambda self: None))
-        enter(patch.object(Scenes, "_write", lambda self, root: None))
+        enter(patch.object(Scenes, "_write", _start))
         enter(patch.object(models, "build_encoder", _remembered(models.build_encoder)))
         yield
 

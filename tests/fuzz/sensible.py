@@ -40,7 +40,7 @@ NUMBERS: dict[str, tuple[float, float | None]] = {
     "*.dropout": (0, 0.9999999),
     "*.momentum": (0, 0.9999999),
     "*.betas": (0, 0.9999999),
-    "*.lr": (1e-300, 1e6),
+    "*.lr": (1e-30, 1e30),
     "*.power": (1e-300, 100),
     "*.floor": (0, 0.9999999),
     "*.threshold": (1e-300, 1),

@@ -54,9 +54,10 @@ class ADE20K(Source):
             Sample(image.stem, image, None if labels is None else labels / f"{image.stem}.png")
             for image in find_files(images, ".jpg", depth=0)
         ]
+        check_samples(samples, images)
         if labels is not None:
             refuse_strays(find_files(labels, ".png", depth=0), samples)
-        return check_samples(samples, images)
+        return samples
 
     def train_ids(self) -> np.ndarray:
         return self.predicted_ids()

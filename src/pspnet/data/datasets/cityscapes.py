@@ -63,11 +63,12 @@ class Cityscapes(Source):
         for image in _images(folder):
             label = None if split == "test" else self._label(image, self._label_kind)
             samples.append(Sample(f"{image.parent.name}/{_frame(image)}", image, label))
+        check_samples(samples, folder)
         labels = self.root / "gtFine" / split
         if split != "test" and labels.is_dir():
             ending = f"_gtfine_{self._label_kind}.png".lower()
             refuse_strays(find_files(labels, ending, depth=1), samples)
-        return check_samples(samples, folder)
+        return samples
 
     def train_ids(self) -> np.ndarray:
         if self._label_kind == "labelTrainIds":
