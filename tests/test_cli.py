@@ -168,12 +168,17 @@ def test_a_protocol_is_chosen_changed_and_named_with_the_score(trained, tmp_path
     assert (first["protocol"], first["inference"]["crop_size"]) == ("whole", None)
 
 
-def test_predictions_follow_the_protocol(trained, tmp_path):
+def test_predictions_follow_the_protocol_and_a_broken_image_is_left_out(trained, tmp_path, capsys):
     pixels = np.random.default_rng(0).integers(0, 255, (60, 90, 3), dtype=np.uint8)
-    Image.fromarray(pixels).save(tmp_path / "a.png")
-    command = ["predict", f"--ckpt_path={best(trained)}", f"--data.images={tmp_path / 'a.png'}"]
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    (pictures / "0.jpg").write_text("no image")
+    Image.fromarray(pixels).save(pictures / "a.png")
+    command = ["predict", f"--ckpt_path={best(trained)}", f"--data.images={pictures}"]
     command += [f"--output.folder={tmp_path / 'out'}", f"--logs={tmp_path}", *QUIET]
-    main([*command, "--model.protocol=paper-ss"])
+    line = refusal([*command, "--model.protocol=paper-ss"], capsys)
+    assert f"1 of 2 images have no prediction, first: {pictures / '0.jpg'} cannot be read" in line
+    assert not (tmp_path / "out" / "index" / "0.png").exists()
     task = Segmentation.load_from_checkpoint(best(trained), protocol="paper-ss").eval()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     image = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 - mean) / std

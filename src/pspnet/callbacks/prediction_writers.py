@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.image_io import encode
-from pspnet.errors import UserError, make_folder, write_atomic
+from pspnet.errors import UserError, make_folder, warn, write_atomic
 from pspnet.evaluation.submission import Submission
 from pspnet.task import Segmentation
 
@@ -135,6 +135,7 @@ class PredictionWriter(BasePredictionWriter):
         )
         self.names = [sample.name for sample in data_of(trainer).predict_set.samples]
         self.writer.check(self.names)
+        self.unreadable: list[str] = []
         trainer.strategy.barrier()  # before another process writes a file that this one refuses
 
     def write_on_batch_end(
@@ -147,8 +148,25 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
+        reasons = [reason for reason in batch["unreadable"] if reason]
+        if reasons:  # batches are of one image
+            warn(f"{reasons[0]}; continued without it")
+            self.unreadable += reasons
+            return
         for name, image, label in zip(batch["name"], batch["image"], prediction, strict=True):
             self.writer.write(name, to_uint8(label), denormalize(image, data_of(trainer)))
+
+    def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """End in an error if images could not be read.
+
+        Raises:
+            UserError: with their number and the first.
+        """
+        if self.unreadable:
+            raise UserError(
+                f"{len(self.unreadable)} of {len(self.names)} images have no prediction, first:"
+                f" {self.unreadable[0]}"
+            )
 
 
 class SubmissionWriter(Callback):

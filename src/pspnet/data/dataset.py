@@ -82,7 +82,9 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 class ImageDataset(Dataset[dict[str, Any]]):
     """Images to predict on, with or without labels on disk.
 
-    An item holds `image`, (3, H, W) uint8, `name`, and `size`, the (H, W) of the file.
+    An item holds `image`, (3, H, W) uint8, `name`, `size`, the (H, W) of the file, and
+    `unreadable`, why it cannot be read, otherwise "". Such an image is black: one file among
+    thousands does not end a prediction.
 
     Args:
         samples: the files to read.
@@ -96,8 +98,12 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         sample = self.samples[index]
-        pixels = read_image(sample.image)
-        return {"image": _channels_first(pixels), "name": sample.name, "size": pixels.shape[:2]}
+        try:
+            pixels, reason = read_image(sample.image), ""
+        except UserError as error:
+            pixels, reason = np.zeros((64, 64, 3), np.uint8), str(error)
+        item = {"image": _channels_first(pixels), "name": sample.name, "unreadable": reason}
+        return {**item, "size": pixels.shape[:2]}
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:

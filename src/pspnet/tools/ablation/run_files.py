@@ -83,13 +83,13 @@ def write_failure(folder: Path, reason: str) -> None:
 
 
 def resumable_checkpoint(folder: Path) -> Path | None:
-    """Return last.ckpt of a run if it is complete.
-
-    Lightning may copy a checkpoint over the last one. A kill during the copy leaves a file without
-    the directory that ends a zip file.
-    """
+    """Return last.ckpt of a run if it is complete and has not changed since it was written."""
     path = folder / "checkpoints" / "last.ckpt"
-    return path if zipfile.is_zipfile(path) else None
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return path if archive.testzip() is None else None
+    except (OSError, zipfile.BadZipFile):
+        return None
 
 
 def resuming_command(command: Sequence[str], folder: Path) -> list[str]:
