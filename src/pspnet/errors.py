@@ -179,7 +179,7 @@ def optional(output: str) -> Iterator[None]:
 
 def warn(line: str) -> None:
     """Print a warning in one line on stderr."""
-    sys.stderr.write(f"warning: {' '.join(line.split())}\n")
+    sys.stderr.write(f"warning: {shortened(' '.join(line.split()))}\n")
 
 
 def _unwritten(path: Path | str, error: OSError) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pspnet.errors import UserError
-from pspnet.tools.ablation import run_trials
+from pspnet.tools.ablation import run_lock
 from pspnet.tools.ablation.__main__ import main
 from pspnet.tools.ablation.run_files import read_run
 from pspnet.tools.ablation.run_trials import share, train
@@ -158,7 +158,7 @@ def kill_when_hanging(folder: Path) -> None:
 
 
 def test_a_run_that_is_still_going_is_left_alone(fits, monkeypatch):
-    monkeypatch.setattr(run_trials, "PATIENCE", 0.3)
+    monkeypatch.setattr(run_lock, "PATIENCE", 0.3)
     run = fits.sweep.runs[0]
     run.folder.mkdir(parents=True)
     with (run.folder / "run.log").open("ab") as log:
@@ -320,16 +320,16 @@ def test_two_sweeps_share_their_runs(fits, start, monkeypatch):
 
 
 def test_a_fit_of_an_agent_is_left_alone(fits, monkeypatch):
-    monkeypatch.setattr(run_trials, "PATIENCE", 0.3)
+    monkeypatch.setattr(run_lock, "PATIENCE", 0.3)
     run = fits.sweep.runs[0]
     run.folder.mkdir(parents=True)
     words = ["-c", "import fcntl; fcntl.lockf(1, fcntl.LOCK_EX); print(); input()"]
     with (run.folder / ".lock").open("ab") as lock:
         other = subprocess.Popen([sys.executable, *words], stdin=subprocess.PIPE, stdout=lock)
     try:
-        while not run_trials._is_training(run.folder):
+        while not run_lock.is_training(run.folder):
             time.sleep(0.02)
-        assert go(run) == run_trials.in_use(run.folder)
+        assert go(run) == run_lock.in_use(run.folder)
     finally:
         other.communicate()
     assert go(run) == ""

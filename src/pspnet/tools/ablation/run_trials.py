@@ -7,7 +7,6 @@ it ends, in whatever way.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -25,10 +24,10 @@ from typing import IO, Any, Protocol
 
 from pspnet.errors import UserError
 from pspnet.tools.ablation.run_files import read_run, resuming_command
+from pspnet.tools.ablation.run_lock import in_use, lock
 from pspnet.tools.ablation.sweep import Run
 
 ATTEMPTS = 2
-PATIENCE = 30.0  # seconds that the processes of an earlier start have to end
 LENGTH = 300  # characters of a reason
 ERROR = re.compile(r"error: |[\w.]+(Error|Exception)(: |$)")
 STORE = 100 * 2**20  # bytes of Ray's memory for objects, which stays empty
@@ -130,7 +129,7 @@ def _train(command: Sequence[str], folder: Path, *, cwd: Path, gpus: float) -> s
     folder.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **({} if gpus else {"CUDA_VISIBLE_DEVICES": ""})}
     with (folder / "run.log").open("ab") as log:
-        if not _lock(log, folder):
+        if not lock(log, folder):
             return in_use(folder)
         reason = ""
         for _ in range(ATTEMPTS):
@@ -226,37 +225,6 @@ def _check_address(address: str) -> None:
     except (OSError, OverflowError) as error:
         remedy = "start a cluster with `ray start --head`, or leave it out"
         raise UserError(f"address={address}: no Ray answers there; {remedy}") from error
-
-
-def in_use(folder: Path) -> str:
-    """Return why a run is not started that another process is at."""
-    return f"{folder}/run.log is in use by a run that was started before; end that one"
-
-
-def _lock(log: IO[bytes], folder: Path) -> bool:
-    """Lock a run's log, which every process of the run holds open, against a second start."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _is_training(folder):
-                return True
-        except BlockingIOError:
-            pass
-        time.sleep(0.1)
-    return False
-
-
-def _is_training(folder: Path) -> bool:
-    """Return True if a fit, as one of W&B's agents, holds its lock on the folder."""
-    if not (folder / ".lock").exists():
-        return False
-    with (folder / ".lock").open("ab") as file:
-        try:
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-    return False
 
 
 def _move_aside(folder: Path) -> None:
