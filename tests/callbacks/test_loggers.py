@@ -126,7 +126,7 @@ def test_a_run_does_not_depend_on_wandb(monkeypatch, error, calls, capsys):
     logger.finalize("success")
     lines = capsys.readouterr().err.splitlines()
     assert run.calls == len(lines) == calls
-    assert lines[0].startswith(f"warning: W&B lacks the scores: {error}")
+    assert lines[0].startswith(f"warning: W&B lacks val/miou: {error}")
 
 
 def test_a_bug_in_what_is_logged_keeps_its_traceback(monkeypatch):

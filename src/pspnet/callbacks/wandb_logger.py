@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import wandb
@@ -20,8 +20,9 @@ class OptionalWandbLogger(WandbLogger):
 
     _lost = False
 
-    def log_metrics(self, *args: Any, **options: Any) -> None:
-        self._try("the scores", super().log_metrics, *args, **options)
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        what = next(iter(metrics)) if len(metrics) == 1 else "the scores"  # a table comes alone
+        self._try(what, super().log_metrics, metrics, step)
 
     def log_hyperparams(self, *args: Any, **options: Any) -> None:
         self._try("the configuration", super().log_hyperparams, *args, **options)
