@@ -12,7 +12,7 @@ from benchmarks.compare import Row
 from benchmarks.machine import PRODUCTS
 from benchmarks.ratios_figure import Bar, Group, Ratio, ratio_bars
 from benchmarks.timing import Spread
-from pspnet.errors import write_atomic
+from pspnet.files.writing import write_atomic
 
 NONE = "–"
 WORDS = ("case", "variant", "remark")  # columns aligned left

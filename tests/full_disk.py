@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pspnet.files.writing import DRAFT
+
 _watched: list[str] = []  # the name whose opening fills the disk
 
 
@@ -26,7 +28,7 @@ def _watch(event: str, arguments: tuple[object, ...]) -> None:
 
 def _is(name: str, wanted: Path) -> bool:
     """Return True for the name, or that of its draft."""
-    draft = name.startswith(f".{wanted.stem[:40]}.") and name.endswith(wanted.suffix)
+    draft = name.startswith(f"{DRAFT}{wanted.stem[:40]}.") and name.endswith(wanted.suffix)
     return name == wanted.name or draft
 
 

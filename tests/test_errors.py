@@ -10,16 +10,8 @@ from full_disk import full_from
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader, Dataset
 
-from pspnet.errors import (
-    NotWritten,
-    atomic,
-    make_folder,
-    one_line_errors,
-    optional,
-    user_message,
-    write_atomic,
-    writing,
-)
+from pspnet.errors import NotWritten, one_line_errors, user_message
+from pspnet.files.writing import atomic, make_folder, optional, write_atomic, writing
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import hostile
 import pytest
 import torch
 
-from pspnet import checkpoint_config
 from pspnet.callbacks.resumed_state import read_state
+from pspnet.command_line import checkpoint_config
 from pspnet.errors import UserError, user_message
 from pspnet.models import checkpoint as checkpoints
 from pspnet.models.checkpoint import check_network, checked, read_checkpoint

@@ -7,9 +7,9 @@ from difflib import get_close_matches
 from importlib import import_module, metadata
 from typing import NoReturn
 
-from pspnet.command_words import expand_config_names
+from pspnet.command_line.output import safe_output
+from pspnet.command_line.words import expand_config_names
 from pspnet.errors import one_line_errors
-from pspnet.output import safe_output
 
 TRAINER = {
     "fit": "train, then evaluate the best checkpoint on the validation split",

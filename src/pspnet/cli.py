@@ -18,7 +18,6 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
-from pspnet import checkpoint_config
 from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
 from pspnet.callbacks.costs import Costs
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
@@ -27,60 +26,23 @@ from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWrit
 from pspnet.callbacks.results import Report
 from pspnet.callbacks.resumed_state import CheckedIO, CheckedState, check_training
 from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
-from pspnet.command_words import checkpoint_argument, from_python
+from pspnet.command_line import checkpoint_config
+from pspnet.command_line.option_types import Logs, Name, Seed, Version
+from pspnet.command_line.parser import Parser, check_names
+from pspnet.command_line.trainer import Trainer
+from pspnet.command_line.words import checkpoint_argument, from_python
 from pspnet.data.datamodule import SegmentationData
-from pspnet.data.datasets.base import Source
 from pspnet.data.datasets.classes import Classes
-from pspnet.errors import UserError, one_line_errors, raised_in, shortened
+from pspnet.errors import UserError, one_line_errors
 from pspnet.evaluation.numeric_precision import default_precision, on_gpu
 from pspnet.evaluation.summary import format_table
-from pspnet.losses import Loss
 from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.encoder import input_statistics
 from pspnet.models.pspnet import PSPNet
-from pspnet.option_types import Logs, Name, Seed, Version, allows_none
 from pspnet.runs import folder as run_folder
 from pspnet.runs import resuming
 from pspnet.runs.interruption import Interruption, Signals
 from pspnet.task import Segmentation
-from pspnet.trainer import Trainer
-
-# raised on values and files that are no configuration: other encodings, too deep, too many digits
-UNREADABLE = (UnicodeError, RecursionError, OverflowError, MemoryError, ValueError, OSError)
-
-
-class Parser(LightningArgumentParser):
-    """LightningCLI's parser with errors of one line, without the usage of 60 options first.
-
-    Files are read for --config, --data, --model, --trainer and --output alone. Lightning's parser
-    would read one for every option of a class, that of `--trainer.accelerator=cpu` too.
-    """
-
-    def add_class_arguments(self, *args: Any, **options: Any) -> Any:
-        return super().add_class_arguments(*args, **{**options, "sub_configs": False})
-
-    def parse_args(self, *args: Any, **options: Any) -> Any:
-        try:
-            return super().parse_args(*args, **options)
-        except UNREADABLE as error:  # jsonargparse passes them, of a file or of a value
-            if raised_in(error).partition(".")[0] not in ("jsonargparse", "yaml", "codecs"):
-                raise
-            self.error(str(error) or type(error).__name__, error)
-
-    def validate(self, namespace: Any, *args: Any, **options: Any) -> None:
-        """Refuse null as well, which jsonargparse takes for "not given", where it is no value."""
-        super().validate(namespace, *args, **options)
-        for action in self._actions:
-            kind = getattr(action, "_typehint", None)
-            null = action.default is not None and namespace.get(action.dest, "") is None
-            if null and not allows_none(kind):
-                raise TypeError(f"{action.dest}=null: give a value, or leave the option out")
-
-    def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
-        if not self.exit_on_error:  # a class's own options: the outer parser says whose they are
-            super().error(message, ex)
-        sys.stderr.write(f"error: {shortened(' '.join(str(message).split()))}\n")
-        raise SystemExit(2) from ex
 
 
 class PSPNetCLI(LightningCLI):
@@ -134,8 +96,8 @@ class PSPNetCLI(LightningCLI):
         given = sys.argv[1:] if args is None else args
         assert isinstance(given, list)
         words = [from_python(word) for word in given]
-        _check_names(words)
-        words = resuming.resolve_words(parser, words)
+        check_names(words)
+        words = resuming.resolve_words(words)
         self.ckpt_path = checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
@@ -291,20 +253,6 @@ def of_training() -> list[Callback]:
         CheckedState(),  # before others take their part
         *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), RandomState(), Position()),
     ]
-
-
-def _check_names(words: list[str]) -> None:
-    """Refuse a data set or loss by a name that no class has; jsonargparse would not list them."""
-    for key, base in (("data.source", Source), ("model.loss", Loss)):
-        known = {k.__name__ for k in base.__subclasses__() if k.__module__.startswith("pspnet.")}
-        for word in words:
-            name = word.removeprefix(f"--{key}=")
-            own = name != word and name.isidentifier() and not hasattr(torch.nn, name)
-            if own and name not in {*known, "null"}:
-                raise UserError(
-                    f"{key}={name}: give one of {', '.join(sorted(known))}, or a class path as "
-                    "my_module.MyClass"
-                )
 
 
 def main(args: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Errors that a user can mend, their one line on the terminal, and files that are whole or absent.
+"""Errors that a user can mend, and their one line on the terminal.
 
 This file imports neither torch nor Lightning, so that wrong options are refused at once.
 """
@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import sys
 import unicodedata
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -81,7 +79,7 @@ def user_message(error: BaseException) -> str | None:
         name = f"{type(error).__module__}.{type(error).__qualname__}: "
         return visible(" ".join(str(error).rpartition(name)[2].split()))
     if isinstance(error, OSError) and error.errno in FULL:
-        return _unwritten(error.filename or "a file", error)
+        return not_written(error.filename or "a file", error)
     # jsonargparse wraps the errors of linked functions; anybody else's wrapping is a bug's
     wrapped = raised_in(error).startswith("jsonargparse") and error.__cause__ is not None
     return user_message(error.__cause__) if wrapped and error.__cause__ else None
@@ -137,105 +135,13 @@ def raised_in(error: BaseException) -> str:
     return "" if traceback is None else str(traceback.tb_frame.f_globals.get("__name__", ""))
 
 
-def check_new(path: Path) -> None:
-    """Refuse a file to write that exists, or has no folder.
-
-    Raises:
-        UserError: if there is something at `path`, or no folder for it.
-    """
-    if os.path.lexists(path):
-        raise UserError(f"{path} exists; name another file")
-    if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: no such folder; make it, or name another file")
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn the system's refusal to write `path` into one line with a remedy.
-
-    Raises:
-        NotWritten: in place of an OSError.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise NotWritten(_unwritten(path, error)) from error
-
-
-@contextmanager
-def optional(output: str) -> Iterator[None]:
-    """Warn in one line about an output that cannot be written, so that the command continues.
-
-    Pictures, costs and W&B are optional; scores, checkpoints and what a command is asked for are
-    not.
-    """
-    try:
-        yield
-    except NotWritten as error:
-        warn(f"{error}; continued without it")
-    except OSError as error:
-        warn(f"{output} cannot be written ({error.strerror or error}); continued without it")
-
-
 def warn(line: str) -> None:
     """Print a warning in one line on stderr."""
     sys.stderr.write(f"warning: {shortened(' '.join(line.split()))}\n")
 
 
-def _unwritten(path: Path | str, error: OSError) -> str:
+def not_written(path: Path | str, error: OSError) -> str:
+    """Return the line about a file that the system refuses to write."""
     full = error.errno in FULL
     remedy = "make room, or name another folder" if full else "name a folder that can be written"
     return f"{path} cannot be written ({error.strerror or error}); {remedy}"
-
-
-def make_folder(folder: Path) -> Path:
-    """Make a folder to write to, and those above it.
-
-    Raises:
-        NotWritten: if the system refuses.
-    """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    return folder
-
-
-@contextmanager
-def atomic(path: Path, *, durable: bool = True) -> Iterator[Path]:
-    """Yield a draft beside `path` that takes its name at the end, or is removed after an error.
-
-    Args:
-        path: the file, in a folder that exists.
-        durable: wait until the disk has it, so that it is whole after a power cut too.
-
-    Raises:
-        NotWritten: in place of an OSError.
-    """
-    # several machines may share the folder, so a process id would not be unique; a long name is
-    # cut, as file systems take 255 bytes
-    draft = path.with_name(f".{path.stem[:40]}.{uuid.uuid4().hex}{path.suffix[:20]}")
-    try:
-        with writing(path):
-            yield draft
-            if durable:
-                _sync(draft)
-            draft.replace(path)
-        if durable:
-            with suppress(OSError):  # file systems that cannot sync a folder
-                _sync(path.parent)
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_atomic(path: Path, content: bytes, *, durable: bool = True) -> None:
-    """Write a file whole or not at all, over what is there; see `atomic`."""
-    with atomic(path, durable=durable) as draft:
-        draft.write_bytes(content)

@@ -7,7 +7,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pspnet.errors import UserError, make_folder, write_atomic
+from pspnet.errors import UserError
+from pspnet.files.writing import make_folder, write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

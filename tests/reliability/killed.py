@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from pspnet.checkpoint_io import DRAFT
+from pspnet.files.writing import DRAFT
 
 RESULTS, TASK = "pspnet.callbacks.results", "pspnet.task:Segmentation"
-CHECKPOINTS, IO = "pspnet.callbacks.checkpoints", "pspnet.checkpoint_io"
+CHECKPOINTS, IO = "pspnet.callbacks.checkpoints", "pspnet.runs.checkpoint_io"
 FIGURES = ("draw_curves", "draw_iou_bars", "draw_confusion_matrix", "draw_prediction_grid")
 # moment: the function before whose N-th call the signal comes. A run has 3 epochs of 5 steps, each
 # with a validation of 5 batches, and writes last.ckpt after steps 1, 3, 5, …

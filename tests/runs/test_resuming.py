@@ -11,7 +11,7 @@ from pspnet.errors import UserError
 from pspnet.runs import folder, slurm
 from pspnet.runs.resuming import check_unfinished, continued, resolve_words
 
-FIT = ["fit", "-c", "base"]
+FIT = ["fit", "-c", "base", "--name=a"]
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +37,7 @@ def options(version: str | None = None, **trainer: int | None) -> SimpleNamespac
 
 
 def resolved(words: list[str], version: str | None = None) -> list[str]:
-    parser = SimpleNamespace(parse_args=lambda words: SimpleNamespace(fit=options(version)))
-    return resolve_words(parser, words)
+    return resolve_words([*words, *([f"--version={version}"] if version else [])])
 
 
 def test_resume_is_the_newest_run_or_the_version_that_is_named():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import time
@@ -19,6 +18,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from pspnet.errors import UserError
+from pspnet.files.writing import atomic
 from pspnet.runs.interruption import Signals
 
 UNITS = {"second": 1, "minute": 60, "hour": 3600}
@@ -195,6 +195,5 @@ def _between_steps(trainer: Trainer) -> Iterator[None]:
 @rank_zero_only
 def _copy(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    draft = target.with_name(f".draft.{target.name}.{os.getpid()}")
-    shutil.copyfile(source, draft)
-    draft.replace(target)
+    with atomic(target) as draft:
+        shutil.copyfile(source, draft)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pspnet.data.datamodule import SegmentationData
-from pspnet.errors import make_folder, optional, write_atomic
+from pspnet.files.writing import make_folder, optional, write_atomic
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.equivalence import copy_without_memory
 from pspnet.task import Segmentation

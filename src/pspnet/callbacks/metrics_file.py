@@ -15,7 +15,8 @@ from lightning.pytorch.loggers import CSVLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 
-from pspnet.errors import NotWritten, warn, write_atomic, writing
+from pspnet.errors import NotWritten, warn
+from pspnet.files.writing import write_atomic, writing
 
 Row = dict[str, Any]
 

@@ -14,8 +14,9 @@ from torch import Tensor
 
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.image_io import encode
-from pspnet.errors import UserError, make_folder, warn, write_atomic
+from pspnet.errors import UserError, warn
 from pspnet.evaluation.submission import Submission
+from pspnet.files.writing import make_folder, write_atomic
 from pspnet.task import Segmentation
 
 

@@ -21,7 +21,7 @@ from pspnet.callbacks.figures.iou_bars import draw_iou_bars
 from pspnet.callbacks.figures.prediction_grid import draw_prediction_grid
 from pspnet.callbacks.metrics_file import MetricsLogger
 from pspnet.callbacks.prediction_writers import data_of, denormalize, to_uint8
-from pspnet.errors import make_folder, optional, write_atomic
+from pspnet.files.writing import make_folder, optional, write_atomic
 from pspnet.task import Segmentation
 
 

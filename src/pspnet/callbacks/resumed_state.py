@@ -12,9 +12,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 
-from pspnet.checkpoint_io import VerifiedCheckpointIO
 from pspnet.errors import UserError
 from pspnet.models.checkpoint import VERSION, read_checkpoint
+from pspnet.runs.checkpoint_io import VerifiedCheckpointIO
 
 EVALUATED = ("state_dict", "structure", VERSION)
 PROGRESS = {"fit_loop": {"epoch_progress": {"current": {"processed": 0}}}}

@@ -12,7 +12,8 @@ from lightning.pytorch.cli import SaveConfigCallback
 from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 
-from pspnet.errors import UserError, make_folder, write_atomic
+from pspnet.errors import UserError
+from pspnet.files.writing import make_folder, write_atomic
 
 
 class SaveConfig(SaveConfigCallback):

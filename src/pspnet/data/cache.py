@@ -14,7 +14,8 @@ import numpy as np
 
 from pspnet.data.files import require
 from pspnet.data.image_io import read_image, read_label
-from pspnet.errors import NotWritten, UserError, make_folder, write_atomic
+from pspnet.errors import NotWritten, UserError
+from pspnet.files.writing import make_folder, write_atomic
 
 MARK = hashlib.sha256().digest_size  # bytes at the end of a copy
 VERSION = 1  # counts up whenever a file would be decoded to other pixels

@@ -23,7 +23,7 @@ from pspnet.data.training_loader import StepSize, TrainingLoader
 from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
 from pspnet.data.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
 from pspnet.errors import UserError
-from pspnet.paths import local_path
+from pspnet.files.paths import local_path
 
 if TYPE_CHECKING:
     import albumentations as A

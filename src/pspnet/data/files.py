@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pspnet.data.datasets.base import Sample
 from pspnet.errors import UserError, visible
-from pspnet.paths import is_file
+from pspnet.files.paths import is_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 

@@ -13,7 +13,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.memory import available_memory
-from pspnet.errors import UserError, write_atomic
+from pspnet.errors import UserError
+from pspnet.files.writing import write_atomic
 
 # raised by Pillow on bytes that are no image, or not all of one
 _UNREADABLE = (

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 from pathlib import Path
 
-PAGE = resource.getpagesize()
 CGROUP = Path("/sys/fs/cgroup")  # of a container or a cluster's job, as the job itself sees it
 
 
@@ -34,11 +32,15 @@ def _container() -> float:
 
 
 def _process() -> float:
+    try:
+        import resource
+    except ImportError:  # Windows has none
+        return float("inf")
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     pages = _lines(Path("/proc/self/statm"))
     if limit == resource.RLIM_INFINITY or not pages:
         return float("inf")
-    return max(0, limit - PAGE * int(pages[0].split()[0]))
+    return max(0, limit - resource.getpagesize() * int(pages[0].split()[0]))
 
 
 def _lines(path: Path) -> list[str]:

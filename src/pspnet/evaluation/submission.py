@@ -14,7 +14,8 @@ import numpy as np
 
 from pspnet.data.datasets.base import Sample, Source
 from pspnet.data.image_io import image_size, read_label, write_label
-from pspnet.errors import UserError, make_folder, write_atomic
+from pspnet.errors import UserError
+from pspnet.files.writing import make_folder, write_atomic
 
 
 class Submission:

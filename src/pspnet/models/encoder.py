@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
+from pspnet.files.paths import is_file
 from pspnet.models.dilation import Dilation, blank, dilate, layers_of_stages
 from pspnet.models.published.weights_file import as_float32, read_weights, rename_tensors
-from pspnet.paths import is_file
 
 CHECK_SIZE = 64
 ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32

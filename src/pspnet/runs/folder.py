@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 from typing import IO
 
 from lightning.pytorch.utilities import rank_zero_only
 
-from pspnet.checkpoint_io import remove_drafts
 from pspnet.errors import UserError
 from pspnet.runs import slurm
+from pspnet.runs.checkpoint_io import remove_drafts
 
 LAST = Path("checkpoints", "last.ckpt")
 _held: dict[Path, IO[bytes]] = {}  # this process's locks, for as long as it lives
@@ -97,6 +96,10 @@ def _lock(folder: Path) -> None:
     POSIX locks pass to no loading process, which may outlive a killed one by seconds.
     """
     if folder in _held:
+        return
+    try:
+        import fcntl
+    except ImportError:  # Windows has none
         return
     file = (folder / ".lock").open("ab")
     try:

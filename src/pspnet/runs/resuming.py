@@ -5,15 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.cli import LightningArgumentParser
-
-from pspnet.command_words import checkpoint_argument
+from pspnet.command_line.words import checkpoint_argument, given_options
 from pspnet.errors import UserError
 from pspnet.runs import folder as run_folder
 from pspnet.runs import slurm
 
 
-def resolve_words(parser: LightningArgumentParser, words: list[str]) -> list[str]:
+def resolve_words(words: list[str]) -> list[str]:
     """Replace `--resume` by the checkpoint that it stands for, and add that of a requeued job.
 
     Raises:
@@ -27,14 +25,15 @@ def resolve_words(parser: LightningArgumentParser, words: list[str]) -> list[str
         return given
     if asked and checkpoint_argument(words):
         raise UserError("resume finds the checkpoint itself; leave out either it or ckpt_path")
-    config = parser.parse_args(given).fit
-    own = slurm.own_run(Path(config.logs)) if restarts else None
+    options = dict(given_options(given[1:]))
+    logs = Path(options.get("logs", "logs"))
+    own = slurm.own_run(logs) if restarts else None
     if own is not None and (own / run_folder.LAST).is_file():
         return [*given, f"--ckpt_path={own / run_folder.LAST}"]
     if not asked:
         return given
-    runs = Path(config.logs, config.name)
-    run = runs / config.version if config.version else run_folder.newest(runs)
+    runs, version = logs / options.get("name", "pspnet"), options.get("version")
+    run = runs / version if version else run_folder.newest(runs)
     return [*given, f"--ckpt_path={run / run_folder.LAST}"]
 
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.datasets.base import Source
-from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
-from pspnet.paths import path_argument
+from pspnet.errors import Parser, UserError, one_line_errors
+from pspnet.files.paths import path_argument
+from pspnet.files.writing import check_new, write_atomic
 
 if TYPE_CHECKING:
     from pspnet.models.published.load import PublishedNetwork

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.files import IMAGE_SUFFIXES, find_files, read_stems
 from pspnet.data.image_io import read_label
-from pspnet.errors import Parser, UserError, check_new, one_line_errors, write_atomic
+from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.evaluation.official import OFFICIAL_SCORERS, OfficialScorer, Values
-from pspnet.paths import path_argument
+from pspnet.files.paths import path_argument
+from pspnet.files.writing import check_new, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor

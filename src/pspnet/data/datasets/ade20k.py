@@ -10,7 +10,7 @@ import numpy as np
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, find_files, refuse_strays, require
-from pspnet.paths import local_path
+from pspnet.files.paths import local_path
 
 
 class ADE20K(Source):

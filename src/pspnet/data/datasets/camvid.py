@@ -11,7 +11,7 @@ from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, read_list
 from pspnet.errors import UserError
-from pspnet.paths import is_file, local_path
+from pspnet.files.paths import is_file, local_path
 
 VOID = 11
 

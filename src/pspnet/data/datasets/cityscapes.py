@@ -12,7 +12,7 @@ import numpy as np
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, find_files, refuse_strays, require
-from pspnet.paths import local_path
+from pspnet.files.paths import local_path
 
 # label ids of the train ids 0 to 18; the data set's definition excludes the others of 0 to 33
 LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pspnet.errors import UserError
-from pspnet.text import check_text
+from pspnet.files.text import check_text
 
 IGNORE = 255  # the ignore_index: label of void, borders and padding, neither trained nor scored
 

@@ -9,7 +9,7 @@ from typing import Any
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.files import require
 from pspnet.errors import UserError
-from pspnet.yaml_files import read_yaml
+from pspnet.files.yaml_files import read_yaml
 
 KEYS = ("names", "colors", "groups", "ignore")
 

@@ -13,7 +13,7 @@ from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.datasets.classes_yaml import read_classes
 from pspnet.data.files import IMAGE_SUFFIXES, check_samples, find_files, read_list, require
 from pspnet.errors import UserError
-from pspnet.paths import local_path
+from pspnet.files.paths import local_path
 
 
 class Folder(Source):

@@ -11,7 +11,7 @@ from pspnet.data.datasets.classes import Classes, load_table
 from pspnet.data.datasets.sbd import build_train_aug
 from pspnet.data.files import check_samples, read_stems, require
 from pspnet.errors import UserError
-from pspnet.paths import local_path
+from pspnet.files.paths import local_path
 
 LISTS = "ImageSets/Segmentation"
 

@@ -13,10 +13,11 @@ from pspnet.data.files import check_samples, read_list, require
 from pspnet.data.image_io import encode, write_label
 from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
 from pspnet.data.scenes.render import CLASSES, render
-from pspnet.draft_folder import draft_folder
-from pspnet.errors import NotWritten, UserError, writing
-from pspnet.paths import local_path
-from pspnet.yaml_files import read_yaml
+from pspnet.errors import NotWritten, UserError
+from pspnet.files.draft_folder import draft_folder
+from pspnet.files.paths import local_path
+from pspnet.files.writing import writing
+from pspnet.files.yaml_files import read_yaml
 
 VERSION = 1  # counts up whenever the same options would give other pixels
 MARKER = "scenes.yaml"

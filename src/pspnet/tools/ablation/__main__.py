@@ -16,7 +16,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pspnet.errors import Parser, UserError, one_line_errors, optional
+from pspnet.errors import Parser, UserError, one_line_errors
+from pspnet.files.writing import optional
 from pspnet.tools.ablation.list_runs import estimate, list_runs
 from pspnet.tools.ablation.run_files import (
     join_metrics,

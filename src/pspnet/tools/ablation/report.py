@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from pspnet.errors import write_atomic
+from pspnet.files.writing import write_atomic
 from pspnet.tools.ablation.collect import collect
 from pspnet.tools.ablation.figures.pareto import Point, draw_pareto
 from pspnet.tools.ablation.figures.settings import Panel, draw_settings

@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pspnet.errors import write_atomic
+from pspnet.files.writing import write_atomic
 
 State = Literal["finished", "failed", "unfinished", "not run"]
 T = TypeVar("T")

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pspnet.command_words import config_file
+from pspnet.command_line.words import config_file
 from pspnet.errors import UserError
-from pspnet.text import path_part
-from pspnet.yaml_files import read_yaml
+from pspnet.files.text import path_part
+from pspnet.files.yaml_files import read_yaml
 
 SEED = "seed_everything"
 DATA = "${envvar:DATA}"

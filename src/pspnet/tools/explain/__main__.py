@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pspnet.errors import Parser, UserError, one_line_errors
-from pspnet.paths import is_file, path_argument
+from pspnet.files.paths import is_file, path_argument
 
 
 def main(words: list[str] | None = None) -> None:

@@ -14,13 +14,13 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, visible
 from pspnet.evaluation.metrics import Absent
 from pspnet.evaluation.protocols import Protocol
+from pspnet.files.paths import is_file
+from pspnet.files.yaml_files import read_yaml
 from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.pspnet import PSPNet
-from pspnet.paths import is_file
 from pspnet.task import Segmentation
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
 from pspnet.trust import Vetting
-from pspnet.yaml_files import read_yaml
 
 REMEDY = "give its run's config.yaml, or --trust if you know where the file comes from"
 CONFIG_SUFFIXES = (".yaml", ".yml")

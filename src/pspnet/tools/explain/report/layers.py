@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pspnet.errors import write_atomic
+from pspnet.files.writing import write_atomic
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.analysis import Explanation
 from pspnet.tools.explain.layer_table import parts_of, to_csv

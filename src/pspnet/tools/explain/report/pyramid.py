@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pspnet.errors import write_atomic
+from pspnet.files.writing import write_atomic
 from pspnet.tools.explain.figures.iou_losses import draw_losses
 from pspnet.tools.explain.pyramid_parts import ALL_BINS, FEATURES, NOTHING
 from pspnet.tools.explain.report.losses import Losses

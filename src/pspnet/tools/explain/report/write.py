@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from pspnet.draft_folder import draft_folder
-from pspnet.errors import UserError, make_folder, write_atomic, writing
+from pspnet.errors import UserError
+from pspnet.files.draft_folder import draft_folder
+from pspnet.files.writing import make_folder, write_atomic, writing
 from pspnet.tools.explain.analysis import Explanation, explain
 from pspnet.tools.explain.figures.contributions import ShownImage, draw_contributions
 from pspnet.tools.explain.load import Run

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pspnet.checkpoint_io import VerifiedCheckpointIO, remove_drafts, verify
 from pspnet.errors import UserError
+from pspnet.models.torch_file import check_archive
+from pspnet.runs.checkpoint_io import VerifiedCheckpointIO, remove_drafts
 
 WEIGHTS = {"state_dict": {"a": torch.ones(40_000), "b": torch.ones(40_000)}, "epoch": 3}
 
@@ -21,22 +22,22 @@ def written(tmp_path) -> Path:
 
 
 def test_a_checkpoint_is_a_file_of_torch_alone_in_its_folder(written):
-    verify(written)
+    check_archive(written)
     assert torch.equal(torch.load(written)["state_dict"]["b"], torch.ones(40_000))
     assert list(written.parent.iterdir()) == [written]
 
 
-@pytest.mark.parametrize("damage", ["zeros", "cut", "foreign"])
+@pytest.mark.parametrize("damage", ["zeros", "cut"])
 def test_a_changed_file_is_refused(written, damage):
     content = bytearray(written.read_bytes())
     if damage == "zeros":
         start = content.index(torch.ones(1024).numpy().tobytes()) + 4096
         content[start : start + 4096] = bytes(4096)
-    written.write_bytes({"cut": content[:-100], "foreign": b"words"}.get(damage, content))
+    written.write_bytes(content[:-100] if damage == "cut" else content)
     if damage == "zeros":
         torch.load(written)  # sees nothing
-    with pytest.raises(UserError, match=r"last.ckpt: damaged or no checkpoint \("):
-        verify(written)
+    with pytest.raises(UserError, match=r"last.ckpt: not a readable weights file: damaged"):
+        check_archive(written)
 
 
 def test_a_compressed_record_is_not_read(tmp_path):
@@ -44,8 +45,8 @@ def test_a_compressed_record_is_not_read(tmp_path):
 
     with zipfile.ZipFile(tmp_path / "bomb.ckpt", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("archive/data/0", bytes(1000))
-    with pytest.raises(UserError, match="archive/data/0 is compressed"):
-        verify(tmp_path / "bomb.ckpt")
+    with pytest.raises(UserError, match="an archive larger than its file"):
+        check_archive(tmp_path / "bomb.ckpt")
 
 
 @pytest.mark.parametrize("moment", ["write_bytes", "fsync", "replace"])
@@ -56,7 +57,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_and_no_draft(written, monkeyp
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os if moment == "fsync" else Path, moment, full)
-    with pytest.raises(UserError, match=r"last.ckpt: cannot be written \(No space left"):
+    with pytest.raises(UserError, match=r"last.ckpt cannot be written \(No space left"):
         VerifiedCheckpointIO().save_checkpoint({"epoch": 4}, written)
     assert written.read_bytes() == before
     assert list(written.parent.iterdir()) == [written]

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from pspnet.errors import UserError
-from pspnet.paths import is_file
+from pspnet.files.paths import is_file
 
 MOST_BYTES, MOST_VALUES, DEEPEST = 4 * 2**20, 100_000, 100
 

@@ -12,7 +12,7 @@ import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from pspnet.errors import UserError, raised_in
-from pspnet.paths import local_path
+from pspnet.files.paths import local_path
 
 # modules that read options; `self.log`, where a caller's bug ends, is in others
 REFUSES = (

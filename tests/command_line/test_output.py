@@ -10,7 +10,7 @@ import pytest
 WORK = """
 import sys
 from pathlib import Path
-from pspnet.output import safe_output
+from pspnet.command_line.output import safe_output
 with safe_output():
     print("─×", flush=True)
     Path(sys.argv[1]).write_text("done")

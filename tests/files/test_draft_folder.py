@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from full_disk import full_from
 
-from pspnet.draft_folder import draft_folder
-from pspnet.errors import NotWritten, write_atomic
+from pspnet.errors import NotWritten
+from pspnet.files.draft_folder import draft_folder
+from pspnet.files.writing import write_atomic
 
 FORK = multiprocessing.get_context("fork")
 

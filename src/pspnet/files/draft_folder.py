@@ -10,7 +10,8 @@ from glob import escape
 from pathlib import Path
 from tempfile import mkdtemp
 
-from pspnet.errors import NotWritten, make_folder, writing
+from pspnet.errors import NotWritten
+from pspnet.files.writing import make_folder, writing
 
 try:
     import fcntl

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
 from lightning.pytorch import Trainer
 
+from pspnet.command_line.words import given_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, visible
 from pspnet.evaluation.numeric_precision import usable
+from pspnet.files.text import path_part
 from pspnet.models.checkpoint import check_network
 from pspnet.models.pspnet import PSPNet
 from pspnet.runs import folder as run_folder
 from pspnet.task import Segmentation
-from pspnet.text import path_part
 from pspnet.trust import Vetting
 
 PLACES = ("data.cache", "data.images", "trainer.default_root_dir", "trainer.model_registry")
@@ -117,39 +116,10 @@ def _name(value: Any, look: Vetting) -> str:
 
 def user_vetting(words: list[str]) -> Vetting:
     """Return a look that trusts what the words and their files name, or all with --trust."""
-    found = [*_given(words)]
+    found = [*given_options(words)]
     trusts = any(word in ("--trust", "--trust=true", "--trust=True") for word in words)
     texts = frozenset(value for _, value in found if isinstance(value, str))
     return Vetting(None if trusts else texts, frozenset(key for key, _ in found))
-
-
-def _given(words: list[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the options that the user gave by name, with their values; of files, too."""
-    for word, following in zip(words, [*words[1:], ""], strict=False):
-        if not word.startswith("-"):
-            continue
-        key, equals, value = word.partition("=")
-        name = key.lstrip("-")
-        value = value if equals else following
-        is_file = value.endswith((".yaml", ".yml", ".json")) and Path(value).is_file()
-        try:
-            content = yaml.safe_load(Path(value).read_text("utf-8") if is_file else value)
-        except (yaml.YAMLError, OSError, ValueError):
-            content = value  # the parser says what is wrong with it
-        yield from _flatten(content, "" if name in ("c", "config") else name)
-
-
-def _flatten(value: Any, place: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        yield place, None
-        for key, item in value.items():
-            same = key in ("class_path", "init_args", "dict_kwargs")
-            yield from _flatten(item, place if same else f"{place}.{key}".lstrip("."))
-    elif isinstance(value, list):
-        for item in value:
-            yield from _flatten(item, place)
-    else:
-        yield place, value
 
 
 def check_resume(before: Any, now: Any) -> None:

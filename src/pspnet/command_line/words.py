@@ -12,14 +12,18 @@ import argparse
 import ast
 import json
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from pspnet.errors import UserError
-from pspnet.paths import is_file
-from pspnet.yaml_files import read_yaml
+from pspnet.files.paths import is_file
+from pspnet.files.yaml_files import read_yaml
 
-PACKAGED = Path(__file__).parent / "configs"  # in a checkout a link to the configs/ at its top
+PACKAGED = Path(__file__).parents[1] / "configs"  # in a checkout a link to the configs/ at its top
 FOLDERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("-c", "--config"), ("", "experiment")),
     "--data": ("data",),
@@ -119,3 +123,32 @@ def checkpoint_argument(words: list[str]) -> str | None:
     parser.add_argument("--ckpt_path")
     path: str | None = parser.parse_known_args(words)[0].ckpt_path
     return None if path in (None, "null", "None") else path
+
+
+def given_options(words: list[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the options that the user gave by name, with their values; of files, too."""
+    for word, following in zip(words, [*words[1:], ""], strict=False):
+        if not word.startswith("-"):
+            continue
+        key, equals, value = word.partition("=")
+        name = key.lstrip("-")
+        value = value if equals else following
+        is_file = value.endswith((".yaml", ".yml", ".json")) and Path(value).is_file()
+        try:
+            content = yaml.safe_load(Path(value).read_text("utf-8") if is_file else value)
+        except (yaml.YAMLError, OSError, ValueError):
+            content = value  # the parser says what is wrong with it
+        yield from _flatten(content, "" if name in ("c", "config") else name)
+
+
+def _flatten(value: Any, place: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield place, None
+        for key, item in value.items():
+            same = key in ("class_path", "init_args", "dict_kwargs")
+            yield from _flatten(item, place if same else f"{place}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _flatten(item, place)
+    else:
+        yield place, value

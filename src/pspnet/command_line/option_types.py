@@ -8,8 +8,8 @@ from typing import Any, Union, get_args, get_origin
 
 from jsonargparse.typing import extend_base_type, restricted_number_type
 
-from pspnet.paths import local_path
-from pspnet.text import path_part
+from pspnet.files.paths import local_path
+from pspnet.files.text import path_part
 
 # numpy's generator takes no greater seed
 Seed: Any = restricted_number_type("Seed", int, [(">=", 0), ("<", 2**32)])
