@@ -29,7 +29,7 @@ from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
 from pspnet.command_line import checkpoint_config
 from pspnet.command_line.option_types import Logs, Name, Seed, Version
 from pspnet.command_line.parser import Parser, check_names
-from pspnet.command_line.trainer import Trainer
+from pspnet.command_line.trainer import Trainer, refusals_in_one_line
 from pspnet.command_line.words import checkpoint_argument, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
@@ -145,6 +145,10 @@ class PSPNetCLI(LightningCLI):
         if config.trainer.precision is None:
             gpu = on_gpu(config.trainer.accelerator)
             config.trainer.precision = default_precision(torch.device("cuda" if gpu else "cpu"))
+
+    def instantiate_classes(self) -> None:
+        with refusals_in_one_line():  # of Lightning's callbacks and loggers
+            super().instantiate_classes()
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init[self.config.subcommand]

@@ -96,8 +96,8 @@ def _first_batch(trainer: lightning.Trainer) -> None:
         return
     batch = next(iter(trainer.fit_loop._combined_loader.flattened[0]))  # type: ignore[union-attr]
     image = data.on_after_batch_transfer(batch, 0)["image"]
-    with torch.no_grad():
-        output = model.network(image.float())
+    with torch.no_grad(), trainer.precision_plugin.forward_context():
+        output = model.network(image)
     model.loss(output[0] if isinstance(output, tuple) else output, batch["label"].long())
     for group in trainer.optimizers[0].param_groups:
         float(group["lr"])

@@ -17,7 +17,7 @@ NUMBERS: dict[str, tuple[float, float | None]] = {
     "*.seed": (0, 2**63 - 1),
     "trainer.max_epochs": (-1, None),
     "trainer.max_steps": (-1, None),
-    "trainer.devices": (-1, 1024),
+    "trainer.devices": (-1, 256),
     "trainer.num_sanity_val_steps": (-1, None),
     "data.*batch_size": (1, 65_536),
     "data.workers": (0, 512),

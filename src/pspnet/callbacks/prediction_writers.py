@@ -16,6 +16,7 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.data.image_io import encode
 from pspnet.errors import UserError, warn
 from pspnet.evaluation.submission import Submission
+from pspnet.files.paths import local_path
 from pspnet.files.writing import make_folder, write_atomic
 from pspnet.task import Segmentation
 
@@ -111,13 +112,19 @@ class PredictionWriter(BasePredictionWriter):
         folder: the folder to write to; None is `predictions` in the run's folder.
         overwrite: replace files that exist.
         alpha: weight of the colors over the image, 0 to 1.
+
+    Raises:
+        UserError: if alpha is out of range, or `folder` is no path.
     """
 
     def __init__(
-        self, folder: Path | None = None, overwrite: bool = False, alpha: float = 0.5
+        self, folder: str | Path | None = None, overwrite: bool = False, alpha: float = 0.5
     ) -> None:
         super().__init__(write_interval="batch")
-        self.folder, self.overwrite, self.alpha = folder, overwrite, alpha
+        if not 0 <= alpha <= 1:
+            raise UserError(f"output.alpha={alpha}: give a weight from 0 to 1")
+        self.folder = None if folder is None else local_path(folder, option="output.folder")
+        self.overwrite, self.alpha = overwrite, alpha
 
     def on_predict_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Segmentation)

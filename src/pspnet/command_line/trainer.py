@@ -19,6 +19,7 @@ REFUSES = (
     *(f"lightning.pytorch.{part}" for part in ("callbacks", "loops", "profilers", "strategies")),
     *("lightning.pytorch.trainer", "lightning.pytorch.utilities", "lightning.fabric"),
 )
+MOST_DEVICES = 256
 SAID = (MisconfigurationException, ValueError, RuntimeError)
 
 
@@ -56,9 +57,7 @@ class Trainer(lightning.Trainer):
     ) -> None:
         if default_root_dir is not None:
             local_path(default_root_dir, option="trainer.default_root_dir")
-        with _refusals_in_one_line(
-            *SAID, TypeError, KeyError, OSError, modules=(*REFUSES, "torch.")
-        ):
+        with refusals_in_one_line(TypeError, KeyError, OSError, modules=(*REFUSES, "torch.")):
             super().__init__(
                 limit_train_batches=limit_train_batches,
                 limit_val_batches=limit_val_batches,
@@ -69,21 +68,30 @@ class Trainer(lightning.Trainer):
                 default_root_dir=default_root_dir,
                 **options,
             )
+        if self.num_devices > MOST_DEVICES:  # Lightning would start them one after the other
+            raise UserError(f"trainer.devices={self.num_devices}: give {MOST_DEVICES} or less")
 
     def _run(self, *args: Any, **options: Any) -> Any:
-        with _refusals_in_one_line(*SAID):  # some options meet the data only here
+        with refusals_in_one_line():  # some options meet the data only here
             return super()._run(*args, **options)
 
 
 @contextmanager
-def _refusals_in_one_line(
+def refusals_in_one_line(
     *kinds: type[Exception], modules: tuple[str, ...] = REFUSES
 ) -> Iterator[None]:
-    """Turn errors that Lightning raises about options into a UserError; all others pass."""
+    """Turn errors that Lightning raises about options into a UserError; all others pass.
+
+    jsonargparse wraps those of a callback's or logger's constructor.
+    """
+    caught: tuple[type[Exception], ...] = (*SAID, *kinds)
     try:
         yield
-    except kinds as error:
-        where = raised_in(error)
-        if isinstance(error, UserError) or not where.startswith(modules) or "logger" in where:
+    except caught as error:
+        origin: BaseException = error
+        while raised_in(origin).startswith("jsonargparse") and origin.__cause__ is not None:
+            origin = origin.__cause__
+        where = raised_in(origin)
+        if isinstance(origin, UserError) or not where.startswith(modules) or ".logger_" in where:
             raise
-        raise UserError(f"trainer: {error}") from error
+        raise UserError(f"trainer: {origin}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -68,18 +69,18 @@ def new_version(runs: Path) -> str | None:
     """Make the folder of the next version_N of a name, never one that another process makes."""
     taken = [path.name.removeprefix("version_") for path in runs.glob("version_*")]
     number = max((int(name) for name in taken if name.isdigit()), default=-1) + 1
-    while True:
-        try:
-            (runs / f"version_{number}").mkdir(parents=True)
-        except FileExistsError:
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+        while True:
+            with suppress(FileExistsError):
+                (runs / f"version_{number}").mkdir()
+                return f"version_{number}"
             number += 1
-        except OSError as error:
-            raise UserError(
-                f"logs: {runs} cannot be written ({error.strerror}); make room or give another "
-                "folder by --logs"
-            ) from error
-        else:
-            return f"version_{number}"
+    except OSError as error:
+        raise UserError(
+            f"logs: {runs} cannot be written ({error.strerror}); make room or give another "
+            "folder by --logs"
+        ) from error
 
 
 def place(run: Path, *, name: str) -> dict[str, str]:
