@@ -57,6 +57,8 @@ PATHS = (
     *("--json", "--out", "--list", "--root", "predictions", "target", "path", "out", "image"),
     *("*.root", "*.sbd_root", "*.cache", "*.images", "*.folder", "logs", "*_dir", "*.extra"),
 )
+HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+JOINERS = "\u200c\u200d"  # within words of Persian and of Indian languages
 NAMES = ("name", "version", "--data")
 
 
@@ -76,7 +78,9 @@ def senseless(option: Option, word: str) -> str | None:
 
 
 def _bad_text(word: str, *, name: bool) -> str | None:
-    if not word.strip() or any(unicodedata.category(c)[0] == "C" for c in word):
+    if not word.strip() or any(
+        unicodedata.category(c) in HIDDEN and c not in JOINERS for c in word
+    ):
         return "empty, or characters that are not for display"
     if name and ("/" in word or word in (".", "..") or len(word.encode()) > 200):
         return "not the name of one folder"

@@ -49,13 +49,13 @@ def fit(place: Path) -> Iterator[tuple[Entry, list]]:
         yield entry, options
 
 
-@few(20)
+@few(12)
 @given(data=st.data())
 def test_options_of_a_training(fit, data):
     check(fit[0], data, fit[1])
 
 
-@few(150)
+@few(100)
 @given(data=st.data())
 def test_arguments_of_tools(place, data):
     with tools.stopped_before_computing():
