@@ -49,13 +49,13 @@ def fit(place: Path) -> Iterator[tuple[Entry, list]]:
         yield entry, options
 
 
-@few(12)
+@few(8)
 @given(data=st.data())
 def test_options_of_a_training(fit, data):
     check(fit[0], data, fit[1])
 
 
-@few(100)
+@few(60)
 @given(data=st.data())
 def test_arguments_of_tools(place, data):
     with tools.stopped_before_computing():
@@ -67,7 +67,7 @@ def test_arguments_of_tools(place, data):
 def test_files_of_a_data_set(kind, place):
     every = list(broken_files(kind))
 
-    @few(10)
+    @few(6)
     @given(case=st.sampled_from(every))
     def broken(case: tuple[Path, str]) -> None:
         end, said = judged_folder(kind, *case)
