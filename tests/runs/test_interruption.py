@@ -86,9 +86,9 @@ def watching(*processes: subprocess.Popen) -> Processes:
 def test_a_killed_process_is_named_in_place_of_the_error_that_follows():
     other = subprocess.Popen(["sleep", "60"])
     signals = Signals()
-    signals.processes = watching(other)
+    signals.processes, signals.remedy = watching(other), "; resume"
     other.kill()
-    with pytest.raises(UserError, match="process 1 was killed by SIGKILL"), signals.taken():
+    with pytest.raises(UserError, match="process 1 was killed by SIGKILL; resume"), signals.taken():
         torch.distributed.barrier()  # an error of torch's
     with pytest.raises(ZeroDivisionError), signals.taken():
         raise ZeroDivisionError("a researcher's own bug")

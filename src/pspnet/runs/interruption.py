@@ -100,7 +100,7 @@ class Signals:
             self.processes.ending = True
             # an error of torch's is then only what this process saw of the other's end
             if raised_in(error).startswith("torch") and (line := self.processes.lost(2.0)):
-                raise UserError(f"{line}; resume from its last checkpoint") from error
+                raise UserError(f"{line}{self.remedy}") from error
             raise
         else:
             self.processes.join()
