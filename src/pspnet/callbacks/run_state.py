@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,16 @@ class SaveConfig(SaveConfigCallback):
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
-                logger.log_hyperparams(self.plain())
+                logger.log_hyperparams(self.plain)
 
     def on_save_checkpoint(
         self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        checkpoint["config"] = self.plain()
+        checkpoint["config"] = self.plain
 
+    @cached_property
     def plain(self) -> dict[str, Any]:
-        """Return the configuration as plain data."""
+        """The configuration as plain data; every checkpoint has it, and writing it takes long."""
         config: dict[str, Any] = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
         return config
 
@@ -122,7 +124,8 @@ class Position(Callback):
         if not step:  # of version 0.1, or overfitting on a few batches
             return
         data = trainer.datamodule  # type: ignore[attr-defined]
-        if step["images"] != data.batch_size:
+        # before its first step, a batch size finder has changed it on purpose
+        if step["images"] != data.batch_size and checkpoint["global_step"] > 0:
             raise UserError(
                 f"data.batch_size={data.batch_size}: the run was interrupted with batches of "
                 f"{step['images']}; leave the option out, or start a new run"
