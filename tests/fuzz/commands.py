@@ -14,12 +14,12 @@ from unittest.mock import patch
 
 import lightning
 import torch
-from conftest import paint
 from fuzz.outcomes import Started
 from fuzz.parsers import Option, one_command, trainer_options
 from fuzz.values import lay_out
 from lightning.pytorch.strategies.launchers.multiprocessing import _MultiProcessingLauncher
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
+from shapes import paint
 from torch import nn
 
 import pspnet.__main__ as front

@@ -19,9 +19,9 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from conftest import paint
 from full_disk import full_from
 from PIL import Image
+from shapes import paint
 
 TINY = (
     *("--data.source=Folder", "--data.crop_size=33", "--data.batch_size=5", "--data.workers=0"),

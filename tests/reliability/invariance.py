@@ -152,7 +152,7 @@ def scores(folder: Path) -> dict[str, str]:
 
 def table(folder: Path) -> None:
     """Print a row for each division: its difference from the training that is not divided."""
-    from conftest import paint
+    from shapes import paint
 
     shapes = paint(folder / "shapes", count=21)
     alone = run(folder / "alone", Division(), shapes=shapes)

@@ -20,8 +20,8 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
-from conftest import paint
 from reliability import killed
+from shapes import paint
 
 STATUS = {"SIGKILL": -9, "SIGTERM": 143, "SIGINT": 130, "SIGUSR1": 138}
 PATIENCE = 300  # seconds for a training of seconds

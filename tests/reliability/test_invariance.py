@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import paint
 from invariance import DIVISIONS, Division, difference, fit, run, scores
+from shapes import paint
 
 
 @pytest.fixture(scope="module")

@@ -171,7 +171,8 @@ def test_layers_that_do_not_fit_are_refused_by_name(tmp_path):
 def test_other_files_are_refused(tmp_path):
     path, first = tmp_path / "a.caffemodel", {"conv3_1_3x3": [np.ones((2, 3, 1, 1), np.float32)]}
     assert "not a readable .caffemodel" in refused(path, b"\xffnothing")
-    assert "no layer has weights" in refused(path, b"")
+    assert "an empty file" in refused(path, b"")
+    assert "no layer has weights" in refused(path, message(1, b"net"))
     nameless = message(100, message(1, b"conv\xff"))
     line = refused(path, caffe_file(first) + nameless)
     assert "not a readable .caffemodel: a layer's name is not UTF-8" in line

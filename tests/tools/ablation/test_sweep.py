@@ -135,7 +135,7 @@ CONTENT = {
     "two runs are both a, seed 0; give each setting its own name": {
         "parameters": {"config": {"values": [{"name": "a"}, {"name": "a", "model": {}}]}}
     },
-    "name='a/b': it names a folder": {"parameters": {"name": {"values": ["a/b"]}}},
+    "name='a/b': give the name of one folder": {"parameters": {"name": {"values": ["a/b"]}}},
     "name=1; put it in quotes": {"parameters": {"config": {"values": [{"name": 1}]}}},
     "seed_everything=-1; give integers": {"parameters": {"seed_everything": {"value": -1}}},
     "seed_everything=True; give integers": {"parameters": {"seed_everything": {"value": True}}},
@@ -165,7 +165,7 @@ def test_wrong_names_and_files_get_one_line(own, capsys):
     line = error(capsys, "list", "own.yaml", "--data=cards")
     assert line.startswith("own.yaml: data=cards: of_cards.yaml: no such file")
     Path("own.yaml").write_text("name: [\n")
-    assert error(capsys, "list", "own.yaml").startswith("own.yaml: while parsing")
+    assert error(capsys, "list", "own.yaml").startswith("own.yaml is no YAML, line 2: ")
     Path("own.yaml").write_text("- grid")
     assert "own.yaml: no sweep" in error(capsys, "run", "own.yaml")
     assert error(capsys, "run", "own.yaml", "--gpus=1.5").startswith("argument --gpus: ")

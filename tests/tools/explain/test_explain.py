@@ -84,7 +84,7 @@ def test_a_run_is_explained_in_full(trained, explained):
     for block in text.split("\n\n"):
         if block.startswith("| "):  # a table, each row as wide as its header
             assert len({line.count("|") for line in block.splitlines()}) == 1
-    assert not [path for path in trained.iterdir() if path.name.startswith(".")]
+    assert not [path for path in trained.iterdir() if path.name.startswith(".draft")]
 
 
 def test_the_table_of_ablated_parts_agrees_with_the_results(trained, explained):
