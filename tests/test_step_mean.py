@@ -64,6 +64,15 @@ def test_parts_make_the_loss_of_the_step(world: int, accumulated: int, weights: 
     torch.testing.assert_close(torch.autograd.grad(total, logits)[0], expected)
 
 
+def test_batches_of_an_own_loader_are_averaged_one_by_one() -> None:
+    logits, target = step()
+    loss = CrossEntropy()
+    trainer, mean = Trainer(1, 2, sum=loss.total_weight(target, CLASSES)), StepMean("step")
+    mean.start(trainer, loss, CLASSES)
+    value = loss(logits, target)
+    torch.testing.assert_close(mean.scaled(trainer, [value], {"label": target}), [value])
+
+
 def test_a_step_without_labels_has_loss_zero() -> None:
     logits, target = step()
     target[:] = 255

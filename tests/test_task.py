@@ -186,7 +186,7 @@ def test_a_resumed_run_draws_the_dropout_that_it_would_have(shapes, tmp_path):
 
 def test_an_infinite_loss_stops_with_its_step(shapes, tmp_path):
     with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+; lower"):
-        trainer(tmp_path, max_epochs=30).fit(small(optimizer=sgd(lr=9e5)), data(shapes))
+        trainer(tmp_path, max_epochs=30).fit(small(optimizer=sgd(lr=1e6)), data(shapes))
 
 
 def test_a_schedule_without_an_end_is_refused(shapes, tmp_path):

@@ -117,6 +117,11 @@ class PSPNetCLI(LightningCLI):
             before = parser.parse_args(["fit", f"--config={json.dumps(under)}"]).fit.model
             checkpoint_config.check_resume(before, self.config.fit.model)
         # the network is the checkpoint's, whatever the command line says
+        if "network" not in under["model"]:
+            raise UserError(
+                f"model.network: the network is that of {self.ckpt_path}; leave the option out, or "
+                "give --trust to import its class"
+            )
         layered = {self.config.subcommand: {"model": {"network": under["model"]["network"]}}}
         self.config = parser.parse_object(layered, self.config)
         # LightningCLI would read it, too, and refuse the links

@@ -116,13 +116,13 @@ def _loading_line(error: BaseException | None) -> str | None:
         return None
     said, module = str(error), raised_in(error)
     lost = module.startswith("torch.utils.data") and "DataLoader worker (pid" in said
-    if lost and "Bus error" not in said:
+    if lost and "by signal: Killed" in said:
         return (
             "a loading process was killed, as when memory runs out; lower data.workers or"
             " data.batch_size"
         )
     sent = module == "torch._utils" and "in DataLoader worker process" in said
-    if lost or (sent and "_new_shared" in said):
+    if (lost and "Bus error" in said) or (sent and "_new_shared" in said):
         return f"the loading processes are out of shared memory; {MEMORY}"
     return _loading_line(error.__context__)
 

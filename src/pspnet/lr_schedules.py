@@ -40,8 +40,9 @@ def _check_numbers(options: Mapping[str, Any]) -> None:
     if not 0 <= momentum < 1:
         raise UserError(f"model.optimizer.momentum={momentum}: give 0 to 1, 1 excluded")
     for name, value in options.items():
-        if isinstance(value, float) and not (math.isfinite(value) and abs(value) < 1e6):
-            raise UserError(f"model.optimizer.{name}={value}: give a finite number, below 1e6")
+        end = 1e6 if name == "weight_decay" else math.inf
+        if isinstance(value, float) and not abs(value) < end:
+            raise UserError(f"model.optimizer.{name}={value}: give a finite number, below {end:g}")
 
 
 def build_scheduler(
@@ -59,7 +60,7 @@ def build_scheduler(
         if isinstance(error, UserError) or not raised_in(error).startswith("torch.optim"):
             raise
         raise UserError(f"model.lr_scheduler: {error}") from error
-    if isinstance(built, LRScheduler):
+    if isinstance(built, LRScheduler) and not isinstance(built, ReduceLROnPlateau):
         for name, value in vars(built).items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise UserError(f"model.lr_scheduler.{name}={value}: give a finite number")

@@ -50,14 +50,16 @@ class StepMean:
         Args:
             trainer: sums over the processes.
             losses: of the batch, 0-dim.
-            batch: holds `label`, and `step_label` where gradients are accumulated.
+            batch: holds `label`, and `step_label` where gradients are accumulated; without it the
+                mean is over the batches of all processes.
         """
         if self._weigh is None:
             return losses
         target = batch["label"]
         own, step = self._weigh(target), self._weigh(batch.get("step_label", target))
         total = trainer.strategy.reduce(step, reduce_op="sum")
-        factor = parts(trainer) * own / torch.where(total > 0, total, 1)
+        accumulated = trainer.accumulate_grad_batches if "step_label" in batch else 1
+        factor = trainer.world_size * accumulated * own / torch.where(total > 0, total, 1)
         return [loss * factor.to(loss.dtype) for loss in losses]
 
     def add(self, trainer: Trainer, losses: list[Tensor], batch_idx: int) -> Tensor | None:

@@ -32,7 +32,7 @@ from pspnet.losses import CrossEntropy, Loss
 from pspnet.losses import why_not_chunked as why_loss_not_chunked
 from pspnet.lr_schedules import PolyLR, build_optimizer, build_scheduler, set_rates
 from pspnet.models.checkpoint import VERSION, check_network, check_state, read_checkpoint
-from pspnet.models.dropout import sample_seeds
+from pspnet.models.dropout import set_sample_seeds
 from pspnet.models.options import check_structure, class_and_options, plain_data, structure
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
@@ -178,7 +178,10 @@ class Segmentation(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         image, target = batch["image"], batch["label"]
-        with self._recomputing(), self._sample_seeds(batch):
+        seeds = batch.get("seed")  # none in a loader of somebody's own
+        if seeds is not None:
+            set_sample_seeds(self.network, torch.tensor(seeds, device=image.device))
+        with self._recomputing():
             output = self.network(_channels_last(image), upsample=not self.chunked)
         logits = output if isinstance(output, tuple) else (output,)  # main and auxiliary
         losses = [self._loss(each, target) for each in logits]
@@ -186,6 +189,9 @@ class Segmentation(lightning.LightningModule):
         if (mean := self.step_mean.add(self.trainer, losses, batch_idx)) is not None:
             self._log_losses(mean)
         return self._total(losses)
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        set_sample_seeds(self.network, None)
 
     def on_train_start(self) -> None:
         """Take over the rate that a learning rate finder has set after the optimizer was built."""
@@ -338,12 +344,6 @@ class Segmentation(lightning.LightningModule):
             logits, target, align_corners=self.network.align_corners
         )
         return chunked
-
-    def _sample_seeds(self, batch: dict[str, Any]) -> AbstractContextManager[None]:
-        if "seed" not in batch:  # of somebody's own loader
-            return nullcontext()
-        seeds = torch.tensor(batch["seed"], device=batch["image"].device)
-        return sample_seeds(self.network, seeds)
 
     def _total(self, losses: Sequence[Tensor] | Tensor) -> Tensor:
         """Return the main loss, plus the weighted auxiliary one if there is one."""

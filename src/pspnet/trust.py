@@ -41,7 +41,7 @@ CALLBACKS = (  # of Lightning: they act on the training alone
     *("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging", "DeviceStatsMonitor"),
     *("BackboneFinetuning", "LearningRateFinder", "BatchSizeFinder"),
 )
-HOMES = ("pspnet.", "torch.optim.", "torch.nn.modules.loss")
+HOMES = ("pspnet.", "torch.optim.", "torch.nn.modules.loss.")
 PATH_NAME = re.compile(r"(root|dir|dirpath|path|folder|file|filename)$")
 TEXT_TYPE = re.compile(r"\bstr\b|\bLiteral\b")
 OTHER_TYPE = re.compile(
@@ -225,7 +225,7 @@ def _is_known(kind: Any) -> bool:
     home = kind.__module__
     if issubclass(kind, Callback):
         return home.startswith("lightning.pytorch.") and kind.__name__ in CALLBACKS
-    return issubclass(kind, KNOWN_KINDS) and home.startswith(HOMES)
+    return issubclass(kind, KNOWN_KINDS) and f"{home}.".startswith(HOMES)
 
 
 def check_hyper_parameters(
@@ -251,6 +251,9 @@ def check_hyper_parameters(
     checked = ("_instantiator", "classes")  # by Lightning, by `Classes.from_plain`
     options = {key: value for key, value in saved.items() if key not in checked}
     look.options(kind, options, "hyper_parameters")
+    given = network.get("init_args", network) if isinstance(network, Mapping) else {}
+    if isinstance(given, Mapping) and given.get("encoder_weights") is not None and not trust:
+        look.refused.append("network.encoder_weights")  # the weights come with the checkpoint
     if look.refused:
         raise UserError(
             f"{path} asks for {visible(', '.join(look.refused[:5]))}; import the network's module "

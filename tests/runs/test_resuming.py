@@ -51,6 +51,22 @@ def test_resume_is_the_newest_run_or_the_version_that_is_named():
             resolved(words)
 
 
+def test_names_are_taken_as_they_are_written():
+    last = Path("logs", "1e3", "007", folder.LAST)
+    last.parent.mkdir(parents=True)
+    last.touch()
+    words = resolve_words(["fit", "--name=1e3", "--version=007", "--resume"])
+    assert words[-1] == f"--ckpt_path={last}"
+
+
+def test_only_the_last_checkpoint_continues_a_run_in_its_folder():
+    made = run("version_0")
+    best = made / "checkpoints" / "best.ckpt"
+    best.touch()
+    assert continued(options(), str(made / folder.LAST)) == made
+    assert continued(options(), str(best)) is None
+
+
 def test_a_requeued_job_continues_what_it_began_whatever_its_command_says(monkeypatch):
     monkeypatch.setenv("SLURM_JOB_ID", "5")
     own, other = run("version_0"), run("version_1")

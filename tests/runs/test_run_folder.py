@@ -80,16 +80,9 @@ def test_the_newest_run_with_a_checkpoint_is_resumed(tmp_path):
     assert run_folder.newest(tmp_path) == second
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"),
-    [
-        ("a", {"logs": "logs/row", "name": "a"}),
-        ("row/a", {"logs": "logs", "name": "row/a"}),
-        ("moved", {"logs": "logs/row", "name": "a"}),
-    ],
-)
-def test_the_place_of_a_run_is_its_options(name, expected):
-    assert run_folder.place(Path("logs/row/a/v"), name=name) == expected
+def test_the_place_of_a_run_is_its_options():
+    assert folder.place(Path("logs/a/version_0")) == {"logs": "logs", "name": "a"}
+    assert folder.place(Path("/x/row/a/v")) == {"logs": "/x/row", "name": "a"}
 
 
 @pytest.fixture

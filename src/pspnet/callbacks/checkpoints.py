@@ -14,6 +14,7 @@ from typing import Any
 from jsonargparse.typing import register_type
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
@@ -98,6 +99,11 @@ class LastCheckpoint(Checkpoint):
         self._due = False
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if isinstance(trainer.strategy, FSDPStrategy | ModelParallelStrategy | DeepSpeedStrategy):
+            raise UserError(
+                f"trainer.strategy={type(trainer.strategy).__name__}: its checkpoints are written "
+                "by all processes together, which is not supported; use ddp"
+            )
         folder = trainer.log_dir or trainer.default_root_dir  # asks the first process
         self.path = Path(folder, "checkpoints", "last.ckpt")
 

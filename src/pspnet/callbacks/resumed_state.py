@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pspnet.errors import UserError
 from pspnet.models.checkpoint import VERSION, read_checkpoint
 from pspnet.runs.checkpoint_io import VerifiedCheckpointIO
 
+ALIKE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # state in the parameters' shape
 EVALUATED = ("state_dict", "structure", VERSION)
 PROGRESS = {"fit_loop": {"epoch_progress": {"current": {"processed": 0}}}}
 TRAINED = {"loops": PROGRESS, "callbacks": {}, "global_step": 0}  # and lists of states
@@ -205,7 +207,8 @@ def optimizer_differences(saved: Any, optimizer: Optimizer) -> Iterator[str]:
                 # counters are numbers, averages of gradients are like their parameter
                 counts = value is None or (_is_number(value) and not isinstance(value, Tensor))
                 scalar = isinstance(value, Tensor) and value.ndim == 0
-                if not (counts or scalar or _is_like(value, parameters[index].data)):
+                like = type(optimizer) not in ALIKE or _is_like(value, parameters[index].data)
+                if not (counts or scalar or like):
                     yield f"{place}.{name} is not like its parameter"
                 elif isinstance(value, Tensor) and not torch.isfinite(value).all():
                     yield f"{place}.{name} is not finite"
@@ -221,4 +224,4 @@ def _is_like(saved: Any, own: Tensor) -> bool:
 def _is_number(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.numel() == 1 and not value.is_meta and not value.is_complex()
-    return isinstance(value, int | float) and (value != value or abs(value) <= LARGEST)
+    return isinstance(value, int | float) and (not math.isfinite(value) or abs(value) <= LARGEST)

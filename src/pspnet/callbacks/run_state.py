@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,21 @@ class Position(Callback):
     def __init__(self) -> None:
         self._validates = False
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        _check_steps(trainer)
+        loop = trainer.fit_loop
+        progress = loop.epoch_progress
+        if loop.is_resuming and progress.current.ready == progress.current.processed:  # type: ignore[attr-defined]
+            # the epoch is complete; with max_steps Lightning would run it again, without batches
+            for tracker in (progress.total, progress.current):
+                tracker.completed = tracker.processed  # type: ignore[attr-defined]
+            loop.reset_restart_stage()
+            loop._restarting = loop.epoch_loop.restarting = False
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        # otherwise a plateau's scheduler misses the end of the first epoch
+        trainer.fit_loop._restarting = False
+
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._validates = True
 
@@ -105,6 +121,8 @@ class Position(Callback):
             # Lightning counts the step after its validation
             saved["epoch_loop.state_dict"]["_batches_that_stepped"] += not due
         # one validation batch that was started and not processed: it is repeated from its beginning
+        if not (in_batch or self._validates):
+            _keep_epoch_open(trainer, saved)
         started = {"ready": int(due), "started": int(due), "processed": 0, "completed": 0}
         none = dict.fromkeys(started, 0)
         validation = saved["epoch_loop.val_loop.batch_progress"]
@@ -120,16 +138,56 @@ class Position(Callback):
         if trainer.state.fn != TrainerFn.FITTING:
             return
         saved = checkpoint["loops"]["fit_loop"]
-        step: dict[str, int] = next(iter(saved["state_dict"].get("combined_loader", [])), {})
-        if not step:  # of version 0.1, or overfitting on a few batches
+        step = _step_size(saved["state_dict"])
+        if step is None:
             return
+        images, parts = step
         data = trainer.datamodule  # type: ignore[attr-defined]
         # before its first step, a batch size finder has changed it on purpose
-        if step["images"] != data.batch_size and checkpoint["global_step"] > 0:
+        if images != data.batch_size and checkpoint["global_step"] > 0:
             raise UserError(
                 f"data.batch_size={data.batch_size}: the run was interrupted with batches of "
-                f"{step['images']}; leave the option out, or start a new run"
+                f"{images}; leave the option out, or start a new run"
             )
         for tracker in (saved["epoch_loop.batch_progress"][key] for key in ("total", "current")):
             for key, count in tracker.items():
-                tracker[key] = count * trainer.accumulate_grad_batches // step["parts"]
+                tracker[key] = count * trainer.accumulate_grad_batches // parts
+
+
+def _check_steps(trainer: Trainer) -> None:
+    """Refuse epochs and validations that end within the accumulated batches of a step."""
+    accumulated, validation = trainer.accumulate_grad_batches, trainer.val_check_batch
+    for name, batches in (
+        ("limit_train_batches", trainer.num_training_batches),
+        ("val_check_interval", validation),
+    ):
+        if batches not in (None, math.inf) and batches % accumulated:
+            raise UserError(
+                f"trainer.{name} is {batches} batches, within a step of {accumulated} accumulated "
+                "ones; give a multiple"
+            )
+
+
+def _keep_epoch_open(trainer: Trainer, saved: dict[str, Any]) -> None:
+    """Save an epoch that max_steps or a stop has ended early as one that a longer run completes."""
+    epochs, batches = saved["epoch_progress"], saved["epoch_loop.batch_progress"]["current"]
+    complete = epochs["current"]["ready"] == epochs["current"]["processed"]
+    if not complete or not 0 < batches["ready"] < trainer.num_training_batches:
+        return
+    for tracker in (epochs["total"], epochs["current"]):
+        tracker["processed"] = tracker["completed"] = tracker["processed"] - 1
+    fetcher, stops = trainer.fit_loop._data_fetcher, trainer.should_stop
+    trainer.should_stop = False  # by which a validation would always be due
+    if fetcher is not None and trainer.fit_loop.epoch_loop._should_check_val_fx(fetcher):
+        saved["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # as a restart skips it
+    trainer.should_stop = stops
+
+
+def _step_size(state: dict[str, Any]) -> tuple[int, int] | None:
+    """Return images and batches per step of a `TrainingLoader`'s state, None for another's."""
+    loaders = state.get("combined_loader")
+    first: Any = loaders[0] if isinstance(loaders, list) and loaders else {}
+    first = first if isinstance(first, dict) else {}
+    images, parts = (first.get(key) for key in ("images", "parts")) if first else (0, 0)
+    right = all(isinstance(size, int) and size > 0 for size in (images, parts))
+    return (images, parts) if right else None

@@ -72,8 +72,7 @@ def beneath(
             under["trainer"] = look.options(Trainer, {"precision": precision}, "trainer")
     run = run_folder.of_checkpoint(path) if fit else None
     if run is not None:
-        name = saved["name"] if isinstance(saved["name"], str) else ""
-        under |= run_folder.place(run, name=name)
+        under |= run_folder.place(run)
     elif saved["name"] is not None and "name" not in look.given:
         under["name"] = _name(saved["name"], look)
     if look.refused:

@@ -92,6 +92,7 @@ def refusals_in_one_line(
         while raised_in(origin).startswith("jsonargparse") and origin.__cause__ is not None:
             origin = origin.__cause__
         where = raised_in(origin)
-        if isinstance(origin, UserError) or not where.startswith(modules) or ".logger_" in where:
+        bug = ".logger_" in where or where.startswith("lightning.pytorch.loops.optimization")
+        if isinstance(origin, UserError) or not where.startswith(modules) or bug:
             raise
         raise UserError(f"trainer: {origin}") from error

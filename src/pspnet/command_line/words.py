@@ -117,11 +117,17 @@ def from_python(word: str) -> str:
         return word  # YAML's or JSON's own
 
 
+def raw_options(words: list[str], *names: str) -> dict[str, str]:
+    """Return options that are given among the words of a command line, as they are written."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in names:
+        parser.add_argument(f"--{name}", default=argparse.SUPPRESS)
+    return vars(parser.parse_known_args(words)[0])
+
+
 def checkpoint_argument(words: list[str]) -> str | None:
     """Return the value of `--ckpt_path` among the words of a command line."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--ckpt_path")
-    path: str | None = parser.parse_known_args(words)[0].ckpt_path
+    path = raw_options(words, "ckpt_path").get("ckpt_path")
     return None if path in (None, "null", "None") else path
 
 

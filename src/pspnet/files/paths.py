@@ -10,7 +10,7 @@ from pathlib import Path
 from pspnet.errors import UserError, visible
 
 LONGEST_PART, LONGEST = 200, 3800  # bytes; Linux takes 255 and 4095, and what is written adds some
-REMOTE = re.compile(r"[A-Za-z][\w+.-]*:|.*::", re.DOTALL)  # as fsspec reads it
+REMOTE = re.compile(r"[A-Za-z][\w+.-]+:|.*::", re.DOTALL)  # as fsspec reads it
 
 
 def local_path(value: str | Path, *, option: str) -> Path:

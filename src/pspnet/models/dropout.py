@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
@@ -13,9 +10,9 @@ GAMMA, MIX_1, MIX_2 = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 
 class Dropout2d(nn.Dropout2d):
-    """torch's channel dropout, reproducible per sample within `sample_seeds`.
+    """torch's channel dropout, reproducible per sample after `set_sample_seeds`.
 
-    There a sample's mask is a function of its seed and the channel, on every device, in whichever
+    Then a sample's mask is a function of its seed and the channel, on every device, in whichever
     process and batch the sample is. Elsewhere the masks are torch's own.
     """
 
@@ -29,17 +26,19 @@ class Dropout2d(nn.Dropout2d):
         return input * kept[:, :, None, None]
 
 
-@contextmanager
-def sample_seeds(network: nn.Module, seeds: Tensor) -> Iterator[None]:
-    """Draw the masks of a network's `Dropout2d` layers from `seeds`, (N,) int64, one per sample."""
+def set_sample_seeds(network: nn.Module, seeds: Tensor | None) -> None:
+    """Let a network's `Dropout2d` layers draw their masks from seeds, until these are None.
+
+    They stay set during the backward pass, in which checkpointed activations are computed again.
+
+    Args:
+        network: with any number of such layers.
+        seeds: (N,) int64, one per sample; None for torch's own masks.
+    """
     layers = [module for module in network.modules() if isinstance(module, Dropout2d)]
     for number, layer in enumerate(layers):
-        layer.seeds = seeds + number  # the seeds are 63 random bits: no two samples are so near
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.seeds = None
+        # the seeds are 63 random bits: no two samples are so near
+        layer.seeds = None if seeds is None else seeds + number
 
 
 def hashed_uniform(seeds: Tensor, count: int) -> Tensor:

@@ -46,6 +46,7 @@ def claim(folder: Path, *, resumed: Path | None, starts: bool = True) -> None:
     """
     ran = (folder / "config.yaml").is_file()  # each run's first file
     saved = any(folder.glob("checkpoints/*.ckpt")) or (folder / "results.json").is_file()
+    saved |= _rows(folder / "metrics.csv") > 1  # a first step without a checkpoint does not count
     if ran and resumed is None and (saved or not starts):
         remedy = f", or resume it by fit --ckpt_path={folder / LAST}" if saved else ""
         raise UserError(
@@ -83,12 +84,16 @@ def new_version(runs: Path) -> str | None:
         ) from error
 
 
-def place(run: Path, *, name: str) -> dict[str, str]:
-    """Return the options that name a run's place, of which `name` may be more than one folder."""
-    parts = Path(name).parts
-    if run.parent.parts[-len(parts) :] != parts:  # it has been moved
-        parts = (run.parent.name,)
-    return {"logs": str(run.parents[len(parts)]), "name": str(Path(*parts))}
+def place(run: Path) -> dict[str, str]:
+    """Return the options that name a run's place, wherever it has been moved."""
+    return {"logs": str(run.parents[1]), "name": run.parent.name}
+
+
+def _rows(log: Path) -> int:
+    try:
+        return len(log.read_bytes().splitlines()) - 1
+    except OSError:
+        return 0
 
 
 def _lock(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pspnet.command_line.words import checkpoint_argument, given_options
+from pspnet.command_line.words import checkpoint_argument, given_options, raw_options
 from pspnet.errors import UserError
 from pspnet.runs import folder as run_folder
 from pspnet.runs import slurm
@@ -25,23 +25,26 @@ def resolve_words(words: list[str]) -> list[str]:
         return given
     if asked and checkpoint_argument(words):
         raise UserError("resume finds the checkpoint itself; leave out either it or ckpt_path")
-    options = dict(given_options(given[1:]))
-    logs = Path(options.get("logs", "logs"))
+    options = dict(given_options(given[1:])) | raw_options(given, "logs", "name", "version")
+    logs = Path(str(options.get("logs", "logs")))
     own = slurm.own_run(logs) if restarts else None
     if own is not None and (own / run_folder.LAST).is_file():
         return [*given, f"--ckpt_path={own / run_folder.LAST}"]
     if not asked:
         return given
-    runs, version = logs / options.get("name", "pspnet"), options.get("version")
-    run = runs / version if version else run_folder.newest(runs)
+    runs, version = logs / str(options.get("name", "pspnet")), options.get("version")
+    run = runs / str(version) if version else run_folder.newest(runs)
     return [*given, f"--ckpt_path={run / run_folder.LAST}"]
 
 
 def continued(config: Any, ckpt_path: str | None) -> Path | None:
-    """Return the run that a training continues in its folder; None for one in another folder."""
+    """Return the run that a training continues in its folder; None for one in a new folder."""
     run = None if ckpt_path is None else run_folder.of_checkpoint(ckpt_path)
-    if run is None:
+    if run is None or ckpt_path is None:
         return None
+    last = run / run_folder.LAST
+    if last.is_file() and not last.samefile(ckpt_path):
+        return None  # the run has gone further; it is continued from its last checkpoint alone
     place = Path(config.logs, config.name, config.version or run.name)
     return run if place.resolve() == run.resolve() else None
 

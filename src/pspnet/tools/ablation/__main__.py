@@ -20,7 +20,6 @@ from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.files.writing import optional
 from pspnet.tools.ablation.list_runs import estimate, list_runs
 from pspnet.tools.ablation.run_files import (
-    join_metrics,
     read_run,
     resumable_checkpoint,
     write_failure,
@@ -54,21 +53,11 @@ class Progress:
                 write_failure(run.folder, reason)
             said = f"failed, {seconds:.0f} s: {reason} ({run.folder}/run.log)"
         else:
-            with optional("curves.png"):
-                join_logs(run.folder)
             results = read_run(run.folder).results
             miou = None if results is None else results.miou
             said = "no mIoU" if miou is None else f"mIoU {100 * miou:.2f} %"
             said = f"{said}, {seconds:.0f} s"
         print(f"{run}: {said} ({self._ended} of {self.total})", flush=True)
-
-
-def join_logs(folder: Path) -> None:
-    """Join the metrics of a training that was interrupted, and draw its curves again."""
-    if join_metrics(folder):
-        from pspnet.callbacks.figures.curves import draw_curves
-
-        draw_curves(folder / "metrics.csv", folder / "curves.png")
 
 
 def run_sweep(
@@ -96,9 +85,6 @@ def run_sweep(
         raise UserError(f"only={unknown[0]}: give some of {', '.join(sweep.settings)}")
     runs = [run for run in sweep.runs if not only or run.setting in only]
     left = [run for run in runs if read_run(run.folder).state != "finished"]
-    for run in runs:
-        if run not in left:  # it may have finished while this command was interrupted
-            join_logs(run.folder)
     progress = Progress(runs)
     if left:
         counts = f"{len(left)} of {len(runs)} runs to do"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import zipfile
@@ -96,37 +95,6 @@ def resuming_command(command: Sequence[str], folder: Path) -> list[str]:
     """Return the command that resumes from the last checkpoint of a run, if there is one."""
     checkpoint = resumable_checkpoint(folder)
     return [*command] if checkpoint is None else [*command, f"--ckpt_path={checkpoint}"]
-
-
-def join_metrics(folder: Path) -> bool:
-    """Join metrics.csv of a resumed run to the files that earlier starts left; False without any.
-
-    Steps that were repeated after an interruption keep their later rows.
-    """
-    import pandas as pd
-
-    def number(path: Path) -> int:
-        return int(path.stem.rpartition("_")[2])
-
-    parts = sorted(folder.glob("metrics.before_*.csv"), key=number)
-    if not parts:
-        return False
-    joined = pd.DataFrame({"step": []}, dtype=str)
-    for part in [*parts, folder / "metrics.csv"]:
-        # the last line may have been cut off
-        lines = part.read_text("utf-8").rpartition("\n")[0] if part.is_file() else ""
-        if not lines:
-            continue
-        # strings stay as they were written
-        later = pd.read_csv(io.StringIO(lines), dtype=str, keep_default_na=False)
-        if len(later):
-            first = later["step"].astype(int).min()
-            joined = pd.concat([joined[joined["step"].astype(int) < first], later])
-    joined = joined[sorted(joined.columns)]
-    write_atomic(folder / "metrics.csv", joined.to_csv(index=False).encode())
-    for part in parts:
-        part.unlink()
-    return True
 
 
 def _try(read: Callable[[dict[str, Any]], T], path: Path, notes: list[str]) -> T | None:
