@@ -81,8 +81,8 @@ def test_the_newest_run_with_a_checkpoint_is_resumed(tmp_path):
 
 
 def test_the_place_of_a_run_is_its_options():
-    assert folder.place(Path("logs/a/version_0")) == {"logs": "logs", "name": "a"}
-    assert folder.place(Path("/x/row/a/v")) == {"logs": "/x/row", "name": "a"}
+    assert run_folder.place(Path("logs/a/version_0")) == {"logs": "logs", "name": "a"}
+    assert run_folder.place(Path("/x/row/a/v")) == {"logs": "/x/row", "name": "a"}
 
 
 @pytest.fixture
