@@ -198,7 +198,9 @@ class PSPNetCLI(LightningCLI):
         )
         assert isinstance(trainer, Trainer)
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
-            trainer.strategy.checkpoint_io = CheckedIO(resumes=fit)
+            saved_to = [getattr(callback, "dirpath", None) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+            folders = [Path(folder).absolute() for folder in saved_to if folder]
+            trainer.strategy.checkpoint_io = CheckedIO(resumes=fit, folders=folders)
         # Lightning's handlers wait for other processes, and requeue jobs in a way of their own
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         return trainer

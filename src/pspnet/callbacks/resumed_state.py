@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,12 @@ class CheckedIO(VerifiedCheckpointIO):
 
     Args:
         resumes: a training is resumed; otherwise the weights alone are handed on.
+        folders: those that the run's own callbacks save to.
     """
 
-    def __init__(self, *, resumes: bool) -> None:
+    def __init__(self, *, resumes: bool, folders: Collection[Path] = ()) -> None:
         super().__init__()
-        self.resumes = resumes
+        self.resumes, self.folders = resumes, folders
 
     def load_checkpoint(self, path: str | Path, *args: Any, **options: Any) -> dict[str, Any]:
         """Read a checkpoint.
@@ -41,14 +42,16 @@ class CheckedIO(VerifiedCheckpointIO):
         Raises:
             UserError: if it is damaged, or its training cannot be resumed.
         """
-        return read_state(path, resumes=self.resumes)
+        return read_state(path, resumes=self.resumes, folders=self.folders)
 
 
-def read_state(path: str | Path, *, resumes: bool) -> dict[str, Any]:
+def read_state(
+    path: str | Path, *, resumes: bool, folders: Collection[Path] = ()
+) -> dict[str, Any]:
     """Read what Lightning restores of a checkpoint.
 
     A checkpoint names others, the best one among them, which may be read or removed. They are taken
-    as files beside it.
+    as files beside it, or in one of `folders`.
 
     Raises:
         UserError: if it is damaged, or its training cannot be resumed.
@@ -60,7 +63,8 @@ def read_state(path: str | Path, *, resumes: bool) -> dict[str, Any]:
     states = checkpoint["callbacks"]
     for state in states.values():
         if isinstance(state, dict):
-            _keep_beside(state, Path(path).absolute().parent)
+            own = Path(str(state.get("dirpath"))).absolute()
+            _keep_beside(state, own if own in folders else Path(path).absolute().parent)
     return checkpoint
 
 
