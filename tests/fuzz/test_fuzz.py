@@ -49,7 +49,7 @@ def fit(place: Path) -> Iterator[tuple[Entry, list]]:
         yield entry, options
 
 
-@few(8)
+@few(4)
 @given(data=st.data())
 def test_options_of_a_training(fit, data):
     check(fit[0], data, fit[1])

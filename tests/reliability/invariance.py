@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -60,8 +61,9 @@ class Division:
 DIVISIONS = [
     Division(*parts, *sitting)
     for parts in ((1, 1), (1, 2), (1, 4), (2, 1), (2, 2), (4, 1))
-    for sitting in ((0, 0), (2, 0), (0, 4), (2, 2), (2, 6))  # 2: a validation is due, 6: epoch end
-]
+    # 2: a validation is due, 6: the end of an epoch
+    for sitting in ((0, 0), (2, 0), (0, 4), (2, 2), (2, 6))[: 5 if parts[0] == 1 else 2]
+] + [Division(2, 1, 2, 2), Division(2, 2, 0, 4), Division(4, 1, 0, 4)]
 
 
 class Stop(Callback):
@@ -111,9 +113,13 @@ def fit(folder: Path, division: Division, *, shapes: Path, resumed: bool = False
 
 
 def run(folder: Path, division: Division, *, shapes: Path) -> Path:
-    """Train in processes of their own, in two sittings if there is a stop; return the folder."""
+    """Train in one or two sittings, several processes in some of their own; return the folder."""
     folder.mkdir(parents=True)
     for sitting in ("first", "resumed") if division.stop else ("first",):
+        if division.processes == 1:
+            with suppress(InterruptedError):
+                fit(folder, division, shapes=shapes, resumed=sitting == "resumed")
+            continue
         words = [str(folder), str(shapes), sitting, *map(str, asdict(division).values())]
         path = os.pathsep.join([str(TESTS), *sys.path])
         done = subprocess.run(

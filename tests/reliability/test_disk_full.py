@@ -11,10 +11,8 @@ QUICK = [
     if (case.command, case.at)
     in (
         ("fit", "metrics.csv"),
-        ("validate", "confusion.png"),
         ("predict", "07.png"),
         ("convert", "new.ckpt"),
-        ("score", "new.json"),
     )
 ]
 
