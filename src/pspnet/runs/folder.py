@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -9,6 +10,7 @@ from typing import IO
 from lightning.pytorch.utilities import rank_zero_only
 
 from pspnet.errors import UserError
+from pspnet.files.writing import DRAFT
 from pspnet.runs import slurm
 from pspnet.runs.checkpoint_io import remove_drafts
 
@@ -45,8 +47,11 @@ def claim(folder: Path, *, resumed: Path | None, starts: bool = True) -> None:
         UserError: if the folder holds another run, or one that is under way.
     """
     ran = (folder / "config.yaml").is_file()  # each run's first file
-    saved = any(folder.glob("checkpoints/*.ckpt")) or (folder / "results.json").is_file()
-    saved |= _rows(folder / "metrics.csv") > 1  # a first step without a checkpoint does not count
+    names = [path.name for path in folder.glob("checkpoints/*.ckpt")]
+    saved = not all(name.startswith(DRAFT) for name in names)
+    saved |= (folder / "results.json").is_file()
+    # the first checkpoint is written after the first step, whose successor's rate is logged by then
+    saved |= _last_step(folder / "metrics.csv") > 1
     if ran and resumed is None and (saved or not starts):
         remedy = f", or resume it by fit --ckpt_path={folder / LAST}" if saved else ""
         raise UserError(
@@ -89,10 +94,12 @@ def place(run: Path) -> dict[str, str]:
     return {"logs": str(run.parents[1]), "name": run.parent.name}
 
 
-def _rows(log: Path) -> int:
+def _last_step(log: Path) -> int:
+    """Return the last step of metrics.csv, 0 without any."""
     try:
-        return len(log.read_bytes().splitlines()) - 1
-    except OSError:
+        with log.open(newline="") as file:
+            return max((int(row["step"]) for row in csv.DictReader(file)), default=0)
+    except (OSError, ValueError, TypeError, KeyError):  # none, or cut off
         return 0
 
 
