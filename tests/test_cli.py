@@ -394,6 +394,7 @@ def test_a_damaged_training_is_not_resumed(trained, tmp_path, capsys):
         assert named in refusal(command, capsys)
 
 
+@pytest.mark.slow
 def test_two_processes_score_as_one_to_the_last_digit(trained, tmp_path):
     """Five images over two processes: none is counted twice."""
     command = [sys.executable, "-m", "pspnet", "validate", f"--ckpt_path={best(trained)}", *QUIET]
@@ -420,6 +421,7 @@ def test_help_names_every_part(words, named, capsys):
     assert all(option in text for option in named)
 
 
+@pytest.mark.slow
 def test_two_processes_train_with_the_base_configuration(shapes, tmp_path):
     """Synchronized batch normalization is asked for there, which only GPUs have."""
     command = [sys.executable, "-m", "pspnet", "fit", f"-c={ROOT / 'configs' / 'base.yaml'}"]

@@ -262,6 +262,7 @@ def start(fits):
         process.communicate()
 
 
+@pytest.mark.slow
 def test_kills_through_ray(fits, start, monkeypatch):
     """A fit is killed, then the driver: nothing is left over, and nothing is repeated.
 
