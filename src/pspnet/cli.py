@@ -24,8 +24,9 @@ from pspnet.callbacks.gradient_norms import AuxiliaryGradient
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
 from pspnet.callbacks.results import Report
-from pspnet.callbacks.resumed_state import CheckedIO, CheckedState, check_training
 from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
+from pspnet.checkpoints.reading import read_checkpoint
+from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState, check_training
 from pspnet.command_line import checkpoint_config
 from pspnet.command_line.option_types import Logs, Name, Seed, Version
 from pspnet.command_line.parser import Parser, check_names
@@ -36,7 +37,6 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, one_line_errors
 from pspnet.evaluation.numeric_precision import default_precision, on_gpu
 from pspnet.evaluation.summary import format_table
-from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.encoder import input_statistics
 from pspnet.models.pspnet import PSPNet
 from pspnet.runs import folder as run_folder
@@ -176,16 +176,9 @@ class PSPNetCLI(LightningCLI):
             config.logs, name=config.name, version=version, wandb=config.wandb, steps=steps
         )
         self.submission = SubmissionWriter()
-        saving = fit and config.trainer.enable_checkpointing is not False
         self.trainer_defaults["callbacks"] = [
-            *(
-                [BestCheckpoint(), LastCheckpoint(config.checkpoint_every, self.signals)]
-                if saving
-                else []
-            ),
-            Interruption(self.signals),
-            Report(),
-            self.submission,
+            *(self._checkpoints() if fit else []),
+            *(Interruption(self.signals), Report(), self.submission),
             *(of_training() if fit else []),
         ]
         # CPUs cannot share statistics
@@ -204,6 +197,12 @@ class PSPNetCLI(LightningCLI):
         # Lightning's handlers wait for other processes, and requeue jobs in a way of their own
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         return trainer
+
+    def _checkpoints(self) -> list[Callback]:
+        config = self.config_init.fit
+        if config.trainer.enable_checkpointing is False:
+            return []
+        return [BestCheckpoint(), LastCheckpoint(config.checkpoint_every, self.signals)]
 
     def after_fit(self) -> None:
         """Evaluate the best checkpoint on the validation split; the last if none was scored."""

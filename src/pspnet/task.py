@@ -5,13 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lightning
 import torch
-from jsonargparse import ArgumentError
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
@@ -20,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric, Metric
 
+from pspnet.checkpoints.saved_task import SavedTask
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.errors import UserError
 from pspnet.evaluation.inference import predict
@@ -31,22 +28,19 @@ from pspnet.evaluation.summary import Summary, log_names, summary
 from pspnet.losses import CrossEntropy, Loss
 from pspnet.losses import why_not_chunked as why_loss_not_chunked
 from pspnet.lr_schedules import PolyLR, build_optimizer, build_scheduler, set_rates
-from pspnet.models.checkpoint import VERSION, check_network, check_state, read_checkpoint
 from pspnet.models.dropout import set_sample_seeds
-from pspnet.models.options import check_structure, class_and_options, plain_data, structure
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.activation_recompute import ActivationRecompute
 from pspnet.step_mean import LossMean, StepMean
-from pspnet.trust import check_hyper_parameters
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    pass
 
 PLAIN_NORMS = (nn.BatchNorm2d, BatchNorm2d)  # those that `ops.activation_recompute` knows
 
 
-class Segmentation(lightning.LightningModule):
+class Segmentation(SavedTask):
     """Trains and evaluates a PSPNet as section 5.1 of the paper does.
 
     A checkpoint holds what rebuilds the network and names its classes:
@@ -275,59 +269,6 @@ class Segmentation(lightning.LightningModule):
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["hyper_parameters"] = {
-            "network": class_and_options(self.network, plain=PSPNet),
-            "classes": asdict(self.classes),
-            "absent": self.absent,
-            "protocol": self.protocol_name,
-            "inference": plain_data(self.inference),
-            "crop_size": None if self.crop_size is None else list(self.crop_size),
-            "base_size": self.base_size,
-            "_instantiator": "lightning.pytorch.cli.instantiate_module",
-        }
-        checkpoint["structure"] = structure(self.network, without="encoder")
-
-    @classmethod
-    def load_from_checkpoint(  # type: ignore[override]
-        cls, checkpoint_path: str | Path, *args: Any, trust: bool = False, **options: Any
-    ) -> Self:
-        """Load a task with its network, as `LightningModule.load_from_checkpoint`.
-
-        Args:
-            checkpoint_path: the file.
-            args: as there.
-            trust: import the network's class even if it is neither the package's nor imported.
-            options: as there: arguments that replace those of the file.
-
-        Raises:
-            UserError: if the file is damaged, or names a class that is not trusted.
-        """
-        parts = ("state_dict", "hyper_parameters", VERSION)
-        checkpoint = read_checkpoint(checkpoint_path, parts=parts)
-        saved = {k: v for k, v in checkpoint["hyper_parameters"].items() if k not in options}
-        check_hyper_parameters(cls, saved, path=checkpoint_path, trust=trust)
-        if "network" in saved:
-            check_network(checkpoint, path=checkpoint_path)
-        if "classes" in saved:
-            Classes.from_plain(saved["classes"])
-        try:
-            return super().load_from_checkpoint(checkpoint_path, *args, **options)
-        except ArgumentError as error:
-            raise UserError(f"{checkpoint_path}: {error}") from error
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        if self._trainer is not None and self._trainer.precision == "64-true":
-            self.double()  # Lightning does so after it has loaded the weights into float32
-        check_structure(self.network, checkpoint.get("structure", {}), without="encoder")
-        own = self.state_dict()
-        saved = checkpoint["state_dict"]
-        for key in [key for key in saved if key.startswith("loss.") and key not in own]:
-            del saved[key]  # of the loss that it was trained with, which is not part of the network
-        checkpoint["state_dict"] = dict(saved)  # without attributes
-        path = self._trainer.ckpt_path if self._trainer is not None else None
-        check_state(own, saved, path=path or "the checkpoint")
 
     def _why_not_chunked(self) -> str | None:
         return why_not_chunked(self.network) or why_loss_not_chunked(self.loss, len(self.classes))

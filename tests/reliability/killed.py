@@ -16,7 +16,7 @@ from typing import Any
 from pspnet.files.writing import DRAFT
 
 RESULTS, TASK = "pspnet.callbacks.results", "pspnet.task:Segmentation"
-CHECKPOINTS, IO = "pspnet.callbacks.checkpoints", "pspnet.runs.checkpoint_io"
+CHECKPOINTS, IO = "pspnet.callbacks.checkpoints", "pspnet.checkpoints.writing"
 FIGURES = ("draw_curves", "draw_iou_bars", "draw_confusion_matrix", "draw_prediction_grid")
 # moment: the function before whose N-th call the signal comes. A run has 3 epochs of 5 steps, each
 # with a validation of 5 batches, and writes last.ckpt after steps 1, 3, 5, …

@@ -8,17 +8,17 @@ from typing import Any
 
 from lightning.pytorch import Trainer
 
+from pspnet.checkpoints.reading import check_network
+from pspnet.checkpoints.trust import Vetting
 from pspnet.command_line.words import given_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, visible
 from pspnet.evaluation.numeric_precision import usable
 from pspnet.files.text import path_part
-from pspnet.models.checkpoint import check_network
 from pspnet.models.pspnet import PSPNet
 from pspnet.runs import folder as run_folder
 from pspnet.task import Segmentation
-from pspnet.trust import Vetting
 
 PLACES = ("data.cache", "data.images", "trainer.default_root_dir", "trainer.model_registry")
 TRAINING = ("data.augmentation", "model.optimizer", "model.lr_scheduler")
@@ -33,8 +33,8 @@ def beneath(
 ) -> dict[str, Any]:
     """Return the options that a checkpoint gives where the command line does not.
 
-    Numbers, words and known classes are taken; see `pspnet.trust`. What names other classes, or
-    paths, is refused unless the user gives it, too, or gives --trust. Places to write to are left
+    Numbers, words and known classes are taken, see `checkpoints.trust`. What names other classes or
+    paths is refused unless the user gives it, too, or gives --trust. Places to write to are left
     out, and a line says so.
 
     Args:
@@ -60,16 +60,7 @@ def beneath(
         "data": look.options(SegmentationData, saved["data"], "data"),
         "model": look.options(Segmentation, saved["model"], "model"),
     }
-    if fit:
-        under["trainer"] = look.options(Trainer, saved["trainer"], "trainer")
-        if isinstance(saved["seed_everything"], int):
-            under["seed_everything"] = saved["seed_everything"]
-        if isinstance(saved.get("checkpoint_every"), str):
-            under["checkpoint_every"] = saved["checkpoint_every"]
-    elif isinstance(saved["trainer"], Mapping):
-        precision = saved["trainer"].get("precision")
-        if isinstance(precision, str) and (precision := usable(precision)):
-            under["trainer"] = look.options(Trainer, {"precision": precision}, "trainer")
+    under |= _of_training(saved, look) if fit else _precision(saved["trainer"], look)
     run = run_folder.of_checkpoint(path) if fit else None
     if run is not None:
         under |= run_folder.place(run)
@@ -83,6 +74,21 @@ def beneath(
         listed = visible(", ".join(left_out))
         sys.stderr.write(f"not taken from {path}: {listed}; {REMEDY}\n")
     return under
+
+
+def _of_training(saved: dict[str, Any], look: Vetting) -> dict[str, Any]:
+    """Return the options that a training continues with."""
+    kinds = {"seed_everything": int, "checkpoint_every": str}
+    plain = {key: saved.get(key) for key, kind in kinds.items() if isinstance(saved.get(key), kind)}
+    return {"trainer": look.options(Trainer, saved["trainer"], "trainer"), **plain}
+
+
+def _precision(trainer: Any, look: Vetting) -> dict[str, Any]:
+    """Return the precision of the training, if this machine has it."""
+    precision = trainer.get("precision") if isinstance(trainer, Mapping) else None
+    if not isinstance(precision, str) or not (precision := usable(precision)):
+        return {}
+    return {"trainer": look.options(Trainer, {"precision": precision}, "trainer")}
 
 
 def _needed(config: Mapping[str, Any], *, unused: tuple[str, ...]) -> dict[str, Any]:

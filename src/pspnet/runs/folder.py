@@ -9,10 +9,10 @@ from typing import IO
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from pspnet.checkpoints.writing import remove_drafts
 from pspnet.errors import UserError
 from pspnet.files.writing import DRAFT
 from pspnet.runs import slurm
-from pspnet.runs.checkpoint_io import remove_drafts
 
 LAST = Path("checkpoints", "last.ckpt")
 _held: dict[Path, IO[bytes]] = {}  # this process's locks, for as long as it lives

@@ -64,7 +64,7 @@ class Signals:
 
     @property
     def is_overdue(self) -> bool:
-        """Whether the first process, started by another than Lightning, has not ended this one."""
+        """True if the first process, not started by Lightning, has not ended this one in time."""
         late = self.received is not None and time.monotonic() - self._at > LATE
         return late and self.processes.parent is None
 

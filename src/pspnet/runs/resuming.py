@@ -1,4 +1,4 @@
-"""Which run a training continues, and whether there is anything left to do in it."""
+"""The run that a training continues: found by name, in its folder, and refused if finished."""
 
 from __future__ import annotations
 

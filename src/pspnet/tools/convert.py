@@ -93,7 +93,7 @@ def describe(published: PublishedNetwork, *, classes: str) -> str:
 
 
 def _from_run(published: PublishedNetwork, path: Path) -> dict[str, Any]:
-    from pspnet.models.checkpoint import read_checkpoint
+    from pspnet.checkpoints.reading import read_checkpoint
     from pspnet.models.options import structure
 
     saved = read_checkpoint(path)

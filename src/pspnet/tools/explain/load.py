@@ -9,6 +9,8 @@ from typing import Any
 from jsonargparse import ArgumentError, ArgumentParser
 
 import pspnet.data  # noqa: F401  (the sources, so that their names are found)
+from pspnet.checkpoints.reading import read_checkpoint
+from pspnet.checkpoints.trust import Vetting
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, visible
@@ -16,11 +18,9 @@ from pspnet.evaluation.metrics import Absent
 from pspnet.evaluation.protocols import Protocol
 from pspnet.files.paths import is_file
 from pspnet.files.yaml_files import read_yaml
-from pspnet.models.checkpoint import read_checkpoint
 from pspnet.models.pspnet import PSPNet
 from pspnet.task import Segmentation
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
-from pspnet.trust import Vetting
 
 REMEDY = "give its run's config.yaml, or --trust if you know where the file comes from"
 CONFIG_SUFFIXES = (".yaml", ".yml")

@@ -6,13 +6,13 @@ import types
 import pytest
 from lightning.pytorch import Trainer
 
+from pspnet.checkpoints.trust import Vetting, check_hyper_parameters
 from pspnet.command_line.checkpoint_config import user_vetting
 from pspnet.data.datamodule import SegmentationData
 from pspnet.errors import UserError
 from pspnet.files.text import check_text, path_part
 from pspnet.models.pspnet import PSPNet
 from pspnet.task import Segmentation
-from pspnet.trust import Vetting, check_hyper_parameters
 
 LIGHTNING = "lightning.pytorch"
 KINDS = {"data": SegmentationData, "model": Segmentation, "trainer": Trainer}

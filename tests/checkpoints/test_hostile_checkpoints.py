@@ -7,11 +7,11 @@ import hostile
 import pytest
 import torch
 
-from pspnet.callbacks.resumed_state import read_state
+from pspnet.checkpoints.reading import check_network, checked, read_checkpoint
+from pspnet.checkpoints.resumed_state import read_state
 from pspnet.command_line import checkpoint_config
 from pspnet.errors import UserError, user_message
 from pspnet.models import checkpoint as checkpoints
-from pspnet.models.checkpoint import check_network, checked, read_checkpoint
 from pspnet.task import Segmentation
 
 PARTS = ("state_dict", "hyper_parameters", "config")

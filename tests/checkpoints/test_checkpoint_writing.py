@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pspnet.checkpoints.writing import VerifiedCheckpointIO, remove_drafts
 from pspnet.errors import UserError
 from pspnet.models.torch_file import check_archive
-from pspnet.runs.checkpoint_io import VerifiedCheckpointIO, remove_drafts
 
 WEIGHTS = {"state_dict": {"a": torch.ones(40_000), "b": torch.ones(40_000)}, "epoch": 3}
 

@@ -13,9 +13,9 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim import Optimizer
 
+from pspnet.checkpoints.reading import VERSION, read_checkpoint
+from pspnet.checkpoints.writing import VerifiedCheckpointIO
 from pspnet.errors import UserError
-from pspnet.models.checkpoint import VERSION, read_checkpoint
-from pspnet.runs.checkpoint_io import VerifiedCheckpointIO
 
 ALIKE = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)  # state in the parameters' shape
 EVALUATED = ("state_dict", "structure", VERSION)

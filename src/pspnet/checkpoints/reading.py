@@ -1,7 +1,7 @@
 """Checkpoints of our own runs, checked before they are used, and the words of older ones.
 
 A file of unknown origin holds tensors and plain data, or it is refused. Its configuration is data,
-too: `pspnet.trust` decides what of it is taken.
+too: `pspnet.checkpoints.trust` decides what of it is taken.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is taken of a configuration of unknown origin: plain values of options, and known classes.
+"""A look through configurations of unknown origin: plain values and known classes are taken.
 
 jsonargparse imports each class path, opens each text that stands where a class is expected, and
 creates what the classes create. So a checkpoint's configuration is looked through before it is
@@ -167,7 +167,7 @@ class Option:
 
     @property
     def takes_none(self) -> bool:
-        """Whether None is a value; jsonargparse takes it for every option."""
+        """True if None is a value; jsonargparse takes it for every option."""
         return self.default is None or "None" in self.annotation or "Optional" in self.annotation
 
     def takes(self, value: str) -> bool:
