@@ -156,7 +156,8 @@ def play(cell: Cell, folder: Path, data: Path, reference: Path) -> Outcome:
         words = ["fit", f"--ckpt_path={last.relative_to(folder)}"]
     code = run(words, folder, "continued.log", alone=alone)
     if code:
-        out.faults.append(f"continued with status {code}")
+        said = (folder / "continued.log").read_text().splitlines() or [""]
+        out.faults.append(f"continued with status {code}: {said[-1]}")
     else:
         out.faults += differences(folder / "logs/run/v", reference)
     return out
