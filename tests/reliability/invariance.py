@@ -1,6 +1,6 @@
 """One training, divided among processes, accumulated batches, loading processes and sittings.
 
-python tests/reliability/invariance.py     # trains every division, prints a Markdown table
+PYTHONPATH=tests python tests/reliability/invariance.py     # trains every division, prints a Markdown table
 """
 
 from __future__ import annotations
