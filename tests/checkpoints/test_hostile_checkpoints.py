@@ -7,11 +7,10 @@ import hostile
 import pytest
 import torch
 
-from pspnet.checkpoints.reading import check_network, checked, read_checkpoint
+from pspnet.checkpoints.reading import VERSION, check_network, checked, read_checkpoint
 from pspnet.checkpoints.resumed_state import read_state
 from pspnet.command_line import checkpoint_config
 from pspnet.errors import UserError, user_message
-from pspnet.models import checkpoint as checkpoints
 from pspnet.task import Segmentation
 
 PARTS = ("state_dict", "hyper_parameters", "config")
@@ -166,8 +165,5 @@ def test_paths_in_a_state_are_neighbors(base, folder):
     assert [found[f"{key}_model_path"] for key in ("best", "last", "kth_best")] == ["", "", ""]
     assert found["dirpath"] == str(run)
     assert {k: v.item() for k, v in found["best_k_models"].items()} == {str(run / "best.ckpt"): 2}
-    assert set(read_state(run / "last.ckpt", resumes=False)) == {*checkpoints_kept()}
-
-
-def checkpoints_kept() -> tuple[str, ...]:
-    return ("state_dict", "structure", checkpoints.VERSION)
+    kept = {"state_dict", "structure", VERSION}
+    assert set(read_state(run / "last.ckpt", resumes=False)) == kept

@@ -1,6 +1,6 @@
 """One training, divided among processes, accumulated batches, loading processes and sittings.
 
-PYTHONPATH=tests python tests/reliability/invariance.py     # trains every division, prints a Markdown table
+PYTHONPATH=tests python tests/reliability/invariance.py     # prints a Markdown table
 """
 
 from __future__ import annotations
