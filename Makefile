@@ -42,7 +42,7 @@ bench: $(STAMP) ## time this package beside the published formulation, quickly (
 	@$(RUN) benchmarks $(ARGS)
 
 test: $(STAMP) ## run the whole test suite
-	@$(RUN) pytest -n 2 --dist loadfile $(ARGS)
+	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style, format and types
 	@$(VENV)/bin/ruff check .

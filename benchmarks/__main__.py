@@ -23,7 +23,7 @@ from benchmarks.compare import Comparison, Row, Settings, compare
 from benchmarks.machine import describe, matmul_rate, pinned
 from benchmarks.plan import DTYPE_NAMES, FULL, QUICK, SECTIONS, Plan
 from benchmarks.report import describe_machine, describe_row, write_report
-from benchmarks.sections import augmentation, epoch, evaluation, networks
+from benchmarks.sections import augmentation, epoch, evaluation, networks, reliability
 from pspnet.errors import Parser, one_line_errors
 from pspnet.evaluation.numeric_precision import default_precision
 from pspnet.files.paths import path_argument
@@ -39,6 +39,7 @@ COMPARISONS: dict[str, Callable[[Plan], Iterator[Comparison]]] = {
     "evaluation": evaluation.comparisons,
     "epoch": epoch.comparisons,
     "growth": networks.growth,
+    "reliability": reliability.comparisons,
 }
 
 

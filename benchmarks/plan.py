@@ -13,7 +13,7 @@ from pspnet.data.datasets.classes import IGNORE
 from pspnet.errors import UserError
 from pspnet.models.pspnet import SMALLEST_SIDE, PSPNet
 
-SECTIONS = ("step", "inference", "augmentation", "evaluation", "epoch", "growth")
+SECTIONS = ("step", "inference", "augmentation", "evaluation", "epoch", "growth", "reliability")
 DTYPE_NAMES = {torch.bfloat16: "bf16", torch.float32: "float32"}
 PAPER_BINS = (1, 2, 3, 6)
 VOC_CLASSES = 21

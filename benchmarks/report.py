@@ -16,6 +16,7 @@ from pspnet.files.writing import write_atomic
 
 NONE = "–"
 WORDS = ("case", "variant", "remark")  # columns aligned left
+SHARES = ("reliability",)  # sections whose variants are parts of a step and no other ways to do it
 LEGEND = """\
 Variants run in turns. Times are medians over n rounds [quartiles]. "× ours" is the value over that
 of the case's first variant; for times it is the median of the rounds' ratios [quartiles]. It is
@@ -94,7 +95,7 @@ def duration(seconds: Spread | None) -> str:
 
 def _cells(row: Row) -> dict[str, str]:
     ratio, rate = row.time_ratio, row.images / row.seconds.median if row.seconds else None
-    times = f"{ratio.median:.2f} [{ratio.low:.2f}, {ratio.high:.2f}]" if ratio else NONE
+    times = _ratio(ratio) if ratio else NONE
     return {
         "case": row.case,
         "variant": row.variant,
@@ -121,6 +122,7 @@ def _table(rows: Sequence[Row]) -> str:
 def _groups(rows: Sequence[Row]) -> list[Group]:
     """Return the figure's bars per section and case: every variant but the baseline."""
     groups = []
+    rows = [row for row in rows if row.section not in SHARES]
     for section, case in dict.fromkeys((row.section, row.case) for row in rows):
         _, *others = [row for row in rows if (row.section, row.case) == (section, case)]
         bars = [
@@ -136,6 +138,14 @@ def _ratios(row: Row) -> list[Ratio | None]:
     if row.time_ratio:
         time = Ratio(row.time_ratio.median, row.time_ratio.low, row.time_ratio.high)
     return [time, Ratio(row.memory_ratio) if row.memory_ratio else None]
+
+
+def _ratio(ratio: Spread) -> str:
+    median, low, high = (
+        f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+        for value in (ratio.median, ratio.low, ratio.high)
+    )
+    return f"{median} [{low}, {high}]"
 
 
 def _digits(value: float | None) -> str:

@@ -10,7 +10,13 @@ from shapes import paint
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
+# files of few and long tests; dealt last, they would leave the other process without work
+LONG = ("test_explain.py", "test_cli.py", "test_kill_matrix.py", "test_task.py")
 torch.set_num_threads(1)  # on busy machines two threads wait for each other longer than they work
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -59,11 +59,10 @@ def run(*options: str) -> None:
 
 
 def test_networks_beside_each_other(capsys, tmp_path):
-    run("--only", "inference", "step", "--classes", "3", "5", "--out", "runs")
+    run("--only", "inference", "step", "--classes", "3", "--out", "runs")
     tasks = {
-        f"{task}: tu-regnetx_002, 33×33, {classes} classes, batch 2": variants
+        f"{task}: tu-regnetx_002, 33×33, 3 classes, batch 2": variants
         for task, variants in (("training step", STEPS), ("inference", PASSES))
-        for classes in (3, 5)
     }
     assert results(tmp_path / "runs") == tasks
     content = json.loads((tmp_path / "runs/results.json").read_text())
@@ -119,6 +118,15 @@ def test_evaluation_and_growth(tmp_path):
         differing, total = (row["remark"].split()[place] for place in (0, 2))
         assert total == "2,400"
         assert int(differing) <= 24
+
+
+def test_what_reliability_costs_beside_a_step(tmp_path):
+    run("--only", "reliability", "--classes", "3", "--rounds", "1", "--out", "runs")
+    rows = json.loads((tmp_path / "runs/results.json").read_text())["rows"]
+    variants = ["training step", "mean of the loss over the step", "checkpoint, verified"]
+    assert [row["variant"] for row in rows] == variants
+    assert all(row["time_ratio"]["median"] > 0 for row in rows)
+    assert not (tmp_path / "runs/ratios.png").exists()  # shares of a step are no rivals
 
 
 def test_the_quick_form_measures_memory_of_many_classes_alone(tmp_path):

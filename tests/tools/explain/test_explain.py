@@ -108,6 +108,7 @@ def test_the_table_of_ablated_parts_agrees_with_the_results(trained, explained):
             assert float(row["high"]) >= float(row["loss"]) - 1e-9
 
 
+@pytest.mark.slow
 def test_an_image_a_limit_and_an_overwritten_report(trained, shapes, tmp_path, capsys):
     path = copy(trained, tmp_path)
     image = tmp_path / "wide.png"
@@ -130,6 +131,7 @@ def test_an_image_a_limit_and_an_overwritten_report(trained, shapes, tmp_path, c
     assert other.read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_data_that_moved(trained, shapes, tmp_path, capsys):
     path = copy(trained, tmp_path)
     checkpoint = torch.load(path, weights_only=True)
