@@ -66,6 +66,7 @@ def test_an_offline_run_lies_in_the_runs_folder(tmp_path):
     assert default_loggers(str(tmp_path), name="a", wandb="off")[0].version == 1
 
 
+@pytest.mark.slow
 def test_a_server_out_of_reach_is_not_waited_for(monkeypatch, tmp_path):
     monkeypatch.setattr(loggers, "PATIENCE", 3)
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)

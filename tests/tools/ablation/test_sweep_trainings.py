@@ -177,10 +177,17 @@ def train_row(train: Train, path: Path, number: int, *, data: str) -> None:
     check_row(run.folder, row)
 
 
+QUICK = ("table1", "dilation")
 FILE_AND_DATA = [*zip(SWEEPS, itertools.cycle(DATA), strict=False)]
 
 
-@pytest.mark.parametrize(("path", "data"), FILE_AND_DATA, ids=[p.stem for p in SWEEPS])
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [
+        pytest.param(path, data, marks=() if path.stem in QUICK else pytest.mark.slow, id=path.stem)
+        for path, data in FILE_AND_DATA
+    ],
+)
 def test_a_row_of_each_file_trains_a_step(path, data, train):
     train_row(train, path, one_row(SWEEPS[path]), data=data)
 
