@@ -95,12 +95,11 @@ def duration(seconds: Spread | None) -> str:
 
 def _cells(row: Row) -> dict[str, str]:
     ratio, rate = row.time_ratio, row.images / row.seconds.median if row.seconds else None
-    times = _ratio(ratio) if ratio else NONE
     return {
         "case": row.case,
         "variant": row.variant,
         "time": duration(row.seconds),
-        "time, × ours": times,
+        "time, × ours": _ratio(ratio) if ratio else NONE,
         "images/s": _digits(rate),
         "GFLOP": _digits(row.flops and row.flops / 1e9),
         "utilization": f"{100 * row.utilization:.0f} %" if row.utilization else NONE,

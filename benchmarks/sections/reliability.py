@@ -47,9 +47,9 @@ def step(case: Case) -> Call:
 
 
 def mean_over_step(case: Case) -> Call:
-    """Return what a step divided into two accumulated batches adds to its losses."""
+    """Return what a step divided into two accumulated halves adds to its losses."""
     trainer = Trainer(
-        accelerator=torch.device(case.device).type.replace("cuda", "gpu"),
+        accelerator=torch.device(case.device).type,
         devices=1,
         accumulate_grad_batches=2,
         logger=False,
@@ -60,7 +60,7 @@ def mean_over_step(case: Case) -> Call:
     mean, label = StepMean("step"), case.labels()
     mean.start(trainer, CrossEntropy(), case.classes)
     losses = [torch.ones((), device=case.device) for _ in range(HEADS)]
-    batches = [{"label": half, "step_label": label} for half in label.chunk(2)]
+    batches = [{"label": half, "step_label": label} for half in label.chunk(2, dim=1)]
 
     def call() -> None:
         for index, batch in enumerate(batches):
