@@ -21,7 +21,7 @@ from benchmarks.synthetic import MEAN, STD, random_image, random_label
 from benchmarks.timing import Call
 from pspnet.data import VOC
 from pspnet.data.datamodule import SegmentationData
-from pspnet.data.image_io import write_label
+from pspnet.data.label_io import write_label
 from pspnet.data.samplers import TrainingSampler
 
 CACHED = f"{OURS}, cached"

@@ -10,10 +10,12 @@ from PIL import Image
 
 from pspnet.data.cache import Cache
 from pspnet.data.datasets.base import Sample
-from pspnet.data.image_io import read_image, read_label
+from pspnet.data.image_io import read_image
+from pspnet.data.label_io import LabelCode, read_label
 
 TRAIN_IDS = np.full(256, -1, np.int16)
 TRAIN_IDS[[7, 8, 9, 255]] = [0, 1, 2, 255]
+CODE = LabelCode(TRAIN_IDS)
 FORK = multiprocessing.get_context("fork")
 
 
@@ -26,6 +28,11 @@ def write_sample(folder: Path, name: str, *, seed: int = 0, size: tuple[int, int
     return Sample(name, image, label)
 
 
+def read(sample: Sample) -> np.ndarray:
+    assert sample.label is not None
+    return read_label(sample.label, CODE)
+
+
 def files(cache: Cache) -> list[Path]:
     return sorted(cache.folder.iterdir())
 
@@ -35,5 +42,4 @@ def check(cache: Cache, sample: Sample) -> None:
     assert sample.label is not None
     for _ in range(2):
         np.testing.assert_array_equal(cache.image(sample.image), read_image(sample.image))
-        label = cache.label(sample.label, TRAIN_IDS)
-        np.testing.assert_array_equal(label, read_label(sample.label, TRAIN_IDS))
+        np.testing.assert_array_equal(cache.label(sample, read), read(sample))

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
 import albumentations as A
 import numpy as np
 import pytest
-from cached import TRAIN_IDS, check, files, write_sample
+from cached import TRAIN_IDS, check, files, read, write_sample
 from PIL import Image
 
 from pspnet.data import cache as module
 from pspnet.data.cache import Cache
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.datasets.base import Sample
-from pspnet.data.image_io import read_label
+from pspnet.data.label_io import LabelCode, read_label
 from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.errors import UserError
 
@@ -32,8 +33,7 @@ def test_each_file_is_decoded_once_and_then_mapped(
     check(cache, sample)
     assert len(files(cache)) == 2
     monkeypatch.setattr(module, "read_image", never)
-    monkeypatch.setattr(module, "read_label", never)
-    for copy in (cache.image(sample.image), Cache(cache.folder).label(sample.label, TRAIN_IDS)):
+    for copy in (cache.image(sample.image), Cache(cache.folder).label(sample, never)):
         assert isinstance(copy, np.memmap)
         assert copy.dtype == np.uint8
         with pytest.raises(ValueError, match="read-only"):
@@ -89,13 +89,40 @@ def test_another_table_gives_other_labels(cache: Cache, sample: Sample) -> None:
     check(cache, sample)
     other = TRAIN_IDS.copy()
     other[[7, 8]] = [1, 0]
-    for table in (other, TRAIN_IDS, other):
-        label = cache.label(sample.label, table)
-        np.testing.assert_array_equal(label, read_label(sample.label, table))
     strict = TRAIN_IDS.copy()
     strict[9] = -1
-    with pytest.raises(UserError, match="label values 9"):
-        cache.label(sample.label, strict)
+    for table in (other, TRAIN_IDS, other, strict):
+        code = LabelCode(table)
+        its = Cache(cache.folder, label_key=code.key)
+        reader = partial(by_code, code=code)
+        if table is strict:
+            with pytest.raises(UserError, match="label values 9"):
+                its.label(sample, reader)
+        else:
+            np.testing.assert_array_equal(its.label(sample, reader), reader(sample))
+
+
+def by_code(sample: Sample, *, code: LabelCode) -> np.ndarray:
+    return read_label(sample.label, code)
+
+
+def test_samples_of_one_label_file_have_copies_of_their_own(cache: Cache, sample: Sample) -> None:
+    for name in ("a", "b", "a"):  # as of one file with the labels of all images
+        label = cache.label(Sample(name, sample.image, sample.label), lambda one: value(one.name))
+        assert label == ord(name)
+
+
+def value(name: str) -> np.ndarray:
+    return np.full((1, 1), ord(name), np.uint8)
+
+
+def test_a_file_of_the_same_size_and_time_is_another(cache: Cache, sample: Sample) -> None:
+    status = sample.image.stat()
+    for shade in (1, 2):  # unpacked from an archive with one date for every file
+        sample.image.unlink()
+        Image.fromarray(np.full((8, 8, 3), shade, np.uint8)).save(sample.image, "BMP")
+        os.utime(sample.image, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert (cache.image(sample.image) == shade).all()
 
 
 @pytest.mark.parametrize("length", [0, 1, 31, 32, 60, 128, 129, 5000, -33, -32, -1])
@@ -180,8 +207,8 @@ def test_items_of_a_cache_are_those_without(
     transform = A.Compose([*transform, A.Lambda(image=spoil, p=1)])
     unlabeled = Sample("b", sample.image, None)
     for samples, each in (([sample], transform), ([sample], None), ([unlabeled], None)):
-        plain = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=each)
-        kept = SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=each, cache=cache)
+        plain = SegmentationDataset(samples, read_label=read, transform=each)
+        kept = SegmentationDataset(samples, read_label=read, transform=each, cache=cache)
         for seed in range(6):
             one, two = plain[0, seed], kept[0, seed]
             assert list(one) == list(two)
@@ -196,7 +223,7 @@ def test_labels_of_another_size_are_refused_from_a_cache_as_well(
 ) -> None:
     other = write_sample(tmp_path / "other", "a", size=(20, 50))
     mixed = Sample("a", sample.image, other.label)
-    dataset = SegmentationDataset([mixed], train_ids=TRAIN_IDS, cache=cache)
+    dataset = SegmentationDataset([mixed], read_label=read, cache=cache)
     for _ in range(2):
         with pytest.raises(UserError, match=r"is 50×20 pixels, its image .* 50×33"):
             dataset[0]

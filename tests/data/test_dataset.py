@@ -11,6 +11,7 @@ from PIL import Image
 
 from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample
+from pspnet.data.label_io import LabelCode, read_label
 from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.errors import UserError
 
@@ -28,14 +29,19 @@ def write_sample(folder: Path, name: str, *, labeled: bool = True) -> Sample:
     return Sample(name, image, label if labeled else None)
 
 
+def read(sample: Sample) -> np.ndarray:
+    assert sample.label is not None
+    return read_label(sample.label, LabelCode(TRAIN_IDS))
+
+
 def training_set(samples: list[Sample]) -> SegmentationDataset:
     transform = Augmentation().build(crop_size=(8, 8), mean=(0.5, 0.4, 0.3))
-    return SegmentationDataset(samples, train_ids=TRAIN_IDS, transform=transform)
+    return SegmentationDataset(samples, read_label=read, transform=transform)
 
 
 def test_items_hold_pixels_and_train_ids(tmp_path: Path) -> None:
     sample = write_sample(tmp_path, "a")
-    dataset = SegmentationDataset([sample], train_ids=TRAIN_IDS)
+    dataset = SegmentationDataset([sample], read_label=read)
     item = dataset[0]
     assert len(dataset) == 1
     assert set(item) == {"image", "label", "name"}
@@ -84,7 +90,7 @@ def test_labels_of_another_size_are_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full((12, 9), 7, np.uint8)).save(other)
     mixed = Sample("a", one.image, other)
     with pytest.raises(UserError, match=r"b\.png is 9×12 pixels, its image .*a\.png 12×9") as error:
-        SegmentationDataset([mixed], train_ids=TRAIN_IDS)[0]
+        SegmentationDataset([mixed], read_label=read)[0]
     assert "\n" not in str(error.value)
 
 

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pspnet.data.datasets.base import Sample
 from pspnet.data.files import require
-from pspnet.data.image_io import read_image, read_label
+from pspnet.data.image_io import read_image
 from pspnet.errors import NotWritten, UserError
 from pspnet.files.writing import make_folder, write_atomic
 
 MARK = hashlib.sha256().digest_size  # bytes at the end of a copy
-VERSION = 1  # counts up whenever a file would be decoded to other pixels
+VERSION = 2  # counts up whenever a file would be decoded to other pixels
 DAY = 24 * 60 * 60
 
 
@@ -26,20 +27,21 @@ class Cache:
     """A folder that keeps a decoded copy of each image and label that is read.
 
     A copy is a `.npy` file of uint8 that is mapped into memory, read-only. Behind its array stands
-    a mark of its source: the path of the file, its size, the time of its last change and, for a
-    label, the table of train ids. A file without that mark at its very end (cut off, outdated or
-    foreign) is replaced. Workers, processes and machines may share a folder; where two write one
-    copy at the same time, either is complete.
+    a mark of its source: the path of the file, its size, its inode, the times of its last change
+    and, for a label, the sample's name and the meaning of label files. A file without that mark at
+    its very end (cut off, outdated or foreign) is replaced. Workers, processes and machines may
+    share a folder; where two write one copy at the same time, either is complete.
 
     Args:
         folder: the folder, created if absent. An image takes 3 bytes per pixel, a label 1.
+        label_key: the meaning of label files, see `LabelCode.key`.
 
     Raises:
         UserError: if the folder cannot be created.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, label_key: str = "") -> None:
+        self.folder, self.label_key = folder, label_key
         try:
             make_folder(folder)
         except NotWritten as error:
@@ -50,17 +52,17 @@ class Cache:
         """Return the result of `read_image`; raise its errors."""
         return self._copy(path, kind="image", decode=lambda: read_image(path))
 
-    def label(self, path: Path, train_ids: np.ndarray) -> np.ndarray:
-        """Return the result of `read_label`; raise its errors."""
-        return self._copy(
-            path, kind=train_ids.tobytes().hex(), decode=lambda: read_label(path, train_ids)
-        )
+    def label(self, sample: Sample, read: Callable[[Sample], np.ndarray]) -> np.ndarray:
+        """Return the result of `read`, the data set's `read_label`; raise its errors."""
+        assert sample.label is not None
+        kind = f"{self.label_key}\n{sample.name}"
+        return self._copy(sample.label, kind=kind, decode=lambda: read(sample))
 
     def _copy(self, path: Path, *, kind: str, decode: Callable[[], np.ndarray]) -> np.ndarray:
         # before the file is read: if it changes meanwhile, the copy is outdated
         status = require(path, "an image or label to read").stat()
         source = f"{VERSION}\n{path.absolute()}\n{kind}"
-        mark = _digest(f"{source}\n{status.st_size}\n{status.st_mtime_ns}")
+        mark = _digest(f"{source}\n{_state(status)}")
         # a long name is cut, as file systems take 255 bytes
         place = self.folder / f"{path.stem[:40]}.{_digest(source).hex()[:24]}.npy"
         copy = _mapped(place, mark)
@@ -85,6 +87,12 @@ class Cache:
             f"data.cache={self.folder} cannot be written ({reason}); make room there, name another"
             " folder, or set data.cache=null"
         )
+
+
+def _state(status: os.stat_result) -> str:
+    # archives and exports give new files of one size the time of old ones, but not their inode
+    # and time of status change; on Windows `st_ctime_ns` is the time of creation
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"
 
 
 def _digest(text: str) -> bytes:

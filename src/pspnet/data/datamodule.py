@@ -228,9 +228,11 @@ class SegmentationData(lightning.LightningDataModule):
     ) -> SegmentationDataset:
         return SegmentationDataset(
             samples,
-            train_ids=self.source.train_ids(),
+            read_label=self.source.read_label,
             transform=transform,
-            cache=None if self.cache is None else Cache(self.cache),
+            cache=None
+            if self.cache is None
+            else Cache(self.cache, label_key=self.source.label_code.key),
         )
 
     def _process(self) -> tuple[int, int]:

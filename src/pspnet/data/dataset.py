@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, default_collate
 
 from pspnet.data.cache import Cache
 from pspnet.data.datasets.base import Sample
-from pspnet.data.image_io import read_image, read_label
+from pspnet.data.image_io import read_image
 from pspnet.data.transforms.seeding import seed_transform
 from pspnet.errors import UserError
 
@@ -30,7 +30,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 
     Args:
         samples: the files to read.
-        train_ids: train id of each stored label value, (256,), see `Source.train_ids`.
+        read_label: reads a sample's label, (H, W) uint8 of train ids, see `Source.read_label`.
         transform: takes and returns `image` and `mask`, see `AugmentationBase.build`; None leaves
             them as they are.
         cache: keeps decoded files; None decodes each file whenever it is read.
@@ -40,12 +40,12 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         self,
         samples: Sequence[Sample],
         *,
-        train_ids: np.ndarray,
+        read_label: Callable[[Sample], np.ndarray],
         transform: A.Compose | None = None,
         cache: Cache | None = None,
     ) -> None:
         self.samples = samples
-        self.train_ids = train_ids
+        self.read_label = read_label
         self.transform = transform
         self.cache = cache
 
@@ -68,8 +68,10 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         image = (read_image if self.cache is None else self.cache.image)(sample.image)
         if sample.label is None:
             return {"image": image}
-        read = read_label if self.cache is None else self.cache.label
-        label = read(sample.label, self.train_ids)
+        if self.cache is None:
+            label = self.read_label(sample)
+        else:
+            label = self.cache.label(sample, self.read_label)
         if image.shape[:2] != label.shape:
             (height, width), (rows, columns) = image.shape[:2], label.shape
             raise UserError(

@@ -1,20 +1,16 @@
-"""Images and labels on disk: read exactly, or refused in one line that names the file."""
+"""Images on disk: read exactly, or refused in one line that names the file."""
 
 from __future__ import annotations
 
 import io
 import struct
 from pathlib import Path
-from typing import NoReturn
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.memory import available_memory
 from pspnet.errors import UserError
-from pspnet.files.writing import write_atomic
 
 # raised by Pillow on bytes that are no image, or not all of one
 _UNREADABLE = (
@@ -30,8 +26,12 @@ _UNREADABLE = (
 Image.MAX_IMAGE_PIXELS = None  # the memory is the limit, see `check_memory`
 BYTES_PER_PIXEL = 10  # of RGB decoded, with an alpha channel, and copied
 LARGEST_SIDE = 32_766  # pixels; OpenCV counts those of a resize in 16 bits
+PNG_DEPTH = 24  # offset of the bits per channel in a PNG file
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap rows and columns
-_PNG_DEPTH, _PNG_COLOR = 24, 25  # offsets of bit depth and color type in a PNG file
+# tags of TIFF, and bits of its subfile type
+_SUBFILE_TYPE, _BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL = 254, 258, 277
+_REDUCED, _MASK = 1, 4
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files begin
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -40,16 +40,66 @@ def read_image(path: Path) -> np.ndarray:
     Gray and palette images are expanded to RGB; an alpha channel is dropped.
 
     Raises:
-        UserError: if the file is missing, no image or cut off, or has more than 8 bits per channel.
+        UserError: if the file is missing, no image or cut off, or holds more than is read: more
+            than 8 bits per channel, other channels, or further pages.
     """
-    image = _decode(path, _read_bytes(path), upright=True)
-    if image.mode[0] in "IF":
-        raise UserError(
-            f"{path}: pixels of mode {image.mode} hold more than 8 bits; save it as 8-bit RGB"
-        )
+    content = read_bytes(path)
+    image = decode(path, content, upright=True)
+    check_depth(path, image, content)
+    _check_bands_and_pages(path, image, content)
     if image.mode == "P":  # Pillow warns when it drops a palette's alpha on the way to RGB
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))
+
+
+def check_depth(path: Path, image: Image.Image, content: bytes) -> None:
+    """Refuse a file of more than 8 bits per channel, of which Pillow may keep the high byte.
+
+    Raises:
+        UserError: with the number of bits.
+    """
+    bits = 8
+    if image.format == "PNG":
+        bits = content[PNG_DEPTH]
+    elif image.format == "TIFF":
+        bits = max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))  # type: ignore[attr-defined]
+    if bits > 8 or image.mode[0] in "IF":
+        bits = bits if bits > 8 else 32
+        raise UserError(
+            f"{path} has {bits} bits per channel, of which only 8 bits are read; save it as 8-bit"
+            " RGB, scaled as all others"
+        )
+
+
+def _check_bands_and_pages(path: Path, image: Image.Image, content: bytes) -> None:
+    bands = len(image.getbands())
+    if image.format == "TIFF":
+        bands = image.tag_v2.get(_SAMPLES_PER_PIXEL, bands)  # type: ignore[attr-defined]
+    if bands > len(image.getbands()) or image.mode == "RGBX":
+        raise UserError(
+            f"{path} has {bands} channels, of which only red, green and blue are read; save those"
+            " three by themselves"
+        )
+    pages = count_pages(image, content)
+    if pages > 1:
+        raise UserError(
+            f"{path} has {pages} pages, of which only the first is read; save each as an image"
+        )
+
+
+def count_pages(image: Image.Image, content: bytes) -> int:
+    """Count the images in a file, without the small copies and masks of a TIFF."""
+    frames = getattr(image, "n_frames", 1)
+    if image.format == "MPO":  # a JPEG with a preview, or a second view of the same scene
+        return 1
+    if image.format != "TIFF" or frames == 1:
+        return frames
+    kinds = []
+    with Image.open(io.BytesIO(content)) as pages:  # to seek would undo a turn of the image
+        for frame in range(frames):
+            pages.seek(frame)
+            kinds.append(pages.tag_v2.get(_SUBFILE_TYPE, 0))  # type: ignore[attr-defined]
+    return sum(not kind & (_REDUCED | _MASK) for kind in kinds)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -69,43 +119,6 @@ def image_size(path: Path) -> tuple[int, int]:
     return (width, height) if sideways else (height, width)
 
 
-def read_label(path: Path, train_ids: np.ndarray) -> np.ndarray:
-    """Read the train ids of a label PNG (one channel or palette), (H, W) uint8.
-
-    Args:
-        path: the file.
-        train_ids: train id of each stored value, (256,) int16, -1 for values that are refused.
-
-    Raises:
-        UserError: if the file is missing, no PNG or cut off, has colors or transparency in place of
-            class indices, or holds a value that `train_ids` refuses.
-    """
-    stored = _read_indices(path)
-    if stored.dtype != np.uint8:
-        if stored.max() > IGNORE:
-            _refuse(path, stored, train_ids)
-        stored = stored.astype(np.uint8)
-    mapped = cv2.LUT(stored, train_ids)  # five times faster than indexing in numpy
-    if mapped.min() < 0:
-        _refuse(path, stored, train_ids)
-    label: np.ndarray = mapped.astype(np.uint8)
-    return label
-
-
-def write_label(path: Path, label: np.ndarray, palette: np.ndarray | None) -> None:
-    """Write class indices as a PNG of one channel, whole or not at all.
-
-    Args:
-        path: the file, in a folder that exists.
-        label: (H, W) uint8.
-        palette: RGB per label value, (256, 3) uint8, see `Classes.palette`; None writes grays.
-
-    Raises:
-        NotWritten: if the system refuses.
-    """
-    write_atomic(path, encode(label, palette=palette), durable=False)
-
-
 def encode(pixels: np.ndarray, format: str = "PNG", *, palette: np.ndarray | None = None) -> bytes:
     """Return the bytes of an image file.
 
@@ -122,7 +135,12 @@ def encode(pixels: np.ndarray, format: str = "PNG", *, palette: np.ndarray | Non
     return encoded.getvalue()
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """Read a file.
+
+    Raises:
+        UserError: if it is missing, no file, or not to be read.
+    """
     if path.exists() and not path.is_file():
         raise UserError(f"{path} is a folder, pipe or device; give an image file")
     try:
@@ -131,7 +149,12 @@ def _read_bytes(path: Path) -> bytes:
         raise _unreadable(path, error) from None
 
 
-def _decode(path: Path, content: bytes, *, upright: bool) -> Image.Image:
+def decode(path: Path, content: bytes, *, upright: bool) -> Image.Image:
+    """Decode the bytes of an image file, if `upright` turned by its EXIF orientation.
+
+    Raises:
+        UserError: if they are no image or cut off, or if there is no memory for it.
+    """
     try:
         image = Image.open(io.BytesIO(content))
         check_memory(path, image.width, image.height)
@@ -141,6 +164,11 @@ def _decode(path: Path, content: bytes, *, upright: bool) -> Image.Image:
     except _UNREADABLE as error:
         if isinstance(error, UserError):
             raise
+        if isinstance(error, UnidentifiedImageError) and content[:4] in _TIFF:
+            raise UserError(
+                f"{path} cannot be read as an image (a TIFF that is cut off or has more than 4"
+                " channels); replace it, or save red, green and blue by themselves"
+            ) from None
         raise _unreadable(path, error) from None
     return image
 
@@ -166,39 +194,3 @@ def _unreadable(path: Path, error: Exception) -> UserError:
     return UserError(
         f"{path} cannot be read as an image ({reason or type(error).__name__}); replace it"
     )
-
-
-def _read_indices(path: Path) -> np.ndarray:
-    content = _read_bytes(path)
-    image = _decode(path, content, upright=False)
-    if image.format != "PNG":
-        raise UserError(f"{path} is a {image.format} file; labels must be PNG, which is exact")
-    if image.mode not in ("1", "L", "P", "I", "I;16"):
-        raise UserError(
-            f"{path} has pixels of mode {image.mode} where one class index per pixel is expected;"
-            " replace each color by its class's index and save the PNG in mode L or P"
-        )
-    stored = np.array(image)
-    if stored.dtype == np.bool_:
-        return stored.astype(np.uint8)
-    if content[_PNG_COLOR] == 0 and content[_PNG_DEPTH] in (2, 4):
-        stored //= 255 // (2 ** content[_PNG_DEPTH] - 1)  # Pillow stretches these grays to 0..255
-    return stored
-
-
-def _refuse(path: Path, stored: np.ndarray, train_ids: np.ndarray) -> NoReturn:
-    accepted = np.flatnonzero(train_ids >= 0)
-    wrong = np.setdiff1d(stored, accepted)
-    raise UserError(
-        f"{path} holds the label values {_ranges(wrong)}, but {_ranges(accepted)} are accepted;"
-        " correct the file, or choose the data set that it belongs to"
-    )
-
-
-def _ranges(values: np.ndarray) -> str:
-    """Return sorted integers as text: `0 to 20 and 255`."""
-    runs = np.split(values, np.flatnonzero(np.diff(values) != 1) + 1)
-    texts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-    if len(texts) > 8:  # a color image saved as gray has hundreds
-        texts = [*texts[:7], f"{len(values) - sum(map(len, runs[:7]))} more"]
-    return " and ".join([", ".join(texts[:-1])] * (len(texts) > 1) + texts[-1:])

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from pspnet.data.datasets.base import Sample, Source
-from pspnet.data.image_io import image_size, read_label, write_label
+from pspnet.data.image_io import image_size
+from pspnet.data.label_io import LabelCode, read_label, write_label
 from pspnet.errors import UserError
 from pspnet.files.writing import make_folder, write_atomic
 
@@ -103,7 +104,7 @@ class Submission:
         accepted = np.full(256, -1, np.int16)
         accepted[self.values] = self.values
         for name, image in self.images.items():
-            size = read_label(self.path(name), accepted).shape
+            size = read_label(self.path(name), LabelCode(accepted, one_channel=True)).shape
             if size != image_size(image):
                 raise UserError(
                     f"{self.path(name)} is {_pixels(size)} pixels, its image {image}"

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.files import IMAGE_SUFFIXES, find_files, read_stems
-from pspnet.data.image_io import read_label
+from pspnet.data.label_io import LabelCode, read_label
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.evaluation.official import OFFICIAL_SCORERS, OfficialScorer, Values
 from pspnet.files.paths import path_argument
@@ -86,10 +86,11 @@ def count_pixels(
     from pspnet.evaluation.metrics import confusion_matrix
 
     classes = len(scorer.source.classes)
-    target_ids, predicted_ids = scorer.target_ids(), scorer.predicted_ids(values)
+    target_code = LabelCode(scorer.target_ids(), one_channel=True)
+    predicted_code = LabelCode(scorer.predicted_ids(values), one_channel=True)
     matrix = torch.zeros(classes, classes + 1, dtype=torch.int64)
     for prediction, target in pairs:
-        preds, labels = read_label(prediction, predicted_ids), read_label(target, target_ids)
+        preds, labels = read_label(prediction, predicted_code), read_label(target, target_code)
         if preds.shape != labels.shape:
             (rows, columns), (height, width) = preds.shape, labels.shape
             raise UserError(

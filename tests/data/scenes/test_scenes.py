@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.image_io import read_image, read_label
+from pspnet.data.image_io import read_image
 from pspnet.data.scenes import dataset as scenes
 from pspnet.data.scenes.dataset import Scenes, load_scenes
 from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
@@ -64,7 +64,7 @@ def test_layout_is_voc(tmp_path: Path) -> None:
     root = tmp_path / "scenes"
     assert sample.image == root / "JPEGImages/val_0001.png"
     assert sample.label == root / "SegmentationClass/val_0001.png"
-    image, label = read_image(sample.image), read_label(sample.label, source.train_ids())
+    image, label = read_image(sample.image), source.read_label(sample)
     expected = render(draw_scene(PortableRandom(0, 1, 1), size=SMALLEST))
     np.testing.assert_array_equal(image, expected[0])
     np.testing.assert_array_equal(label, expected[1])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from pspnet.data.datasets.classes import IGNORE, Classes
+from pspnet.data.label_io import LabelCode, read_label
 
 Split = Literal["train", "val", "test"]
 
@@ -38,7 +40,7 @@ class Sample:
     Args:
         name: a relative path without suffix, unique within the split.
         image: the image file.
-        label: the label file, or None where the split has no labels.
+        label: the file with its label, or None where the split has no labels.
     """
 
     name: str
@@ -99,6 +101,20 @@ class Source(ABC):
         table[: len(self.classes)] = np.arange(len(self.classes))
         table[IGNORE] = IGNORE
         return table
+
+    @cached_property
+    def label_code(self) -> LabelCode:
+        """The meaning of pixels in label files; by default that of values by `train_ids`."""
+        return LabelCode(self.train_ids())
+
+    def read_label(self, sample: Sample) -> np.ndarray:
+        """Read the train ids of a sample's label, (H, W) uint8, by `label_code`.
+
+        Raises:
+            UserError: if the file cannot be read, or holds what the code refuses.
+        """
+        assert sample.label is not None
+        return read_label(sample.label, self.label_code)
 
     def predicted_ids(self) -> np.ndarray:
         """Return the train id of each value in a prediction file that the benchmark scores.

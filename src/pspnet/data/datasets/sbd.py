@@ -9,7 +9,7 @@ import numpy as np
 
 from pspnet.data.datasets.classes import load_table
 from pspnet.data.files import read_stems, require, require_file
-from pspnet.data.image_io import write_label
+from pspnet.data.label_io import write_label
 from pspnet.errors import UserError
 from pspnet.files.paths import is_file
 from pspnet.files.writing import write_atomic

@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from pspnet.data.datasets.base import Sample, Server, Source, Split
-from pspnet.data.datasets.classes import Classes, load_table
+from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.datasets.sbd import build_train_aug
 from pspnet.data.files import check_samples, read_stems, require
+from pspnet.data.label_io import LabelCode
 from pspnet.errors import UserError
 from pspnet.files.paths import local_path
 
 LISTS = "ImageSets/Segmentation"
+BORDER = (224, 224, 192)  # the color of 255 in VOC's palette
 
 
 class VOC(Source):
@@ -56,6 +58,12 @@ class VOC(Source):
     @cached_property
     def classes(self) -> Classes:
         return load_table("voc2012")
+
+    @cached_property
+    def label_code(self) -> LabelCode:
+        """Values, and the colors of VOC's palette: tools that shrink PNGs reorder palettes."""
+        colors = {color: train_id for train_id, color in enumerate(self.classes.colors)}
+        return LabelCode(self.train_ids(), colors={**colors, BORDER: IGNORE})
 
     @property
     def server(self) -> Server:

@@ -10,7 +10,8 @@ import yaml
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.files import check_samples, read_list, require
-from pspnet.data.image_io import encode, write_label
+from pspnet.data.image_io import encode
+from pspnet.data.label_io import write_label
 from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
 from pspnet.data.scenes.render import CLASSES, render
 from pspnet.errors import NotWritten, UserError
