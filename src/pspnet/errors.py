@@ -9,7 +9,7 @@ import argparse
 import errno
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +28,22 @@ class UserError(ValueError):
 
     def __str__(self) -> str:
         return "\n".join(map(visible, super().__str__().split("\n")))
+
+
+class Findings(UserError):
+    """Errors of several files; the message is the first of them, and says how many there are.
+
+    Args:
+        lines: one line per file, at least one.
+    """
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self.lines = tuple(lines)
+        more = f"; {len(lines) - 1} more of this kind" if len(lines) > 1 else ""
+        super().__init__(f"{lines[0]}{more}")
+
+    def __reduce__(self) -> tuple[type[Findings], tuple[tuple[str, ...]]]:
+        return type(self), (self.lines,)
 
 
 class NotWritten(UserError):
@@ -138,6 +154,11 @@ def raised_in(error: BaseException) -> str:
 def warn(line: str) -> None:
     """Print a warning in one line on stderr."""
     sys.stderr.write(f"warning: {shortened(' '.join(line.split()))}\n")
+
+
+def note(line: str) -> None:
+    """Print in one line on stderr what a user may want to know."""
+    sys.stderr.write(f"note: {shortened(' '.join(line.split()))}\n")
 
 
 def not_written(path: Path | str, error: OSError) -> str:

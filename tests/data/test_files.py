@@ -28,6 +28,7 @@ def paths(folder: Path, *args: object, **options: object) -> list[str]:
 
 def test_files_are_found_by_ending_and_depth(tmp_path: Path) -> None:
     touch(tmp_path, "b.JPG", "a.png", "x/c.jpg", "x/y/d.jpeg", "x/.e.jpg", "x/notes.txt")
+    touch(tmp_path, "x/.ipynb_checkpoints/c-checkpoint.jpg", ".hidden/f.jpg")
     (tmp_path / "folder.jpg").mkdir()
     assert paths(tmp_path, ".jpg") == ["b.JPG", "x/c.jpg"]
     assert paths(tmp_path, (".jpg", ".jpeg")) == ["b.JPG", "x/c.jpg", "x/y/d.jpeg"]

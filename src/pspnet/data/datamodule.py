@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from pspnet.data import loading_process
+from pspnet.data.announcement import announce_splits
 from pspnet.data.cache import Cache
 from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample, Source, Split
@@ -132,6 +133,8 @@ class SegmentationData(lightning.LightningDataModule):
             rank_zero_info(f"batch: {self._step()}")
         if stage in ("fit", "validate"):
             self.val_set = self._dataset(self._enough(self._labeled("val")))
+        if stage == "fit":
+            announce_splits(self.source, self.train_set.samples, self.val_set.samples)
         if stage == "test":
             self.test_set = self._dataset(self._enough(self._labeled("test")))
         if stage == "predict":

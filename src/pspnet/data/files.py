@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pspnet.data.datasets.base import Sample
-from pspnet.errors import UserError, visible
+from pspnet.errors import Findings, UserError, visible
 from pspnet.files.paths import is_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -20,7 +20,8 @@ def find_files(
     """List the files below a folder whose names have one of the endings, in any case, sorted.
 
     Linked folders are followed; a folder that is linked into itself is not entered again. Hidden
-    files are left out, as macOS writes a hidden `._a.jpg` beside each `a.jpg`.
+    files and folders are left out, as macOS writes a hidden `._a.jpg` beside each `a.jpg`, and
+    Jupyter copies in `.ipynb_checkpoints`.
 
     Args:
         folder: the folder to search with its subfolders.
@@ -34,7 +35,7 @@ def find_files(
     return sorted(
         path
         for path in _walk(folder, depth=depth, ancestors=frozenset())
-        if path.name.lower().endswith(endings) and not path.name.startswith(".")
+        if path.name.lower().endswith(endings)
     )
 
 
@@ -49,6 +50,8 @@ def _walk(folder: Path, *, depth: int | None, ancestors: frozenset[str]) -> Iter
             f"{folder} cannot be listed ({error.strerror}); correct its rights"
         ) from None
     for entry in entries:
+        if entry.name.startswith("."):
+            continue
         if _is_folder(entry):
             if depth != 0:
                 below = None if depth is None else depth - 1
@@ -161,11 +164,11 @@ def refuse_strays(labels: list[Path], samples: list[Sample]) -> None:
     """Refuse labels that no sample has: their images are missing, and would not be scored.
 
     Raises:
-        UserError: naming the first.
+        Findings: naming them.
     """
     stray = sorted({*labels} - {sample.label for sample in samples})
     if stray:
-        raise UserError(f"{stray[0]} has no image; add the image, or remove the label")
+        raise Findings([f"{it} has no image; add the image, or remove the label" for it in stray])
 
 
 def check_samples(samples: list[Sample], origin: Path) -> list[Sample]:
@@ -176,18 +179,29 @@ def check_samples(samples: list[Sample], origin: Path) -> list[Sample]:
         origin: the list or folder that named them, for the error message.
 
     Raises:
-        UserError: if there is no sample, two have one name, a name is no plain path, or an image or
-            label is missing.
+        UserError: if there is no sample.
+        Findings: if two have one name, names are no plain paths, or images or labels are missing.
     """
     if not samples:
         raise UserError(f"{origin} holds no image; check the root, or take another split")
-    name, count = Counter(sample.name for sample in samples).most_common(1)[0]
-    if count > 1:
-        raise UserError(f"{origin} names {name!r} {count} times; keep one of them")
+    counts = Counter(sample.name for sample in samples)
+    wrong = [
+        f"{origin} names {name!r} {count} times; keep one of them"
+        for name, count in counts.items()
+        if count > 1
+    ]
     for sample in samples:
         if visible(sample.name) != sample.name or ".." in sample.name.split("/"):
-            raise UserError(f"{origin} names {sample.name!r}; give names of visible characters")
-        require_file(sample.image, f"an image that {origin} names")
-        if sample.label is not None:
-            require_file(sample.label, f"the label of {sample.image}")
+            wrong.append(f"{origin} names {sample.name!r}; give names of visible characters")
+        for path, expected in (
+            (sample.image, f"an image that {origin} names"),
+            (sample.label, f"the label of {sample.image}"),
+        ):
+            try:
+                if path is not None:
+                    require_file(path, expected)
+            except UserError as error:
+                wrong.append(str(error))
+    if wrong:
+        raise Findings(wrong)
     return samples

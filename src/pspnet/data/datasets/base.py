@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,9 +60,13 @@ class Source(ABC):
     Attributes:
         base_size: long side in pixels to which the paper's tests resize an image of this data set;
             None leaves images at their own size.
+        origin: where train and val come from, once they are listed; may be "".
+        notes: lines on files that are not used, once the splits are listed.
     """
 
     base_size: int | None = None
+    origin: str = ""
+    notes: Sequence[str] = ()
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)

@@ -1,0 +1,26 @@
+"""What a training says of its data before the first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+
+from pspnet.data.datasets.base import Sample, Source
+from pspnet.errors import note
+
+
+@rank_zero_only
+def announce_splits(source: Source, train: Sequence[Sample], val: Sequence[Sample]) -> None:
+    """Say how many images are trained and validated on, what divided them, and what is left out."""
+    origin = f" ({source.origin})" if source.origin else ""
+    rank_zero_info(f"data: train {len(train)}, val {len(val)} images{origin}")
+    for line in source.notes:
+        note(line)
+    trained = {sample.image for sample in train}
+    shared = [sample.name for sample in val if sample.image in trained]
+    if shared:
+        note(
+            f"{len(shared)} of the {len(val)} val images are trained on, too, first {shared[0]!r}:"
+            " scores on val do not measure generalization"
+        )
