@@ -94,6 +94,14 @@ def test_labels_of_another_size_are_refused(tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
+def test_an_image_that_its_orientation_turns_is_told(tmp_path: Path) -> None:
+    sample, exif = write_sample(tmp_path, "a"), Image.Exif()
+    exif[0x0112] = 6
+    Image.open(sample.image).save(sample.image, exif=exif)
+    with pytest.raises(UserError, match=r"9×12, turned by its EXIF orientation; save the image as"):
+        SegmentationDataset([sample], read_label=read)[0]
+
+
 def test_batches_stack_tensors_and_list_the_rest(tmp_path: Path) -> None:
     dataset = training_set([write_sample(tmp_path, "a"), write_sample(tmp_path, "bc")])
     batch = collate([dataset[0, 1], dataset[1, 2]])

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset, default_collate
 
 from pspnet.data.cache import Cache
 from pspnet.data.datasets.base import Sample
-from pspnet.data.image_io import read_image
+from pspnet.data.image_io import is_turned, read_image
 from pspnet.data.transforms.seeding import seed_transform
 from pspnet.errors import UserError
 
@@ -74,9 +74,12 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             label = self.cache.label(sample, self.read_label)
         if image.shape[:2] != label.shape:
             (height, width), (rows, columns) = image.shape[:2], label.shape
+            turned = image.shape[1::-1] == label.shape and is_turned(sample.image)
+            shown = "turned by its EXIF orientation; save the image as it is shown"
+            remedy = f", {shown}" if turned else "; give both one size"
             raise UserError(
                 f"{sample.label} is {columns}×{rows} pixels, its image {sample.image}"
-                f" {width}×{height}; give both one size"
+                f" {width}×{height}{remedy}"
             )
         return {"image": image, "mask": label}
 

@@ -119,6 +119,12 @@ def image_size(path: Path) -> tuple[int, int]:
     return (width, height) if sideways else (height, width)
 
 
+def is_turned(path: Path) -> bool:
+    """Return whether an image's EXIF orientation turns it on its side."""
+    with Image.open(path) as image:
+        return int(image.getexif().get(_ORIENTATION, 1)) > 4
+
+
 def encode(pixels: np.ndarray, format: str = "PNG", *, palette: np.ndarray | None = None) -> bytes:
     """Return the bytes of an image file.
 

@@ -88,6 +88,13 @@ def test_files_without_a_transform_are_refused(tmp_path: Path, text: str, named:
     assert re.search(named, line), line
 
 
+def test_a_transform_that_the_library_would_rather_see_as_another_is_taken(tmp_path: Path) -> None:
+    with pytest.warns(UserWarning, match="special case of Affine"):
+        transform = A.ShiftScaleRotate(border_mode=0, fill_mask=255, p=1)
+    assert saved(tmp_path, transform).is_file()
+    build(tmp_path / "extra.yaml")
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"extra\.yaml is missing: expected a file written"):
         build(tmp_path / "extra.yaml")
