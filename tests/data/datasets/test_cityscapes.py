@@ -17,13 +17,21 @@ DEFINITION = {
 FRAMES = {"train": ["ulm/ulm_0_1", "aachen/aachen_0_2", "aachen/aachen_0_1"], "val": ["bonn/b_0_0"]}
 
 
-def put_frame(root: Path, split: str, frame: str, *, ids: bool = True, train: bool = False) -> None:
+def put_frame(
+    root: Path,
+    split: str,
+    frame: str,
+    *,
+    ids: bool = True,
+    train: bool = False,
+    kind: str = "gtFine",
+) -> None:
     put_image(root / f"leftImg8bit/{split}/{frame}_leftImg8bit.png")
-    put_label(root / f"gtFine/{split}/{frame}_gtFine_color.png")
+    put_label(root / f"{kind}/{split}/{frame}_{kind}_color.png")
     if ids:
-        put_label(root / f"gtFine/{split}/{frame}_gtFine_labelIds.png", [0, 7, 33])
+        put_label(root / f"{kind}/{split}/{frame}_{kind}_labelIds.png", [0, 7, 33])
     if train:
-        put_label(root / f"gtFine/{split}/{frame}_gtFine_labelTrainIds.png", [255, 0, 18])
+        put_label(root / f"{kind}/{split}/{frame}_{kind}_labelTrainIds.png", [255, 0, 18])
 
 
 def make(root: Path, *, ids: bool = True, train: bool = False) -> Path:
@@ -115,3 +123,26 @@ def test_server_takes_label_ids_whatever_the_labels_are(tmp_path: Path, train: b
 def test_classes() -> None:
     assert Cityscapes("nowhere").classes.names == tuple(DEFINITION)
     assert np.array_equal(Cityscapes("nowhere").classes.palette()[0], [128, 64, 128])
+
+
+def test_coarse_annotations_of_train_extra(tmp_path: Path) -> None:
+    make(tmp_path, train=True)
+    for frame in ("graz/graz_0_1", "bonn/bonn_9_9"):
+        put_frame(tmp_path, "train_extra", frame, kind="gtCoarse")
+        (tmp_path / f"gtCoarse/train_extra/{frame.partition('/')[0]}/._a_gtCoarse_x.png").touch()
+    coarse = Cityscapes(tmp_path, annotations="coarse")
+    samples = coarse.samples("train")
+    assert [sample.name for sample in samples] == ["bonn/bonn_9_9", "graz/graz_0_1"]
+    folder = tmp_path / "gtCoarse/train_extra/graz"
+    assert (
+        samples[1].label == folder / "graz_0_1_gtCoarse_labelIds.png"
+    )  # as not all have train ids
+    assert labels(coarse, "train") == [[0, 18, 255]] * 2
+    assert [sample.name for sample in coarse.samples("val")] == FRAMES["val"]
+    assert labels(coarse, "val") == [[0, 18, 255]]
+    both = Cityscapes(tmp_path, annotations="fine+coarse").samples("train")
+    fine = Cityscapes(tmp_path).samples("train")
+    assert [sample.name for sample in both] == [sample.name for sample in (*fine, *samples)]
+    (folder / "graz_0_1_gtCoarse_labelIds.png").unlink()
+    with pytest.raises(UserError, match=r"graz_0_1_gtCoarse_labelIds.png is missing"):
+        coarse.samples("train")

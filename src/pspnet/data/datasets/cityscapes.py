@@ -1,4 +1,4 @@
-"""Cityscapes with its fine annotations, 19 classes of street scenes."""
+"""Cityscapes with its fine or coarse annotations, 19 classes of street scenes."""
 
 from __future__ import annotations
 
@@ -28,11 +28,17 @@ CATEGORIES = {
     "vehicle": ("car", "truck", "bus", "train", "motorcycle", "bicycle"),
 }
 
+# what training uses: folders of images, each with the folder of its labels
+TRAINING = {
+    "fine": (("train", "gtFine"),),
+    "coarse": (("train_extra", "gtCoarse"),),
+    "fine+coarse": (("train", "gtFine"), ("train_extra", "gtCoarse")),
+}
 _IMAGE = "_leftImg8bit.png"
 
 
 class Cityscapes(Source):
-    """Cityscapes with fine annotations, all cities of a split in alphabetical order.
+    """Cityscapes, all cities of a split in alphabetical order.
 
         root/
             leftImg8bit/{train,val,test}/aachen/  aachen_000000_000019_leftImg8bit.png
@@ -41,12 +47,29 @@ class Cityscapes(Source):
 
     The labelTrainIds are read if every image of train and val has them, and otherwise the labelIds,
     with which the data set is published; both have the same meaning. The test split has no labels.
+
+    The images of `train_extra`, 19,998 of them, have coarse annotations alone, by which a network
+    may be trained with the fine ones or without (README of github.com/mcordts/cityscapesScripts):
+
+        root/
+            leftImg8bit/train_extra/augsburg/  augsburg_000000_000000_leftImg8bit.png
+            gtCoarse/train_extra/augsburg/     augsburg_000000_000000_gtCoarse_labelIds.png
+
+    Args:
+        root: the folder above.
+        annotations: what is trained on: the fine annotations of train, the coarse ones of
+            train_extra, or both. Validation is always on fine ones.
     """
 
     base_size = 2048
 
-    def __init__(self, root: str | Path = "data/cityscapes") -> None:
+    def __init__(
+        self,
+        root: str | Path = "data/cityscapes",
+        annotations: Literal["fine", "coarse", "fine+coarse"] = "fine",
+    ) -> None:
         self.root = local_path(root, option="root")
+        self.annotations = annotations
 
     @cached_property
     def classes(self) -> Classes:
@@ -58,17 +81,23 @@ class Cityscapes(Source):
         return Server(size=(1024, 2048))
 
     def samples(self, split: Split) -> list[Sample]:
-        folder = require(self._folder(split), f"a folder for each city of {split}")
+        return [sample for part in self._parts(split) for sample in self._samples(*part)]
+
+    def _samples(self, part: str, kind: str) -> list[Sample]:
+        folder = require(self._folder(part), f"a folder for each city of {part}")
         samples = []
         for image in _images(folder):
-            label = None if split == "test" else self._label(image, self._label_kind)
+            label = None if part == "test" else self._label(image, kind, self._label_kind)
             samples.append(Sample(f"{image.parent.name}/{_frame(image)}", image, label))
         check_samples(samples, folder)
-        labels = self.root / "gtFine" / split
-        if split != "test" and labels.is_dir():
-            ending = f"_gtfine_{self._label_kind}.png".lower()
+        labels = self.root / kind / part
+        if part != "test" and labels.is_dir():
+            ending = f"_{kind}_{self._label_kind}.png".lower()
             refuse_strays(find_files(labels, ending, depth=1), samples)
         return samples
+
+    def _parts(self, split: Split) -> tuple[tuple[str, str], ...]:
+        return TRAINING[self.annotations] if split == "train" else ((split, "gtFine"),)
 
     def train_ids(self) -> np.ndarray:
         if self._label_kind == "labelTrainIds":
@@ -85,17 +114,20 @@ class Cityscapes(Source):
     @cached_property
     def _label_kind(self) -> Literal["labelIds", "labelTrainIds"]:
         # one kind for train and val together, since a source has one table of train ids
-        folders = [self._folder(split) for split in ("train", "val")]
-        images = [image for folder in folders if folder.exists() for image in _images(folder)]
-        complete = all(self._label(image, "labelTrainIds").exists() for image in images)
-        return "labelTrainIds" if images and complete else "labelIds"
+        labels = [
+            self._label(image, kind, "labelTrainIds")
+            for part, kind in (*self._parts("train"), *self._parts("val"))
+            if self._folder(part).exists()
+            for image in _images(self._folder(part))
+        ]
+        return "labelTrainIds" if labels and all(it.exists() for it in labels) else "labelIds"
 
-    def _folder(self, split: str) -> Path:
-        return self.root / "leftImg8bit" / split
+    def _folder(self, part: str) -> Path:
+        return self.root / "leftImg8bit" / part
 
-    def _label(self, image: Path, kind: str) -> Path:
-        folder = self.root / "gtFine" / image.parent.parent.name / image.parent.name
-        return folder / f"{_frame(image)}_gtFine_{kind}.png"
+    def _label(self, image: Path, kind: str, values: str) -> Path:
+        folder = self.root / kind / image.parent.parent.name / image.parent.name
+        return folder / f"{_frame(image)}_{kind}_{values}.png"
 
 
 def _images(folder: Path) -> list[Path]:
