@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from layouts import labels, put_image, put_label, put_text
+from PIL import Image
 
-from pspnet.data.datasets.camvid import CamVid
+from pspnet.data.datasets.camvid import CamVid, original_colors
 from pspnet.errors import UserError
 
 
@@ -84,4 +85,72 @@ def test_bad_lists_and_values(tmp_path: Path) -> None:
         source.samples("val")
     put_text(tmp_path / "val.txt")
     with pytest.raises(UserError, match=r"val.txt names no file"):
+        source.samples("val")
+
+
+# CamVid's 32 colors, as in its label_colors.txt, by the classes of SegNet
+COLORS = {
+    "Sky": [(128, 128, 128)],
+    "Building": [(0, 128, 64), (128, 0, 0), (64, 192, 0), (64, 0, 64), (192, 0, 128)],
+    "Pole": [(192, 192, 128), (0, 0, 64)],
+    "Road": [(128, 64, 128), (128, 0, 192), (192, 0, 64)],
+    "Pavement": [(0, 0, 192), (64, 192, 128), (128, 128, 192)],
+    "Tree": [(128, 128, 0), (192, 192, 0)],
+    "SignSymbol": [(192, 128, 128), (128, 128, 64), (0, 64, 64)],
+    "Fence": [(64, 64, 128)],
+    "Car": [(64, 0, 128), (64, 128, 192), (192, 128, 192), (192, 64, 128), (128, 64, 64)],
+    "Pedestrian": [(64, 64, 0), (192, 128, 64), (64, 0, 192), (64, 128, 64)],
+    "Bicyclist": [(0, 128, 192), (192, 0, 192)],
+    "Void": [(0, 0, 0)],
+}
+
+
+def put_colors(path: Path) -> None:
+    """Write a label of 4 × 8 pixels, each of the 32 colors once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    colors = [color for group in COLORS.values() for color in group]
+    Image.fromarray(np.array(colors, np.uint8).reshape(4, 8, 3)).save(path)
+
+
+def test_original_colors_are_reduced_to_11_classes() -> None:
+    names = CamVid("nowhere").classes.names
+    assert original_colors() == {
+        color: names.index(group) if group in names else 255
+        for group, colors in COLORS.items()
+        for color in colors
+    }
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_color_form(tmp_path: Path, lists: bool) -> None:
+    for split, stem in {"train": "a", "val": "v"}.items():
+        if lists:  # the original release, with SegNet's lists
+            put_text(tmp_path / f"{split}.txt", stem)
+            put_image(tmp_path / f"701_StillsRaw_full/{stem}.png", size=(4, 8))
+            put_colors(tmp_path / f"LabeledApproved_full/{stem}_L.png")
+        else:  # the form on Kaggle
+            put_image(tmp_path / f"{split}/{stem}.png", size=(4, 8))
+            put_colors(tmp_path / f"{split}_labels/{stem}_L.png")
+    assert CamVid.recognizes(tmp_path) is lists  # by its folders
+    put_text(tmp_path / "class_dict.csv", "name,r,g,b", "CartLuggagePram,64,0,192")
+    assert CamVid.recognizes(tmp_path)
+    source = CamVid(tmp_path)
+    assert [sample.name for sample in source.samples("val")] == ["v"]
+    assert labels(source, "train") == labels(source, "val") == [[*range(11), 255]]
+    expected = [[*COLORS].index(group) for group in COLORS for _ in COLORS[group]]
+    read = source.read_label(source.samples("val")[0])
+    assert np.where(read == 255, 11, read).ravel().tolist() == expected
+    assert source.label_code.key != CamVid("nowhere").label_code.key
+
+
+def test_color_form_refuses_other_colors_and_files(tmp_path: Path) -> None:
+    put_image(tmp_path / "val/v.png")
+    put_image(tmp_path / "val_labels/v_L.png")
+    source = CamVid(tmp_path)
+    with pytest.raises(
+        UserError, match=r"v_L.png holds the colors \(90, 100, 120\), which are none"
+    ):
+        labels(source, "val")
+    put_colors(tmp_path / "val_labels/w_L.png")
+    with pytest.raises(UserError, match=r"w_L.png has no image"):
         source.samples("val")
