@@ -282,7 +282,7 @@ def refusal(command: list[str], capsys) -> str:
         (["--model.optimizer.lr=fast"], 'Parser key "model.optimizer"'),
         (["--data.crop_size=0"], "crop_size"),
         (["--data.batch_size=50"], "batch_size=50"),
-        (["--data.source=Pascal"], "data.source=Pascal: give one of ADE20K, CamVid"),
+        (["--data.source=Pascal"], "data.source=Pascal: give one of ADE20K, ADE20KFull, COCO"),
         (["--trainer.devices=0"], "devices"),
         (["--data.source.root=nowhere"], "nowhere"),
         (["--data.augmentation.scale=[2,0.5]"], "scale"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from inspect import isabstract
 from typing import Any
 
 import torch
@@ -51,10 +52,16 @@ class Parser(LightningArgumentParser):
         raise SystemExit(2) from ex
 
 
+def _names(base: type[Any]) -> set[str]:
+    """Return the names of the package's own classes below a base, of those that can be built."""
+    below = [it for it in base.__subclasses__() if it.__module__.startswith("pspnet.")]
+    return {it.__name__ for it in below if not isabstract(it)}.union(*map(_names, below))
+
+
 def check_names(words: list[str]) -> None:
     """Refuse a data set or loss by a name that no class has; jsonargparse would not list them."""
     for key, base in (("data.source", Source), ("model.loss", Loss)):
-        known = {k.__name__ for k in base.__subclasses__() if k.__module__.startswith("pspnet.")}
+        known = _names(base)
         for word in words:
             name = word.removeprefix(f"--{key}=")
             own = name != word and name.isidentifier() and not hasattr(torch.nn, name)
