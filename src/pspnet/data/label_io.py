@@ -39,18 +39,20 @@ class LabelCode:
             they are gray throughout.
         transparent: True ignores fully transparent pixels; False refuses them.
         one_channel: True refuses gray files of several channels, as benchmarks' servers do.
+        drawn: names that decide what is drawn, where labels are shapes and no pixels.
     """
 
     values: np.ndarray
     colors: Mapping[Color, int] | None = None
     transparent: bool = False
     one_channel: bool = False
+    drawn: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> str:
         """Return a digest of the code, by which outdated copies of labels are known."""
         colors = None if self.colors is None else sorted(self.colors.items())
-        text = f"{self.values.tolist()} {colors} {self.transparent}"
+        text = f"{self.values.tolist()} {colors} {self.transparent}{''.join(map(repr, self.drawn))}"
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property

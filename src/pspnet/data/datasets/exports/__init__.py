@@ -1,0 +1,1 @@
+"""Exports of annotation tools whose labels are shapes in JSON files."""
