@@ -33,13 +33,18 @@ class ADE20K(Source):
     def classes(self) -> Classes:
         return load_table("ade20k")
 
+    @staticmethod
+    def recognizes(root: Path) -> bool:
+        """Return whether the folder of the challenge's labels is there."""
+        return (_unpacked(root) / "annotations/training").is_dir()
+
     @property
     def server(self) -> Server:
         """Gray PNGs of 1 to 150 in the root of a zip archive."""
         return Server()
 
     def samples(self, split: Split) -> list[Sample]:
-        base = self._base()
+        base = _unpacked(self.root)
         folder = {"train": "training", "val": "validation", "test": "testing"}[split]
         images = base / "images" / folder
         if split == "test" and not images.exists():
@@ -69,6 +74,7 @@ class ADE20K(Source):
         table[1:151] = np.arange(150)
         return table
 
-    def _base(self) -> Path:
-        unpacked = self.root / "ADEChallengeData2016"
-        return unpacked if unpacked.is_dir() else self.root
+
+def _unpacked(root: Path) -> Path:
+    below = root / "ADEChallengeData2016"
+    return below if below.is_dir() else root

@@ -71,6 +71,11 @@ class Cityscapes(Source):
         self.root = local_path(root, option="root")
         self.annotations = annotations
 
+    @staticmethod
+    def recognizes(root: Path) -> bool:
+        """Return whether the folder of Cityscapes' images is there."""
+        return (root / "leftImg8bit").is_dir()
+
     @cached_property
     def classes(self) -> Classes:
         return replace(load_table("cityscapes"), categories=CATEGORIES)

@@ -63,7 +63,7 @@ class Division:
             UserError: if there are fewer groups than folds or than 2, or a name has no group.
         """
         groups: dict[str, list[str]] = {}
-        for name in names:
+        for name in sorted(names):
             groups.setdefault(self._group(name), []).append(name)
         least = self.folds or 2
         if len(groups) < least:
