@@ -164,7 +164,7 @@ def test_camvid_leaves_void_out_and_counts_predicted_void_as_wrong(tmp_path):
 )
 def test_train_ids_and_stored_values_mean_the_same(dataset, stored, others):
     scorer = OFFICIAL_SCORERS[dataset]
-    by_value, by_id = scorer.predicted_ids("stored"), scorer.predicted_ids("train")
+    by_value, by_id = (scorer.predicted_code(kind).values for kind in ("stored", "train"))
     assert by_value[list(stored)].tolist() == list(range(len(stored)))
     assert by_id[: len(stored)].tolist() == list(range(len(stored)))
     assert set(by_id[len(stored) : 255]) == {-1}

@@ -229,7 +229,7 @@ assert "torch" not in sys.modules, "torch is imported"
     run = [sys.executable, "-c", code]
     done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["2", "1", "0"]
-    assert done.stderr.splitlines()[1] == "error: b: no such folder; give a folder of PNGs"
+    assert done.stderr.splitlines()[1] == "error: b: no such folder; give a folder of label files"
 
 
 @pytest.mark.parametrize(
@@ -237,3 +237,65 @@ assert "torch" not in sys.modules, "torch is imported"
 )
 def test_wrong_options_get_one_line(voc, capsys, wrong):
     assert wrong.split("=")[0] in refusal(capsys, voc, wrong, code=2)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Masks of one's own classes at the same paths as predictions: half of the cats are found."""
+    (tmp_path / "classes.yaml").write_text("names: [ground, cat]\nignore: [9]\n")
+    for name in ("a/1", "b/1"):  # the same names in two folders
+        put(tmp_path / f"target/{name}.png", [0, 1, 1, 255, 9])
+        put(tmp_path / f"predictions/{name}.png", [0, 1, 0, 1, 0], size=(5, 8))
+        put(tmp_path / f"target/{name}.png", [0, 1, 1, 255, 9], size=(5, 8))
+    return tmp_path
+
+
+def score_own(root: Path, *more: str) -> None:
+    main([*(str(root / part) for part in ("predictions", "target")), *more])
+
+
+def test_own_classes_are_scored_by_the_rules_of_their_masks(own, capsys):
+    score_own(own, f"--classes={own / 'classes.yaml'}", f"--json={own / 'scores.json'}")
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == f"mIoU 50.00 % ({own / 'classes.yaml'}, 2 images, stored values)"
+    assert json.loads((own / "scores.json").read_text())["iou"] == {"ground": 0.5, "cat": 0.5}
+
+
+def test_what_is_predicted_as_ignored_is_wrong(own, capsys):
+    put(own / "predictions/a/1.png", [9, 255, 0, 1, 0], size=(5, 8))
+    (own / "list.txt").write_text("a/1\n")
+    more = (f"--classes={own / 'classes.yaml'}", f"--list={own / 'list.txt'}")
+    score_own(own, *more, f"--json={own / 'scores.json'}")
+    assert json.loads((own / "scores.json").read_text())["iou"] == {"ground": 0.0, "cat": 0.0}
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        score_own(own, *more, "--values=train")
+    assert "holds the label values 9, but 0 to 1 and 255 are accepted" in capsys.readouterr().err
+
+
+def test_masks_of_own_classes_may_be_of_any_exact_format(own, capsys):
+    target = own / "target/a/1.png"
+    with Image.open(target) as mask:
+        mask.save(target.with_suffix(".TIF"))
+    target.unlink()
+    score_own(own, f"--classes={own / 'classes.yaml'}")
+    assert "mIoU 50.00 %" in capsys.readouterr().out
+
+
+def test_masks_of_own_classes_may_be_of_colors(own, capsys):
+    colors = np.zeros((256, 3), np.uint8)
+    colors[[1, 255]] = (200, 0, 0), (255, 255, 255)
+    (own / "class_dict.csv").write_text("name,r,g,b\nground,0,0,0\ncat,200,0,0\n")
+    for path in (own / "target").rglob("*.png"):
+        Image.fromarray(colors[np.resize(np.array([0, 1, 1, 0, 0], np.uint8), (5, 8))]).save(path)
+    score_own(own, f"--classes={own / 'class_dict.csv'}", f"--json={own / 'scores.json'}")
+    # per 5 pixels: ground found 2 of 3, one of them predicted as cat, and one cat as ground
+    assert json.loads((own / "scores.json").read_text())["iou"] == {"ground": 0.5, "cat": 1 / 3}
+
+
+def test_benchmark_or_own_classes_is_required(own, capsys):
+    for more in ([], ["--dataset=voc", "--classes=a.yaml"]):
+        with pytest.raises(SystemExit) as stopped:
+            score_own(own, *more)
+        assert stopped.value.code == 2
+    assert "not allowed with argument" in capsys.readouterr().err

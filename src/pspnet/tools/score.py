@@ -1,9 +1,12 @@
 """Score predictions on disk, of any tool, by the rules of the benchmark's own scorer.
 
     python -m pspnet score PREDICTIONS TARGET --dataset voc | cityscapes | ade20k | camvid
+    python -m pspnet score PREDICTIONS TARGET --classes classes.yaml
 
-Both are folders of PNGs with one channel, read with their subfolders. A prediction belongs to the
-ground truth of the same name, in Cityscapes of the same `CITY_SEQUENCE_FRAME`.
+Both are folders, read with their subfolders. A benchmark's files are PNGs with one channel, and a
+prediction belongs to the ground truth of the same name, in Cityscapes of the same
+`CITY_SEQUENCE_FRAME`. With classes of one's own both are read as the masks of the source `Folder`,
+and a prediction belongs to the ground truth at the same path below its folder.
 """
 
 from __future__ import annotations
@@ -17,10 +20,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.files import IMAGE_SUFFIXES, find_files, read_stems
-from pspnet.data.label_io import LabelCode, read_label
+from pspnet.data.files import find_files
+from pspnet.data.label_io import read_label
 from pspnet.errors import Parser, UserError, one_line_errors
-from pspnet.evaluation.official import OFFICIAL_SCORERS, OfficialScorer, Values
+from pspnet.evaluation.official import (
+    OFFICIAL_SCORERS,
+    OfficialScorer,
+    OwnClasses,
+    OwnScorer,
+    Values,
+)
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new, write_atomic
 
@@ -44,8 +53,8 @@ def pair_files(
             a name.
     """
     names = None if listing is None else _listed(listing, scorer)
-    targets = _find(target, scorer, ending=scorer.target_suffix, names=names)
-    found = _find(predictions, scorer, ending=".png", names=names)
+    targets = _find(target, scorer, endings=scorer.target_suffixes, names=names)
+    found = _find(predictions, scorer, endings=scorer.prediction_suffixes, names=names)
     unknown = sorted(set(names or ()) - targets.keys())
     if unknown:
         raise UserError(
@@ -78,7 +87,7 @@ def count_pixels(
             them, or "train" for ids of 0 to C-1, as `predict` writes them.
 
     Raises:
-        UserError: if a file is no PNG of one channel, holds a value that is refused, or differs in
+        UserError: if a file is of no accepted format, holds a value that is refused, or differs in
             size from its partner.
     """
     import torch
@@ -86,8 +95,7 @@ def count_pixels(
     from pspnet.evaluation.metrics import confusion_matrix
 
     classes = len(scorer.source.classes)
-    target_code = LabelCode(scorer.target_ids(), one_channel=True)
-    predicted_code = LabelCode(scorer.predicted_ids(values), one_channel=True)
+    target_code, predicted_code = scorer.target_code(), scorer.predicted_code(values)
     matrix = torch.zeros(classes, classes + 1, dtype=torch.int64)
     for prediction, target in pairs:
         preds, labels = read_label(prediction, predicted_code), read_label(target, target_code)
@@ -105,8 +113,7 @@ def count_pixels(
 def _listed(listing: Path, scorer: OfficialScorer) -> list[str]:
     if listing.is_dir():
         raise UserError(f"{listing} is a folder; give a text file with one name per line")
-    stems = [s.rpartition(".")[0] if s.endswith(IMAGE_SUFFIXES) else s for s in read_stems(listing)]
-    names = [scorer.name(stem) or stem for stem in stems]
+    names = scorer.read_names(listing)
     name, times = Counter(names).most_common(1)[0]
     if times > 1:
         raise UserError(f"{listing} names {name!r} {times} times; keep one of them")
@@ -114,15 +121,17 @@ def _listed(listing: Path, scorer: OfficialScorer) -> list[str]:
 
 
 def _find(
-    folder: Path, scorer: OfficialScorer, *, ending: str, names: Collection[str] | None
+    folder: Path,
+    scorer: OfficialScorer,
+    *,
+    endings: tuple[str, ...],
+    names: Collection[str] | None,
 ) -> dict[str, Path]:
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; give a folder of PNGs")
+        raise UserError(f"{folder}: no such folder; give a folder of label files")
     found: dict[str, Path] = {}
-    for path in find_files(folder, ".png"):
-        if not path.name.endswith(ending):
-            continue
-        name = scorer.name(path.stem)
+    for path in find_files(folder, tuple(ending.lower() for ending in endings)):
+        name = scorer.name(path.relative_to(folder))
         if names is not None and name not in names:
             continue
         if name is None:
@@ -131,22 +140,24 @@ def _find(
             raise UserError(f"{found[name]} and {path} are both named {name!r}; keep one")
         found[name] = path
     if not found and names is None:  # with a list, the first name that is missing says more
-        raise UserError(f"{folder} holds no file *{ending}; give another folder")
+        raise UserError(f"{folder} holds no file *{', *'.join(endings)}; give another folder")
     return found
 
 
 def _parser() -> Parser:
     parser = Parser(prog="pspnet score", description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("predictions", type=path_argument, help="folder of predictions, PNGs of one channel")
+    add("predictions", type=path_argument, help="folder of predictions")
     add("target", type=path_argument, help="folder of the data set's ground truth")
-    add("--dataset", choices=[*OFFICIAL_SCORERS], required=True)
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--dataset", choices=[*OFFICIAL_SCORERS])
+    kind.add_argument("--classes", type=path_argument, help="classes.yaml of one's own data set")
     add(
         "--values",
         choices=["stored", "train"],
         default="stored",
         help="values in predictions: the data set's own (stored, the default), or train ids, as"
-        " `predict` writes them to index/",
+        " `predict` writes them to index/; 255 is no class where the rules accept it",
     )
     add("--list", type=path_argument, help="file with one name per line: only these are scored")
     add("--absent", choices=["skip", "zero"], help="rule for absent classes; the benchmark's own")
@@ -154,11 +165,13 @@ def _parser() -> Parser:
     return parser
 
 
-def _score(pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace) -> str:
+def _score(
+    pairs: Sequence[tuple[Path, Path]], scorer: OfficialScorer, options: argparse.Namespace
+) -> str:
     """Score pairs of files, write the JSON if it is asked for, and return the text to print."""
     from pspnet.evaluation.summary import format_table, summary
 
-    scorer = OFFICIAL_SCORERS[options.dataset]
+    rules = options.dataset or str(options.classes)
     matrix = count_pixels(pairs, scorer=scorer, values=options.values)
     classes = scorer.source.classes
     if options.values == "stored" and scorer.look_like_train_ids(matrix):
@@ -174,11 +187,11 @@ def _score(pairs: Sequence[tuple[Path, Path]], options: argparse.Namespace) -> s
     )
     ranking = scorer.ranking_scores(scores)
     if options.json is not None:
-        origin = {"dataset": options.dataset, "values": options.values, "images": len(pairs)}
+        origin = {"dataset": rules, "values": options.values, "images": len(pairs)}
         results = json.dumps({**origin, "figures": ranking, **scores}, indent=2)
         write_atomic(options.json, f"{results}\n".encode())
     said = [f"{key} {'–' if x is None else f'{100 * x:.2f} %'}" for key, x in ranking.items()]
-    of = f"{options.dataset}, {len(pairs)} images, {options.values} values"
+    of = f"{rules}, {len(pairs)} images, {options.values} values"
     return f"{format_table(scores)}\n\n{', '.join(said)} ({of})"
 
 
@@ -192,9 +205,12 @@ def main(words: list[str] | None = None) -> None:
     with one_line_errors():
         if options.json is not None:
             check_new(options.json)
-        scorer = OFFICIAL_SCORERS[options.dataset]
+        if options.classes is None:
+            scorer = OFFICIAL_SCORERS[options.dataset]
+        else:
+            scorer = OwnScorer(OwnClasses(options.classes))
         pairs = pair_files(options.predictions, options.target, scorer=scorer, listing=options.list)
-        print(_score(pairs, options))
+        print(_score(pairs, scorer, options))
 
 
 if __name__ == "__main__":
