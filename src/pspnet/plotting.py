@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pspnet.errors import UserError
 from pspnet.files.writing import make_folder, write_atomic
+from pspnet.fonts import families, is_drawable, width_in_letters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,10 +51,23 @@ def heading(figure: Figure, text: str) -> None:
 
 
 def plain(text: str, *, limit: int = 120) -> str:
-    """Return the text cut to `limit` characters, with dollar signs that stay dollar signs."""
+    """Return the text cut to `limit` characters, with dollar signs that stay dollar signs.
+
+    Characters that no installed font has are question marks.
+    """
     text = " ".join(text.split())
+    if not is_drawable(text):
+        text = "".join(one if is_drawable(one) else "?" for one in text)
     short = text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
     return short.replace("$", r"\$")
+
+
+def class_labels(names: Sequence[str], *, limit: int = 28) -> list[str]:
+    """Return the names of all classes for a figure, the index where no installed font has one."""
+    return [
+        plain(name if is_drawable(name) else str(index), limit=limit)
+        for index, name in enumerate(names)
+    ]
 
 
 class Entry(NamedTuple):
@@ -89,7 +104,7 @@ def legend(figure: Figure, entries: list[Entry]) -> None:
 
 def legend_columns(entries: list[Entry], *, width: float) -> int:
     """Return the number of columns of a legend that is at most `width` inches wide."""
-    longest = max(len(entry.name) for entry in entries)
+    longest = max(width_in_letters(entry.name) for entry in entries)
     column = (0.62 * longest + 5) * SMALL / 72  # a letter is 0.6 of the text size; box and gaps
     return min(max(int(width / column), 1), len(entries))
 
@@ -105,9 +120,15 @@ def save(figure: Figure, out: Path) -> None:
     Raises:
         UserError: if the suffix is none of .png, .pdf and .svg, or the file cannot be written.
     """
+    from matplotlib.text import Text
+
     out = Path(out)
     if out.suffix.lower() not in FORMATS:
         raise UserError(f"{out}: a figure is written as one of {', '.join(FORMATS)}")
+    for text in figure.findobj(Text):
+        assert isinstance(text, Text)
+        if others := families(text.get_text()):
+            text.set(fontfamily=[*text.get_fontfamily(), *others], fontweight="normal")
     drawn = io.BytesIO()
     figure.savefig(drawn, format=out.suffix[1:].lower())
     make_folder(out.parent)

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pspnet.plotting import GRAY, INK, NORMAL, RULE, SMALL, figure, heading, plain, save, style
+from pspnet.fonts import width_in_letters
+from pspnet.plotting import (
+    GRAY,
+    INK,
+    NORMAL,
+    RULE,
+    SMALL,
+    class_labels,
+    figure,
+    heading,
+    save,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,10 +40,10 @@ def draw_confusion_matrix(matrix: np.ndarray, names: Sequence[str], out: Path) -
         names: the C classes.
         out: the file, .png, .pdf or .svg.
     """
-    shares, labels = row_shares(matrix), [plain(name, limit=24) for name in names]
+    shares, labels = row_shares(matrix), class_labels(names, limit=24)
     numbered = len(names) <= NUMBERED
     size, cell = (SMALL, max(0.36, 2.4 / len(names))) if numbered else (5.0, 0.085)
-    side, margin = cell * len(names), 0.62 * size / 72 * max(map(len, labels)) + 0.5
+    side, margin = cell * len(names), 0.62 * size / 72 * max(map(width_in_letters, labels)) + 0.5
     width, height = max(side + margin + 0.9, 4.6), side + margin + 0.6
     sheet = figure(width, height, dpi=160 if numbered else 220, compress=True)
     heading(sheet, "Confusion matrix: % of each target class predicted as each class")

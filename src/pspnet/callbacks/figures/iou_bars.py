@@ -7,7 +7,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pspnet.plotting import GRAY, INK, NORMAL, RULE, SMALL, figure, heading, plain, save, style
+from pspnet.plotting import (
+    GRAY,
+    INK,
+    NORMAL,
+    RULE,
+    SMALL,
+    class_labels,
+    figure,
+    heading,
+    plain,
+    save,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,8 +49,11 @@ def draw_iou_bars(
         title: title above the bars.
         groups: classes per group; the mean of each group's present classes is added.
     """
-    bars = [(name, value, color) for (name, value), color in zip(iou.items(), colors, strict=True)]
-    means = [(name, group_mean(iou, members), GROUP) for name, members in groups.items()]
+    labels = class_labels([*iou])
+    bars = [*zip(labels, iou.values(), colors, strict=True)]
+    means = [
+        (plain(name, limit=28), group_mean(iou, members), GROUP) for name, members in groups.items()
+    ]
     mean = group_mean(iou, list(iou))
     count = math.ceil(len(bars) / LONGEST)
     rows = math.ceil(len(bars) / count)
@@ -80,7 +95,7 @@ def _draw_column(axes: Axes, bars: list[Bar], *, mean: float | None, rows: int, 
     axes.barh(places, lengths, height=0.72, color=colors, ec=INK, lw=0.3, zorder=2)
     axes.set(xlim=(0, 100), ylim=(rows - 0.5, -0.5))
     axes.set_title(note, loc="left", size=NORMAL, color=GRAY, pad=10)
-    axes.set_yticks(places, [plain(name, limit=28) for name, _, _ in bars])
+    axes.set_yticks(places, [label for label, _, _ in bars])
     axes.set_xticks(range(0, 101, 20))
     axes.tick_params(axis="both", length=0)
     axes.tick_params(axis="x", labelcolor=GRAY)

@@ -14,10 +14,10 @@ from pspnet.plotting import (
     NORMAL,
     SMALL,
     Entry,
+    class_labels,
     figure,
     legend,
     legend_rows,
-    plain,
     save,
     style,
 )
@@ -90,9 +90,9 @@ def legend_entries(
 ) -> list[Entry]:
     """Return the classes that occur, in their order, then the meaning of red and stripes."""
     present = {value for _, *labels in rows for label in labels for value in np.unique(label)}
+    labels = class_labels(names)
     entries = [
-        Entry(plain(names[value], limit=28), tuple(palette[value].tolist()))
-        for value in sorted(present - {ignore})
+        Entry(labels[value], tuple(palette[value].tolist())) for value in sorted(present - {ignore})
     ]
     entries.append(Entry("wrong pixel", WRONG))
     if ignore in present:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pspnet.plotting import GRAY, INK, NORMAL, RULE, SMALL, plain, save
+from pspnet.fonts import width_in_letters
+from pspnet.plotting import GRAY, INK, NORMAL, RULE, SMALL, class_labels, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
@@ -84,7 +85,8 @@ def draw_contributions(
     bar.set_label(LABEL, size=SMALL, color=GRAY)
     bar.outline.set_edgecolor(RULE)
     seen = sorted({int(v) for shown in images for v in np.unique(shown.prediction)})
-    _legend(figure, {plain(names[v], limit=28): palette[v] / 255 for v in seen})
+    labels = class_labels(names)
+    _legend(figure, {labels[v]: palette[v] / 255 for v in seen})
     save(figure, out)
 
 
@@ -104,7 +106,7 @@ def signed_root(limit: float) -> Normalize:
 def _legend(figure: Figure, colors: Mapping[str, np.ndarray]) -> None:
     from matplotlib.patches import Patch
 
-    column = 0.065 * max(len(name) for name in colors) + 0.45  # inches
+    column = 0.065 * max(map(width_in_letters, colors)) + 0.45  # inches
     figure.legend(
         handles=[Patch(fc=color, ec=RULE, lw=0.4, label=name) for name, color in colors.items()],
         loc="outside lower left",

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pspnet.plotting import GRAY, INK, LARGE, RULE, SMALL, plain, save
+from pspnet.fonts import width_in_letters
+from pspnet.plotting import GRAY, INK, LARGE, RULE, SMALL, class_labels, plain, save
 
 ROW, COLUMN = 0.2, 0.85  # inches
 FULL = 60.0  # percentage points; beyond them the color stays
@@ -35,7 +36,7 @@ def draw_losses(
     """
     from matplotlib.figure import Figure
 
-    gutter = 0.075 * max(len(name) for name in rows) + 0.3
+    gutter = 0.075 * max(map(width_in_letters, rows)) + 0.3
     size = (max(gutter + len(columns) * COLUMN, 5.6), 0.9 + len(rows) * ROW)
     figure = Figure(size, dpi=160, layout="constrained")
     figure.suptitle(plain(title), x=0.01, ha="left", size=LARGE, color=INK, weight="bold")
@@ -44,7 +45,7 @@ def draw_losses(
     image = axes.imshow(
         shown, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto", interpolation="nearest"
     )
-    axes.set_yticks(range(len(rows)), [plain(name, limit=28) for name in rows])
+    axes.set_yticks(range(len(rows)), class_labels(rows))
     axes.set_xticks(range(len(columns)), columns)
     axes.tick_params(
         length=0,
