@@ -25,6 +25,7 @@ from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
 from pspnet.callbacks.results import Report
 from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
+from pspnet.callbacks.training_scores import TrainingScores
 from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState, check_training
 from pspnet.command_line import checkpoint_config
@@ -261,7 +262,8 @@ def of_training() -> list[Callback]:
     """Return the callbacks of every training."""
     return [
         CheckedState(),  # before others take their part
-        *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), RandomState(), Position()),
+        *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), TrainingScores()),
+        *(RandomState(), Position()),
     ]
 
 
@@ -277,7 +279,7 @@ def main(args: list[str] | None = None) -> None:
     # a run that is continued
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
     # scores are of all processes' images already: there is nothing to synchronize
-    scores = r"(val|test)/(\w+_accuracy|category_miou|(iou|miou)/.*)"
+    scores = r"(train|val|test)/(\w+_accuracy|category_miou|miou|(iou|miou)/.*)"
     warnings.filterwarnings("ignore", message=rf".*self\.log\(.{scores}., \.\.\., sync_dist")
     strict = {"allow_abbrev": False}
     signals = Signals()

@@ -19,6 +19,7 @@ from torchmetrics import MeanMetric, Metric
 from pspnet.checkpoints.saved_task import SavedTask
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.errors import UserError
+from pspnet.evaluation.crop_counts import crop_counts
 from pspnet.evaluation.inference import predict
 from pspnet.evaluation.inference_network import InferenceCopy
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
@@ -127,6 +128,7 @@ class Segmentation(SavedTask):
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
         self.evaluation_loss = MeanMetric()
         self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
+        self.crop_counts: tuple[Tensor, Tensor] | None = None  # of the last training batch
         self._lr: float | None = None  # set by a learning rate finder
 
     @property
@@ -175,6 +177,8 @@ class Segmentation(SavedTask):
         with self._recomputing():
             output = self.network(_channels_last(image), upsample=not self.chunked)
         logits = output if isinstance(output, tuple) else (output,)  # main and auxiliary
+        stride, align = self.network.output_stride, self.network.align_corners
+        self.crop_counts = crop_counts(logits[0], target, stride=stride, align_corners=align)
         losses = [self._loss(each, target) for each in logits]
         losses = self.step_mean.scaled(self.trainer, losses, batch)
         if (mean := self.step_mean.add(self.trainer, losses, batch_idx)) is not None:

@@ -21,11 +21,11 @@ NOT_RATES = ("-momentum", "-weight_decay")  # LearningRateMonitor's names for th
 
 
 def draw_curves(metrics_csv: Path, out: Path) -> None:
-    """Draw losses, validation mIoU and learning rates of a run over its steps.
+    """Draw losses, mIoU and learning rates of a run over its steps.
 
-    Reads the columns step, train/loss, train/loss_main, train/loss_auxiliary, val/loss, val/miou
-    (0 to 1) and every lr-…; each of them but step may be absent, and cells may be empty. Training
-    losses are smoothed by a running mean over 1/25 of the run, with the raw train/loss behind.
+    Reads the columns step, train/loss, train/loss_main, train/loss_auxiliary, val/loss, train/miou,
+    val/miou (0 to 1) and every lr-…; each of them but step may be absent, and cells may be empty.
+    Training losses are smoothed by a running mean over 1/25 of the run, before the raw train/loss.
     """
     series = read(metrics_csv)
     sheet = figure(12.6, 3.4)
@@ -35,7 +35,7 @@ def draw_curves(metrics_csv: Path, out: Path) -> None:
         style(axes)
         axes.set_xlim(-0.02 * last, 1.03 * last)
     _draw_losses(losses, series)
-    _draw_miou(miou, series.get("val/miou"))
+    _draw_miou(miou, series)
     _draw_rates(rates, series)
     save(sheet, out)
 
@@ -89,16 +89,21 @@ def _draw_losses(axes: Axes, series: dict[str, Series]) -> None:
     _finish(axes, title="Loss", missing="no loss logged", note=note)
 
 
-def _draw_miou(axes: Axes, line: Series | None) -> None:
+def _draw_miou(axes: Axes, series: dict[str, Series]) -> None:
     note = ""
-    finite = np.isfinite(line[1]) if line else np.zeros(0, bool)
-    if line and finite.any():
-        steps, values = line[0][finite], 100 * line[1][finite]
-        _draw_line(axes, (steps, values), label="", color=VAL)
+    for name, label, color in (("train/miou", "train, crops", TRAIN), ("val/miou", "val", VAL)):
+        steps, values = series.get(name, (np.zeros(0), np.zeros(0)))
+        finite = np.isfinite(values)
+        if not finite.any():
+            continue
+        steps, values = steps[finite], 100 * values[finite]
+        _draw_line(axes, (steps, values), label=label, color=color)
+        if name != "val/miou":
+            continue
         best = int(values.argmax())
         axes.plot(steps[best], values[best], marker="*", ms=11, mfc="#fbbc04", mec=INK, mew=0.6)
         note = f"★ best {values[best]:.2f} % at step {steps[best]:,.0f}"
-    _finish(axes, title="mIoU, val (%)", missing="no val/miou logged", note=note)
+    _finish(axes, title="mIoU (%)", missing="no mIoU logged", note=note)
 
 
 def _draw_rates(axes: Axes, series: dict[str, Series]) -> None:
