@@ -179,6 +179,11 @@ def test_predictions_follow_the_protocol_and_a_broken_image_is_left_out(trained,
     line = refusal([*command, "--model.protocol=paper-ss"], capsys)
     assert f"1 of 2 images have no prediction, first: {pictures / '0.jpg'} cannot be read" in line
     assert not (tmp_path / "out" / "index" / "0.png").exists()
+    assert "1 of 2 images" in refusal([*command, "--model.protocol=paper-ss"], capsys)  # again
+    Image.fromarray(pixels).save(pictures / "0.jpg")
+    main([*command, "--model.protocol=paper-ss"])
+    assert "1 predictions written to" in (out := capsys.readouterr().out)
+    assert out.endswith(", 1 of 2 were there\n")
     task = Segmentation.load_from_checkpoint(best(trained), protocol="paper-ss").eval()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
     image = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 - mean) / std
@@ -214,9 +219,13 @@ def test_predictions_are_written_and_not_written_over(trained, tmp_path, capsys)
         assert np.array_equal(color, palette[index])
         assert Image.open(tmp_path / "out" / "overlay" / f"{name}.jpg").size == size[::-1]
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
-    assert "exists" in refusal(command, capsys)
+    assert "exists" in refusal([*command, "--model.protocol=paper-ss"], capsys)
+    main(command)
+    assert "0 predictions written to" in (out := capsys.readouterr().out)
+    assert out.endswith(", 4 of 4 were there\n")
     assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.*")}
     main([*command, "--output.overwrite=true"])
+    assert "4 predictions written to" in capsys.readouterr().out
 
 
 def test_a_run_resumes_alone_and_its_configuration_can_be_run_again(trained, tmp_path, capsys):

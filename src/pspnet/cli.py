@@ -227,10 +227,17 @@ class PSPNetCLI(LightningCLI):
         else:
             self._say(split="test")
 
+    def before_predict(self) -> None:
+        assert self.ckpt_path is not None
+        self.config_init.predict.output.checkpoint = Path(self.ckpt_path)
+
     def after_predict(self) -> None:
         writer: PredictionWriter = self.config_init.predict.output
         if self.trainer.is_global_zero:
-            print(f"{len(writer.names)} predictions written to {writer.writer.out_dir}")
+            there = (
+                f", {len(writer.there)} of {len(writer.names)} were there" if writer.there else ""
+            )
+            print(f"{writer.written} predictions written to {writer.writer.out_dir}{there}")
 
     def num_classes(self, data: SegmentationData) -> int:
         """Return the length of the class table."""
@@ -278,6 +285,8 @@ def main(args: list[str] | None = None) -> None:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
     # a run that is continued
     warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
+    # a prediction that is complete
+    warnings.filterwarnings("ignore", message="Total length of `DataLoader` across ranks is zero")
     # scores are of all processes' images already: there is nothing to synchronize
     scores = r"(train|val|test)/(\w+_accuracy|category_miou|miou|(iou|miou)/.*)"
     warnings.filterwarnings("ignore", message=rf".*self\.log\(.{scores}., \.\.\., sync_dist")

@@ -4,14 +4,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pspnet.callbacks.prediction_writers import PredictionFolder, blend
+from pspnet.callbacks.prediction_folder import PredictionFolder, blend, origin_of
 from pspnet.data.datasets.classes import load_table
 from pspnet.errors import UserError
 
 PALETTE = load_table("ade20k").palette()
 LABEL = np.arange(256, dtype=np.uint8).reshape(8, 32)  # every value that a file can hold
 IMAGE = np.full((8, 32, 3), (200, 100, 40), np.uint8)
+ORIGIN, OTHER = "0a" * 32, "1b" * 32
 FILES = ["color/a.png", "index/a.png", "overlay/a.jpg"]
+
+
+def nothing(name):
+    """The origin of predictions that have none."""
+    return
 
 
 def tree(folder):
@@ -67,10 +73,33 @@ def test_names_keep_their_folders_and_dots(tmp_path):
 def test_names_that_are_no_plain_relative_path_are_refused(tmp_path, name):
     writer = PredictionFolder(tmp_path / "out", palette=PALETTE)
     with pytest.raises(UserError, match="stay below"):
-        writer.check([name])
+        writer.check([name], nothing)
     with pytest.raises(UserError, match="stay below"):
         writer.write(name, LABEL, IMAGE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_predictions_of_one_origin_are_kept_and_others_refused(tmp_path):
+    writer = PredictionFolder(tmp_path, palette=PALETTE)
+    for name in "ab":
+        writer.write(name, LABEL, IMAGE, origin=ORIGIN)
+    for file in FILES:
+        assert origin_of(tmp_path / file) == ORIGIN
+        Image.open(tmp_path / file).load()
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "index/a.png")), LABEL)
+    (tmp_path / "index/b.png").unlink()  # as after a kill between the files
+    assert writer.check("abc", lambda name: ORIGIN) == ["a"]
+    writer.write("b", LABEL, IMAGE, origin=ORIGIN)
+    assert writer.check("abc", lambda name: ORIGIN) == ["a", "b"]
+    for origin in (OTHER, None):
+        with pytest.raises(
+            UserError, match=r"b\.png exists.*; use another folder or overwrite=true"
+        ):
+            writer.check("b", lambda name, origin=origin: origin)
+        with pytest.raises(UserError, match="exists"):
+            writer.write("b", LABEL, IMAGE, origin=origin)
+    again = PredictionFolder(tmp_path, palette=PALETTE, overwrite=True)
+    assert again.check("ab", lambda name: ORIGIN) == []
 
 
 @pytest.mark.parametrize("file", FILES)
@@ -80,7 +109,10 @@ def test_any_existing_file_is_refused_before_anything_is_written(tmp_path, file)
     existing.write_bytes(b"mine")
     writer = PredictionFolder(tmp_path, palette=PALETTE)
     message = f"{existing} exists; use another folder or overwrite=true"
-    for attempt in (lambda: writer.check(["b", "a"]), lambda: writer.write("a", LABEL, IMAGE)):
+    for attempt in (
+        lambda: writer.check(["b", "a"], nothing),
+        lambda: writer.write("a", LABEL, IMAGE),
+    ):
         with pytest.raises(UserError) as error:
             attempt()
         assert str(error.value) == message
@@ -91,7 +123,7 @@ def test_any_existing_file_is_refused_before_anything_is_written(tmp_path, file)
 def test_overwrite_replaces(tmp_path):
     PredictionFolder(tmp_path, palette=PALETTE).write("a", LABEL, IMAGE)
     writer = PredictionFolder(tmp_path, palette=PALETTE, overwrite=True)
-    writer.check(["a"])
+    writer.check(["a"], nothing)
     writer.write("a", LABEL[::-1].copy(), IMAGE)
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "index/a.png")), LABEL[::-1])
     assert tree(tmp_path) == FILES
@@ -99,9 +131,9 @@ def test_overwrite_replaces(tmp_path):
 
 def test_check_writes_nothing_and_refuses_doubles(tmp_path):
     writer = PredictionFolder(tmp_path / "out", palette=PALETTE, overwrite=True)
-    writer.check(f"folder/{number}" for number in range(5))
+    writer.check((f"folder/{number}" for number in range(5)), nothing)
     with pytest.raises(UserError, match="'a' occurs twice"):
-        writer.check(["a", "b", "a"])
+        writer.check(["a", "b", "a"], nothing)
     assert not (tmp_path / "out").exists()
 
 
