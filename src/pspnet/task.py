@@ -22,6 +22,7 @@ from pspnet.errors import UserError
 from pspnet.evaluation.crop_counts import crop_counts
 from pspnet.evaluation.inference import predict
 from pspnet.evaluation.inference_network import InferenceCopy
+from pspnet.evaluation.memory import check_memory
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
 from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.evaluation.single_pass import FeatureLogits, why_not_chunked
@@ -232,7 +233,17 @@ class Segmentation(SavedTask):
         self.inference_copy.network = None
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Return class ids (N, H, W) uint8 at the images' own size."""
+        """Return class ids (N, H, W) uint8 at the images' own size.
+
+        An image that is too large for the memory is left out as an unreadable one is.
+        """
+        try:
+            check_memory(self.network, batch["image"], self.protocol)
+        except UserError as error:
+            if "unreadable" not in batch:
+                raise
+            batch["unreadable"] = [f"{name}: {error}" for name in batch["name"]]
+            return torch.zeros(0)
         return self._predict(batch["image"])[0]
 
     def scores(self) -> Summary:
@@ -310,6 +321,7 @@ class Segmentation(SavedTask):
 
     def _evaluate(self, batch: dict[str, Any], *, split: str) -> Tensor:
         target = batch["label"]
+        check_memory(self.network, batch["image"], self.protocol)
         prediction, scores = self._predict(batch["image"])
         self.evaluation.update(prediction, target)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]

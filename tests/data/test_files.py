@@ -90,14 +90,16 @@ def test_every_reader_follows_links_and_stops_at_loops(tmp_path: Path) -> None:
 # images to predict on
 
 
-def test_images_are_found_in_subfolders_by_suffix(tmp_path: Path) -> None:
+def test_images_are_found_in_subfolders_by_suffix(tmp_path: Path, capsys) -> None:
     touch(tmp_path, "b.JPG", "a.png", "sub/c.webp", "sub/deep/d.Tiff", "e.jpeg", "f.bmp", "g.tif")
-    touch(tmp_path, "notes.txt", "a.xml", "sub/png")
+    touch(tmp_path, "notes.txt", "a.txt", "c.HEIC", "sub/png", ".hidden")
     (tmp_path / "folder.png").mkdir()
     found = find_images(tmp_path)
     assert [sample.name for sample in found] == ["a", "b", "e", "f", "g", "sub/c", "sub/deep/d"]
     assert found[1].image == tmp_path / "b.JPG"
     assert {sample.label for sample in found} == {None}
+    said = "note: data.images: 4 files were not read: 2 .txt, 1 .heic, 1 without suffix\n"
+    assert sorted(capsys.readouterr().err.split()) == sorted(said.split())
 
 
 def test_an_image_alone_is_found(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pspnet.data.datasets.base import Sample
-from pspnet.errors import Findings, UserError, visible
+from pspnet.errors import Findings, UserError, note, visible
 from pspnet.files.paths import is_file
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
@@ -71,7 +71,7 @@ def find_images(path: Path) -> list[Sample]:
     """Find the image at a path, or all images in the folder there and in its subfolders, sorted.
 
     An image's name is its path in the folder without suffix; where two would share it, as a.jpg
-    and a.png, the names are a_jpg and a_png.
+    and a.png, the names are a_jpg and a_png. A note counts the files that are no images.
 
     Raises:
         UserError: if there is no such path, no image in the folder, no image suffix, or if images
@@ -81,7 +81,9 @@ def find_images(path: Path) -> list[Sample]:
         raise UserError(f"{path}: no such image or folder; set data.images to one")
     suffixes = ", ".join(IMAGE_SUFFIXES)
     if path.is_dir():
-        folder, files = path, find_files(path, IMAGE_SUFFIXES)
+        folder, every = path, find_files(path, "")
+        files = [file for file in every if file.suffix.lower() in IMAGE_SUFFIXES]
+        _note_others([file for file in every if file.suffix.lower() not in IMAGE_SUFFIXES])
         if not files:
             raise UserError(f"{path}: no image in this folder; {suffixes} are read")
     else:
@@ -90,6 +92,16 @@ def find_images(path: Path) -> list[Sample]:
             raise UserError(f"{path}: not an image by its suffix; {suffixes} are read")
     names = _names([file.relative_to(folder) for file in files])
     return [Sample(name, file, None) for name, file in zip(names, files, strict=True)]
+
+
+def _note_others(paths: list[Path]) -> None:
+    from lightning.pytorch.utilities import rank_zero_only  # late, as it imports torch
+
+    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
+    if counts:
+        each = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+        files = "files were" if len(paths) > 1 else "file was"
+        rank_zero_only(note)(f"data.images: {len(paths)} {files} not read: {each}")
 
 
 def _names(paths: list[Path]) -> list[str]:
