@@ -55,14 +55,22 @@ def test_online_without_a_key_is_refused(monkeypatch):
         wandb_mode("online")
 
 
-def test_an_offline_run_lies_in_the_runs_folder(tmp_path):
+def test_an_offline_run_lies_in_the_runs_folder_and_continues(tmp_path):
     csv, run = default_loggers(str(tmp_path), name="a", wandb="auto")
     assert isinstance(csv, CSVLogger)
     assert isinstance(run, WandbLogger)
     assert run.experiment.settings.mode == "offline"
-    run.log_metrics({"val/miou": 0.5}, step=1)
+    for step, miou in ((1, 0.5), (2, 0.4)):
+        run.log_metrics({"val/miou": miou}, step=step)
+    assert run.experiment.summary["val/miou"]["max"] == 0.5
     run.experiment.finish()
     assert list((tmp_path / "a" / "version_0" / "wandb").glob("offline-run-*/*.wandb"))
+    _, continued = default_loggers(
+        str(tmp_path), name="a", version="version_0", wandb="auto", steps=2
+    )
+    assert continued._wandb_init["id"] == run.experiment.id
+    _, other = default_loggers(str(tmp_path), name="a", version="version_0", wandb="auto")
+    assert other._wandb_init["id"] is None
     assert default_loggers(str(tmp_path), name="a", wandb="off")[0].version == 1
 
 

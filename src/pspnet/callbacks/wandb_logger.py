@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import wandb
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 
 from pspnet.errors import warn
@@ -19,6 +20,16 @@ class OptionalWandbLogger(WandbLogger):
     """
 
     _lost = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The run of W&B, whose summary holds the best val/miou and not the last."""
+        started = self._experiment is not None
+        run = super().experiment
+        if not started:
+            run.define_metric("val/miou", step_metric="trainer/global_step", summary="max")
+        return run
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         what = next(iter(metrics)) if len(metrics) == 1 else "the scores"  # a table comes alone
