@@ -79,6 +79,17 @@ def test_a_run_leaves_its_results(trained):
     )
 
 
+def test_the_best_checkpoint_is_evaluated_beside_others_and_a_finder(shapes, tmp_path):
+    more = ["ModelCheckpoint", "LearningRateFinder"]
+    words = [f"--trainer.callbacks+={name}" for name in more]
+    words.insert(1, "--trainer.callbacks.every_n_train_steps=1")
+    words += ["--trainer.callbacks.num_training_steps=2", "--trainer.max_epochs=1"]
+    main(["fit", *options(shapes, tmp_path), *words, "--trainer.limit_val_batches=1"])
+    run = tmp_path / "run" / "version_0"
+    assert json.loads((run / "results.json").read_text())["checkpoint"] == best(run)
+    assert len([*run.glob("checkpoints/*.ckpt")]) == 3  # best, last, and the snapshot
+
+
 def test_a_checkpoint_rebuilds_its_network_and_its_data(trained, tmp_path, capsys):
     main(["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET])
     said = capsys.readouterr().out.splitlines()

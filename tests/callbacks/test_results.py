@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from lightning import Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder
 from lightning.pytorch.loggers import CSVLogger
 
 from pspnet import PSPNet
@@ -25,7 +26,7 @@ def reported(shapes, tmp_path_factory):
         accelerator="cpu",
         precision="bf16-mixed",
         logger=CSVLogger(folder),
-        callbacks=[Report(examples=2)],
+        callbacks=[BatchSizeFinder(), Report(examples=2)],
         enable_progress_bar=False,
     )
     trainer.validate(Segmentation(network, data.classes, absent="zero"), data, verbose=False)
@@ -39,6 +40,7 @@ def test_results_say_protocol_and_precision(reported):
     assert conditions == expected
     assert title(results) == "IoU on val (protocol whole, bf16-mixed, absent classes: zero)"
     assert set(results["iou"]) == {"ground", "disc", "bar"}
+    assert results["checkpoint"] is None  # not that of a batch size finder
 
 
 def test_every_figure_is_there(reported):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import BatchSizeFinder
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
@@ -39,6 +40,11 @@ class Report(Callback):
     def __init__(self, examples: int = 6) -> None:
         self.examples = examples
         self._rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if stage != "fit":  # it would search again, and evaluate a file of its own
+            own = [one for one in trainer.callbacks if not isinstance(one, BatchSizeFinder)]  # type: ignore[attr-defined]
+            trainer.callbacks = own  # type: ignore[attr-defined]
 
     def on_validation_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._rows.clear()
