@@ -135,8 +135,11 @@ def origin_of(file: Path) -> str | None:
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file's content, 64 hexadecimal digits."""
+    digest = hashlib.sha256()
     with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+        while block := opened.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def blend(image: np.ndarray, colors: np.ndarray, *, alpha: float) -> np.ndarray:
