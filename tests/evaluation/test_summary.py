@@ -104,3 +104,8 @@ def test_table_keeps_its_columns_under_long_names():
     assert lines[2].split() == ["sky", "100.00", "100.00", "50.00"]
     assert lines[3].removeprefix(names[1]).split() == ["100.00", "100.00", "50.00"]
     assert len({len(line) for line in lines[:5]}) == 1
+
+
+def test_wide_letters_take_two_columns_of_a_table():
+    lines = format_table(summary(torch.eye(2), names=("天空", "road"), groups={})).splitlines()
+    assert lines[2].index("100.00") + 2 == lines[3].index("100.00")

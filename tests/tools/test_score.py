@@ -278,8 +278,11 @@ def test_masks_of_own_classes_may_be_of_any_exact_format(own, capsys):
     with Image.open(target) as mask:
         mask.save(target.with_suffix(".TIF"))
     target.unlink()
+    (own / "target/c.jpg").touch()
     score_own(own, f"--classes={own / 'classes.yaml'}")
-    assert "mIoU 50.00 %" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "mIoU 50.00 %" in out
+    assert err == f"note: {own / 'target'}: 1 file was not read: 1 .jpg\n"
 
 
 def test_masks_of_own_classes_may_be_of_colors(own, capsys):

@@ -18,6 +18,7 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.errors import UserError, warn
 from pspnet.evaluation.submission import Submission
 from pspnet.files.paths import is_file, local_path
+from pspnet.files.writing import make_folder
 from pspnet.task import Segmentation
 
 
@@ -67,6 +68,8 @@ class PredictionWriter(BasePredictionWriter):
         self._settings = self._describe(trainer, pl_module)
         self._images = {sample.name: sample.image for sample in samples}
         self.there = self.writer.check(self.names, self._origin)
+        for file in self.writer.files("a"):
+            make_folder(file.parent)  # refused before anything is computed
         known = {*self.there}
         # a process without an image would leave the others waiting
         left = sum(name not in known for name in self.names)

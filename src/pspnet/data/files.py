@@ -83,7 +83,7 @@ def find_images(path: Path) -> list[Sample]:
     if path.is_dir():
         folder, every = path, find_files(path, "")
         files = [file for file in every if file.suffix.lower() in IMAGE_SUFFIXES]
-        _note_others([file for file in every if file.suffix.lower() not in IMAGE_SUFFIXES])
+        note_unread("data.images", every, IMAGE_SUFFIXES)
         if not files:
             raise UserError(f"{path}: no image in this folder; {suffixes} are read")
     else:
@@ -94,14 +94,16 @@ def find_images(path: Path) -> list[Sample]:
     return [Sample(name, file, None) for name, file in zip(names, files, strict=True)]
 
 
-def _note_others(paths: list[Path]) -> None:
+def note_unread(where: str, paths: list[Path], suffixes: tuple[str, ...]) -> None:
+    """Count in one line the files that have none of the suffixes, and so are not read."""
     from lightning.pytorch.utilities import rank_zero_only  # late, as it imports torch
 
-    counts = Counter(path.suffix.lower() or "without suffix" for path in paths)
-    if counts:
-        each = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
-        files = "files were" if len(paths) > 1 else "file was"
-        rank_zero_only(note)(f"data.images: {len(paths)} {files} not read: {each}")
+    others = [path.suffix.lower() for path in paths if path.suffix.lower() not in suffixes]
+    if others:
+        counts = Counter(others).most_common()
+        each = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in counts)
+        files = "files were" if len(others) > 1 else "file was"
+        rank_zero_only(note)(f"{where}: {len(others)} {files} not read: {each}")
 
 
 def _names(paths: list[Path]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TypedDict
@@ -103,7 +104,7 @@ def format_table(scores: Summary) -> str:
         (f"category {name}", _percent(iou), "", "") for name, iou in scores["categories"].items()
     ]
     blocks = [block for block in (classes, categories, _mean_rows(scores)) if block]
-    width = max(len(row[0]) for block in blocks for row in block)
+    width = max(_columns(row[0]) for block in blocks for row in block)
     header = _line(("class", "IoU %", "accuracy %", "pixels %"), width)
     lines = [[_line(row, width) for row in block] for block in blocks]
     rule = "─" * len(header)
@@ -126,6 +127,14 @@ def _percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.2f}"
 
 
+def _columns(text: str) -> int:
+    """Return the columns that a text takes on a terminal: two for each Chinese character."""
+    wide = sum(unicodedata.east_asian_width(one) in "WF" for one in text)
+    return len(text) + wide - sum(unicodedata.category(one) in ("Mn", "Me") for one in text)
+
+
 def _line(row: Row, width: int) -> str:
     name, *cells = row
-    return (f"{name:<{width}}" + "".join(f"{cell:>12}" for cell in cells)).rstrip()
+    return (
+        name + " " * (width - _columns(name)) + "".join(f"{cell:>12}" for cell in cells)
+    ).rstrip()

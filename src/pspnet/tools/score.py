@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.files import find_files
+from pspnet.data.files import find_files, note_unread
 from pspnet.data.label_io import read_label
-from pspnet.errors import Parser, UserError, one_line_errors
+from pspnet.errors import Parser, UserError, note, one_line_errors
 from pspnet.evaluation.official import (
     OFFICIAL_SCORERS,
     OfficialScorer,
@@ -130,6 +129,8 @@ def _find(
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give a folder of label files")
     found: dict[str, Path] = {}
+    if isinstance(scorer, OwnScorer):  # benchmarks have files of other kinds beside these
+        note_unread(str(folder), find_files(folder, ""), endings)
     for path in find_files(folder, tuple(ending.lower() for ending in endings)):
         name = scorer.name(path.relative_to(folder))
         if names is not None and name not in names:
@@ -176,8 +177,7 @@ def _score(
     classes = scorer.source.classes
     if options.values == "stored" and scorer.look_like_train_ids(matrix):
         span = f"0 to {len(classes) - 1}"
-        line = f"predictions hold {span} only; are they train ids? use --values train"
-        sys.stderr.write(f"note: {line}\n")
+        note(f"predictions hold {span} only; are they train ids? use --values train")
     scores = summary(
         matrix,
         names=classes.names,
