@@ -62,7 +62,7 @@ class Cache:
         # before the file is read: if it changes meanwhile, the copy is outdated
         status = require(path, "an image or label to read").stat()
         source = f"{VERSION}\n{path.absolute()}\n{kind}"
-        mark = _digest(f"{source}\n{_state(status)}")
+        mark = _digest(f"{source}\n{file_state(status)}")
         # a long name is cut, as file systems take 255 bytes
         place = self.folder / f"{path.stem[:40]}.{_digest(source).hex()[:24]}.npy"
         copy = _mapped(place, mark)
@@ -89,7 +89,8 @@ class Cache:
         )
 
 
-def _state(status: os.stat_result) -> str:
+def file_state(status: os.stat_result) -> str:
+    """Return a text that differs after each change of a file."""
     # archives and exports give new files of one size the time of old ones, but not their inode
     # and time of status change; on Windows `st_ctime_ns` is the time of creation
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ino} {status.st_ctime_ns}"

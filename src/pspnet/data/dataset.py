@@ -72,15 +72,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             label = self.read_label(sample)
         else:
             label = self.cache.label(sample, self.read_label)
-        if image.shape[:2] != label.shape:
-            (height, width), (rows, columns) = image.shape[:2], label.shape
-            turned = image.shape[1::-1] == label.shape and is_turned(sample.image)
-            shown = "turned by its EXIF orientation; save the image as it is shown"
-            remedy = f", {shown}" if turned else "; give both one size"
-            raise UserError(
-                f"{sample.label} is {columns}×{rows} pixels, its image {sample.image}"
-                f" {width}×{height}{remedy}"
-            )
+        check_sizes(sample, image, label)
         return {"image": image, "mask": label}
 
 
@@ -132,6 +124,23 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
     # in their own memory format: sorting bytes by channel would take longer than all other steps
     images = default_collate([image.permute(1, 2, 0) for image in columns["image"]])
     return {"image": images.permute(0, 3, 1, 2), **batch}
+
+
+def check_sizes(sample: Sample, image: np.ndarray, label: np.ndarray) -> None:
+    """Refuse a label (H, W) whose size is not that of its image (H, W, 3).
+
+    Raises:
+        UserError: with both sizes.
+    """
+    if image.shape[:2] != label.shape:
+        (height, width), (rows, columns) = image.shape[:2], label.shape
+        turned = image.shape[1::-1] == label.shape and is_turned(sample.image)
+        shown = "turned by its EXIF orientation; save the image as it is shown"
+        remedy = f", {shown}" if turned else "; give both one size"
+        raise UserError(
+            f"{sample.label} is {columns}×{rows} pixels, its image {sample.image}"
+            f" {width}×{height}{remedy}"
+        )
 
 
 def _channels_first(pixels: np.ndarray) -> Tensor:
