@@ -20,6 +20,7 @@ TRAINER = {
 # name: (module with a `main(words)`, help)
 TOOLS = {
     "convert": ("pspnet.tools.convert", "turn published weights into a checkpoint"),
+    "check": ("pspnet.tools.check.__main__", "check all files of a data set before a training"),
     "score": ("pspnet.tools.score", "score predictions on disk, of any tool"),
     "ablation": ("pspnet.tools.ablation.__main__", "run and report sweeps of settings and seeds"),
     "explain": ("pspnet.tools.explain.__main__", "measure what the parts of a network contribute"),

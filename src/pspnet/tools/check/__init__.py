@@ -1,0 +1,1 @@
+"""Check of a data set before it is trained on."""

@@ -1,0 +1,69 @@
+"""Check all files of a data set before a training: faults, duplicates, suspicions, proposals.
+
+python -m pspnet check data/my_folder
+python -m pspnet check -c base -c voc_pspnet --data.source.root=data/voc
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from pspnet.command_line.words import expand_config_names, from_python
+from pspnet.errors import Parser, one_line_errors, visible
+from pspnet.files.paths import path_argument
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the command line; `words` stand in for `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: with code 1 if anything is an error, 2 for wrong options.
+    """
+    given = sys.argv[1:] if words is None else words
+    parser = _parser()
+    root = [] if not given or given[0].startswith("-") else given[:1]
+    options, others = parser.parse_known_args(given[len(root) :])  # type: ignore[no-untyped-call]
+    if not (root or others):
+        parser.error("give the folder of a data set, or -c EXPERIMENT with its data")
+    from pspnet.tools.check.load import from_folder, from_words
+    from pspnet.tools.check.report import check
+    from pspnet.tools.check.table import print_report
+    from pspnet.tools.check.write import write_report
+
+    with one_line_errors():
+        if root:
+            if others:
+                parser.error(f"{others[0]}: with a folder no options of data are taken; use -c")
+            data, name = from_folder(path_argument(root[0])), Path(root[0]).resolve().name
+        else:
+            data, name = from_words([from_python(word) for word in expand_config_names(others)])
+        folder = options.out or Path("logs", "check", visible(name or type(data.source).__name__))
+        workers = data.workers if options.workers is None else options.workers
+        report = check(data, workers=workers, bar=sys.stderr.isatty())
+        print_report(report)
+        print(f"report: {write_report(report, folder)}")
+    if report.failed:
+        raise SystemExit(1)
+
+
+def _parser() -> Parser:
+    parser = Parser(
+        prog="pspnet check",
+        usage="pspnet check ROOT | -c EXPERIMENT… [--data.…] [--out FOLDER] [--workers N]",
+        description=(__doc__ or "").partition("\n")[0],
+    )
+    parser.add_argument("--out", type=path_argument, help="folder of the report, logs/check/NAME")
+    parser.add_argument("--workers", type=_count, help="loading processes; default data.workers")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or len(text) > 3:
+        raise argparse.ArgumentTypeError(f"{text}: give a number of processes, 0 or more")
+    return int(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""The data module that the words of a command line describe, without a network."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from jsonargparse._actions import ActionConfigFile
+
+from pspnet.command_line.parser import Parser, check_names
+from pspnet.command_line.words import INLINE
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.base import Source
+from pspnet.data.datasets.folder import Folder
+from pspnet.files.yaml_files import read_yaml
+
+
+def from_words(words: list[str]) -> tuple[SegmentationData, str]:
+    """Return the data of `fit` with the same words, and the run's name.
+
+    Options of configurations that concern network and training are passed over.
+
+    Raises:
+        SystemExit: with code 2 and one line for wrong options.
+        UserError: for wrong values.
+    """
+    check_names(words)
+    parser = Parser(prog="pspnet check", exit_on_error=True, allow_abbrev=False)
+    parser.add_argument("-c", "--config", action=ActionConfigFile)
+    parser.add_argument("--name", type=str, default="")
+    parser.add_lightning_class_args(SegmentationData, "data")
+    config = parser.parse_args(_without_others(words))
+    return parser.instantiate_classes(config).data, config.name
+
+
+def from_folder(root: Path) -> SegmentationData:
+    """Return the data of a folder whose layout is recognized.
+
+    Raises:
+        UserError: if it is none that is known.
+    """
+    return SegmentationData(_recognized(root))
+
+
+def _recognized(root: Path) -> Source:
+    return Folder(root)
+
+
+def _without_others(words: list[str]) -> list[str]:
+    """Replace configuration files by their options of data."""
+    replaced, option = [], False
+    for word in words:
+        key, equals, value = word.partition("=")
+        if option:
+            replaced.append(_data_of(word))
+        elif equals and key in ("-c", "--config"):
+            replaced += ["--config", _data_of(value)]
+        else:
+            replaced.append(word)
+        option = not option and word in ("-c", "--config")
+    return replaced
+
+
+def _data_of(value: str) -> str:
+    inline = INLINE.search(value) and not Path(value).is_file()
+    content = json.loads(value) if inline else read_yaml(Path(value)) or {}
+    if isinstance(content.get("data"), str):  # a file beside it
+        content["data"] = read_yaml(Path(value).parent / content["data"])
+    kept = {key: content[key] for key in ("data", "name") if key in content}
+    return json.dumps(kept)

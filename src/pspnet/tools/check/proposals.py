@@ -1,0 +1,107 @@
+"""Options that the data proposes, as YAML: class weights, mean and std, sizes, time and memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.dataset import SegmentationDataset
+from pspnet.data.datasets.classes import Classes
+from pspnet.data.facts.findings import Seen
+
+TIMED = 12  # crops
+BETA = 0.999  # of the effective number, per image
+
+
+def propose(data: SegmentationData, seen: Sequence[Seen], classes: Classes) -> dict[str, Any]:
+    """Return what the training split proposes, {} where it cannot be trained on."""
+    train = [it for it in seen if it.split == "train"]
+    if not train or any(it.facts.errors or not it.facts.labeled for it in train):
+        return {}
+    counts = np.array([it.facts.counts[:-1] for it in train])
+    mean, std = color_statistics(train)
+    return {
+        "class_weights": {
+            name: dict(zip(classes.names, np.round(weights, 3).tolist(), strict=True))
+            for name, weights in class_weights(counts).items()
+        },
+        "data": {
+            "mean": np.round(mean, 4).tolist(),
+            "std": np.round(std, 4).tolist(),
+            "crop_size": crop_size(train),
+        },
+        "cost": _cost(data, train),
+    }
+
+
+def class_weights(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Return weights of the loss by name, (C,) each, of mean 1 over classes that occur.
+
+    With f_c the share of class c in the labeled pixels: `inverse_frequency` is 1 / f_c;
+    `median_frequency` is median(F) / F_c, where F_c is the share of c within the images that have
+    c (Eigen and Fergus, ICCV 2015, section 4.3); `effective_number` is (1 - b) / (1 - b^n_c), where
+    n_c is the number of images with c and b = 0.999 (Cui et al., CVPR 2019, equation 2). A class
+    that does not occur has weight 0.
+
+    Args:
+        counts: pixels of each class in each image, (N, C).
+    """
+    pixels, images = counts.sum(0), (counts > 0).sum(0)
+    there = pixels > 0
+    labeled = counts.sum(1, keepdims=True)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        within = pixels / ((counts > 0) * labeled).sum(0)
+        forms = {
+            "inverse_frequency": pixels.sum() / pixels,
+            "median_frequency": np.median(within[there]) / within if there.any() else within,
+            "effective_number": (1 - BETA) / (1 - BETA**images),
+        }
+    return {
+        name: np.where(there, weights / weights[there].mean(), 0.0) if there.any() else 0 * pixels
+        for name, weights in forms.items()
+    }
+
+
+def color_statistics(seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of R, G and B over all pixels, 0 to 1, (3,) each."""
+    areas = np.array([np.prod(it.facts.size or (0, 0)) for it in seen], np.float64)[:, None]
+    mean = (areas * [it.facts.mean for it in seen]).sum(0) / areas.sum()
+    square = (areas * [it.facts.square for it in seen]).sum(0) / areas.sum()
+    return mean / 255, np.sqrt(np.maximum(0, square - mean**2)) / 255
+
+
+def crop_size(seen: Sequence[Seen]) -> int:
+    """Return the largest 8n + 1 up to 713 that half of the images hold in their shorter side.
+
+    Sizes of 8n + 1 keep the corners of features of stride 8 on the corners of the crop.
+    """
+    shorter = float(np.median([min(it.facts.size) for it in seen if it.facts.size]))
+    return max(33, min(713, int(shorter - 1) // 8 * 8 + 1))
+
+
+def _cost(data: SegmentationData, train: Sequence[Seen]) -> dict[str, Any]:
+    """Return the time to load an epoch, measured on some crops, and a batch's memory."""
+    chosen = [train[int(k)].sample for k in np.linspace(0, len(train) - 1, TIMED)]
+    transform = data.augmentation.build(crop_size=data.crop_size, mean=data.mean)
+    dataset = SegmentationDataset(chosen, read_label=data.source.read_label, transform=transform)
+    _ = dataset[0]
+    begun = monotonic()
+    for number in range(1, len(dataset)):
+        _ = dataset[number]
+    each = (monotonic() - begun) / (len(dataset) - 1)
+    steps = len(train) // data.batch_size
+    area = data.crop_size[0] * data.crop_size[1]
+    return {
+        "crop_size": list(data.crop_size),
+        "batch_size": data.batch_size,
+        "steps_per_epoch": steps,
+        "seconds_per_crop": round(each, 5),
+        "workers": data.workers,
+        "loading_seconds_per_epoch": round(each * len(train) / max(1, data.workers), 1),
+        # float32 images and int64 labels, as the network takes them
+        "batch_megabytes": round(data.batch_size * area * (3 * 4 + 8) / 2**20, 1),
+    }

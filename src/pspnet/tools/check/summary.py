@@ -1,0 +1,98 @@
+"""Figures of each split: images, sizes, pixels per class, and what lacks labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pspnet.data.facts.findings import Finding, Seen
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Figures of a split.
+
+    Args:
+        split: its name.
+        images: number of images, of which `read` could be read.
+        labels: number of labels that could be read.
+        sizes: images of each (H, W), the most frequent first.
+        pixels: pixels of each class.
+        images_with: images of each class.
+        ignored: share of pixels that are ignored.
+        single: labels of a single class, with or without ignored pixels.
+        empty: labels without a pixel of any class.
+    """
+
+    split: str
+    images: int
+    read: int
+    labels: int
+    sizes: dict[tuple[int, int], int]
+    pixels: list[int]
+    images_with: list[int]
+    ignored: float
+    single: int
+    empty: int
+
+
+def summarize(split: str, seen: Sequence[Seen], classes: int) -> Summary:
+    """Return the figures of the samples of a split."""
+    facts = [it.facts for it in seen]
+    counts = np.array([one.counts for one in facts if one.labeled]).reshape(-1, classes + 1)
+    present = counts[:, :-1] > 0
+    sizes = Counter(one.size for one in facts if one.size is not None)
+    return Summary(
+        split=split,
+        images=len(facts),
+        read=sizes.total(),
+        labels=len(counts),
+        sizes=dict(sizes.most_common()),
+        pixels=counts[:, :-1].sum(0).tolist(),
+        images_with=present.sum(0).tolist(),
+        ignored=float(counts[:, -1].sum() / max(1, counts.sum())),
+        single=int((present.sum(1) == 1).sum()),
+        empty=int((present.sum(1) == 0).sum()),
+    )
+
+
+def class_findings(names: Sequence[str], summaries: Sequence[Summary]) -> list[Finding]:
+    """Return warnings about classes without a pixel, in all splits or in one of them."""
+    by_split = {it.split: it for it in summaries if it.labels}
+    findings = []
+    for name, summary in by_split.items():
+        absent = {names[k] for k, pixels in enumerate(summary.pixels) if not pixels}
+        if not absent:
+            continue
+        level = "warning" if name == "train" else "note"
+        listed = ", ".join(one for one in names if one in absent)
+        text = f"{name}: no pixel of {listed} in {summary.labels} labels"
+        findings.append(Finding(level, "class without a pixel", text))  # type: ignore[arg-type]
+    return findings
+
+
+def label_findings(seen: Sequence[Seen], summaries: Sequence[Summary]) -> list[Finding]:
+    """Return warnings about labels that teach little: empty, of one class, or mostly ignored."""
+    findings = []
+    for summary in summaries:
+        its = [it for it in seen if it.split == summary.split and it.facts.labeled]
+        empty = [it for it in its if not it.facts.counts[:-1].any()]
+        if its and len(empty) == len(its):
+            text = f"{summary.split}: no label has a pixel of any class; correct the values"
+            findings.append(Finding("error", "no labeled pixel", text, empty))
+        elif empty:
+            text = (
+                f"{summary.split}: {len(empty)} labels have no pixel of any class, first"
+                f" {empty[0].sample.label}"
+            )
+            findings.append(Finding("warning", "no labeled pixel", text, empty))
+        if its and summary.single == len(its) > 1:
+            text = f"{summary.split}: each of the {len(its)} labels has pixels of one class only"
+            findings.append(Finding("warning", "single value", text))
+        if its and summary.ignored > 0.5 and len(empty) < len(its):
+            text = f"{summary.split}: {summary.ignored:.0%} of all pixels are ignored"
+            findings.append(Finding("warning", "mostly ignored", text))
+    return findings
