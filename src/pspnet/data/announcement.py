@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from pspnet.data.datasets.base import Sample, Source
-from pspnet.errors import note
+from pspnet.data.facts.quick import quick_check
+from pspnet.errors import note, shortened, warn
+
+MOST_ERRORS = 20  # that are printed
 
 
 @rank_zero_only
@@ -24,3 +28,19 @@ def announce_splits(source: Source, train: Sequence[Sample], val: Sequence[Sampl
             f"{len(shared)} of the {len(val)} val images are trained on, too, first {shared[0]!r}:"
             " scores on val do not measure generalization"
         )
+
+
+def check_files(source: Source, train: Sequence[Sample], val: Sequence[Sample]) -> list[str]:
+    """Read files for about half a second, say in one line what was found, and return errors.
+
+    Each error but the first is printed; the first is to be raised.
+    """
+    line, findings = quick_check(source, train, val)
+    rank_zero_info(line)
+    errors = [it.text for it in findings if it.level == "error"]
+    for it in findings:
+        if it.level == "warning":
+            warn(it.text)
+    for text in errors[1:MOST_ERRORS]:
+        sys.stderr.write(f"error: {shortened(text)}\n")
+    return errors

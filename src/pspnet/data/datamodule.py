@@ -12,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from pspnet.data import loading_process
-from pspnet.data.announcement import announce_splits
+from pspnet.data.announcement import announce_splits, check_files
 from pspnet.data.cache import Cache
 from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample, Source, Split
@@ -23,7 +23,7 @@ from pspnet.data.samplers import EvaluationSampler, TrainingSampler
 from pspnet.data.training_loader import StepSize, TrainingLoader
 from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
 from pspnet.data.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
-from pspnet.errors import UserError
+from pspnet.errors import Findings, UserError
 from pspnet.files.paths import local_path
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class SegmentationData(lightning.LightningDataModule):
         images: an image or a folder of images to predict on; None predicts on the test split.
         cache: a folder that keeps decoded images and labels, 4 bytes per pixel, see
             `pspnet.data.cache.Cache`; None decodes each file whenever it is needed.
+        check: read some files before the first step of a training, for about half a second, and
+            end it if one of them is wrong; `pspnet check` reads all.
 
     Raises:
         UserError: if a value is out of range.
@@ -83,6 +85,7 @@ class SegmentationData(lightning.LightningDataModule):
         seed: int = 0,
         images: str | Path | None = None,
         cache: str | Path | None = None,
+        check: bool = True,
     ) -> None:
         super().__init__()
         self.source = source
@@ -96,6 +99,7 @@ class SegmentationData(lightning.LightningDataModule):
         self.seed = seed
         self.images = None if images is None else local_path(images, option="data.images")
         self.cache = None if cache is None else local_path(cache, option="data.cache")
+        self.check = check
         self._check()
 
     def _check(self) -> None:
@@ -135,6 +139,7 @@ class SegmentationData(lightning.LightningDataModule):
             self.val_set = self._dataset(self._enough(self._labeled("val")))
         if stage == "fit":
             announce_splits(self.source, self.train_set.samples, self.val_set.samples)
+            self._check_files()
         if stage == "test":
             self.test_set = self._dataset(self._enough(self._labeled("test")))
         if stage == "predict":
@@ -206,6 +211,15 @@ class SegmentationData(lightning.LightningDataModule):
                 " scored; add its label, or run predict, which needs none"
             )
         return samples
+
+    def _check_files(self) -> None:
+        rank, _ = self._process()
+        splits = (self.train_set.samples, self.val_set.samples)
+        errors = check_files(self.source, *splits) if self.check and rank == 0 else []
+        if self.trainer is not None:  # all processes end alike
+            errors = self.trainer.strategy.broadcast(errors)
+        if errors:
+            raise Findings(errors)
 
     def _predict_samples(self) -> list[Sample]:
         if self.images is not None:

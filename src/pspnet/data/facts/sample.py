@@ -74,8 +74,8 @@ class Facts:
     edges: Edges
 
 
-def read_facts(source: Source, sample: Sample) -> Facts:
-    """Read both files of a sample."""
+def read_facts(source: Source, sample: Sample, *, light: bool = False) -> Facts:
+    """Read both files of a sample; if `light`, without what compares samples: digest and edges."""
     errors: list[str] = []
     image = label = None
     try:
@@ -105,12 +105,12 @@ def read_facts(source: Source, sample: Sample) -> Facts:
         labeled=label is not None,
         image=_form(sample.image, values=False),
         label=Form() if sample.label is None else _form(sample.label, values=True),
-        digest="" if image is None else _digest(image),
+        digest="" if image is None or light else _digest(image),
         mean=mean,
         square=square,
         thumb=np.zeros((THUMB, THUMB), np.uint8) if gray is None else _small(gray),
         edges=NO_EDGES
-        if gray is None or label is None or gray.shape != label.shape
+        if light or gray is None or label is None or gray.shape != label.shape
         else compare_edges(gray, label),
     )
 

@@ -1,0 +1,65 @@
+"""The quick form of `pspnet check`, before the first step of a training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
+from time import monotonic
+
+from pspnet.data.datasets.base import Sample, Source
+from pspnet.data.facts.findings import Finding, Seen, file_errors
+from pspnet.data.facts.label_values import suspect_values
+from pspnet.data.facts.memory import Memory
+from pspnet.data.facts.sample import read_facts
+
+BUDGET = 0.5  # seconds
+LEAST = 4  # samples that are read in any case
+
+
+def quick_check(
+    source: Source, train: Sequence[Sample], val: Sequence[Sample]
+) -> tuple[str, list[Finding]]:
+    """Read samples for about half a second, evenly spread over both splits; all if they are few.
+
+    Where the values of those labels raise a suspicion, all are read to be sure. What `check` has
+    read and remembered counts at once.
+
+    Returns:
+        A line on what was read, and errors and warnings.
+    """
+    begun, memory = monotonic(), Memory(source)
+    seen = []
+    order = _alternating(train, val)
+    for split, sample in order:
+        facts = memory.recall(sample) or read_facts(source, sample, light=True)
+        seen.append(Seen(split, sample, facts))
+        if monotonic() - begun > BUDGET and len(seen) >= LEAST:
+            break
+    suspicions = suspect_values(source, seen)
+    if suspicions:
+        seen += [Seen(*it, read_facts(source, it[1], light=True)) for it in order]
+        suspicions = suspect_values(source, seen)
+    findings = suspicions + file_errors(seen)
+    total = len(train) + len(val)
+    read = f"all {total}" if len(seen) == total else f"{len(seen)} of {total}"
+    found = f"{len(findings)} findings" if findings else "nothing found"
+    rest = "" if len(seen) == total else " (pspnet check reads all)"
+    return f"check: {read} images read in {monotonic() - begun:.1f} s, {found}{rest}", findings
+
+
+def _alternating(train: Sequence[Sample], val: Sequence[Sample]) -> Iterator[tuple[str, Sample]]:
+    """Yield all samples with their splits, so that each beginning is spread over both splits."""
+    pairs = zip_longest(
+        *(
+            [(split, its[k]) for k in _spread(len(its))]
+            for split, its in (("val", val), ("train", train))
+        )
+    )
+    return (it for it in chain.from_iterable(pairs) if it is not None)
+
+
+def _spread(count: int) -> list[int]:
+    """Return 0 … count - 1 by their bits reversed, so that each beginning is spread evenly."""
+    bits = max(1, (count - 1).bit_length())
+    numbers = (int(f"{number:0{bits}b}"[::-1], 2) for number in range(1 << bits))
+    return [number for number in numbers if number < count]
