@@ -21,29 +21,29 @@ def _turned(seen: Sequence[Seen]) -> list[Finding]:
     A label drawn on the upright image is right without one. That shows in the sizes, unless the
     image is square, or turned by half a turn or mirrored.
     """
-    findings, doubtful = [], []
+    doubtful = []
     for it in seen:
         image, label, facts = it.facts.image, it.facts.label, it.facts
-        if it.sample.label is None or facts.size is None or image.orientation == label.orientation:
+        if (
+            it.facts.errors
+            or it.sample.label is None
+            or facts.size is None
+            or image.orientation == label.orientation
+        ):
             continue
         square = facts.size[0] == facts.size[1]
-        if facts.labeled and any(str(it.sample.label) in line for line in facts.errors):
-            text = (
-                f"{it.sample.image} is turned by its EXIF orientation {image.orientation}, its"
-                f" label by {label.orientation}; save both upright"
-            )
-            findings.append(Finding("error", "EXIF", text, [it]))
-        elif square or max(image.orientation, label.orientation) < SIDEWAYS:
+        if square or max(image.orientation, label.orientation) < SIDEWAYS:
             doubtful.append(it)
-    if doubtful:
-        first = doubtful[0]
-        text = (
-            f"{first.sample.image} is turned by its EXIF orientation"
-            f" {first.facts.image.orientation}, and its label is not ({len(doubtful)} such"
-            " images); if the labels were drawn without the turn, save both upright"
-        )
-        findings.append(Finding("warning", "EXIF", text, doubtful))
-    return findings
+    if not doubtful:
+        return []
+    first = doubtful[0]
+    text = (
+        f"{first.sample.image} is turned by its EXIF orientation"
+        f" {first.facts.image.orientation}, its label by {first.facts.label.orientation}"
+        f" ({len(doubtful)} such images); if the labels were drawn without the turn, save both"
+        " upright"
+    )
+    return [Finding("warning", "EXIF", text, doubtful)]
 
 
 def _single_color(seen: Sequence[Seen]) -> list[Finding]:
