@@ -42,8 +42,9 @@ th { font-weight: 600 } .chip { display: inline-block; width: .8em; height: .8em
 li { margin: .25rem 0; overflow-wrap: anywhere } ul { padding-left: 1.2rem; margin: .3rem 0 }
 .error { color: var(--error) } .warning { color: var(--warning) } .note { color: var(--note) }
 .pictures { display: flex; flex-wrap: wrap; gap: .7rem; margin: .5rem 0 }
-figure { margin: 0; max-width: 360px } figure img { display: inline-block; max-width: 49% }
-figcaption { font-size: .8rem; overflow-wrap: anywhere }
+figure { margin: 0 } figure img { width: 176px; max-width: 46vw; margin-right: 2px;
+  outline: 1px solid var(--line) }
+figcaption { font-size: .8rem; max-width: 356px; overflow-wrap: anywhere }
 pre { background: var(--soft); padding: .7rem; overflow-x: auto }
 """
 
@@ -77,10 +78,8 @@ def _text(value: object) -> str:
 
 
 def _counted(report: Report) -> str:
-    levels = [it.level for it in report.findings]
     return ", ".join(
-        f'<span class="{level}">{levels.count(level)} {level}s</span>'
-        for level in ("error", "warning", "note")
+        f'<span class="{level}">{count}</span>' for level, count in report.counted().items()
     )
 
 
@@ -104,10 +103,13 @@ def _findings(report: Report) -> Iterator[str]:
 
 
 def _figure(report: Report, it: Seen) -> str:
+    shown = [*_pictures(report, it)]
+    if not shown:
+        return ""
     caption = f"<figcaption>{_text(it.sample.name)} ({_text(it.split)})</figcaption>"
     pictures = "".join(
         f'<img alt="{what}" src="data:image/png;base64,{_encoded(pixels)}">'
-        for what, pixels in _pictures(report, it)
+        for what, pixels in shown
     )
     return f"<figure>{pictures}{caption}</figure>"
 

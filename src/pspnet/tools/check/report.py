@@ -55,6 +55,14 @@ class Report:
     seen: Sequence[Seen] = ()
     seconds: float = 0.0
 
+    def counted(self) -> dict[str, str]:
+        """Return the number of findings of each level, as text."""
+        levels = [it.level for it in self.findings]
+        return {
+            level: f"{(count := levels.count(level))} {level}{'s' * (count != 1)}"
+            for level in ORDER
+        }
+
     @property
     def failed(self) -> bool:
         """True if anything is an error."""

@@ -27,8 +27,7 @@ def print_report(report: Report) -> None:
     for (level, kind), count in told.items():
         if count > MOST_LINES:
             sys.stderr.write(f"{level}: {count - MOST_LINES} more ({kind}), see check.json\n")
-    levels = Counter(it.level for it in report.findings)
-    counted = ", ".join(f"{levels[level]} {level}s" for level in ("error", "warning", "note"))
+    counted = ", ".join(report.counted().values())
     images = sum(it.images for it in report.summaries)
     print(f"check: {images} images read in {report.seconds:.1f} s: {counted}")
 
