@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
+from typing import Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,8 @@ from pspnet.errors import UserError
 from pspnet.ops.chunked_logits import at_least_float32, pixel_losses, weighted_cross_entropy
 from pspnet.ops.equivalence import nearly_equal, why_not_plain
 
+WeightFormula = Literal["inverse_frequency", "median_frequency", "effective_number"]
+ClassWeights: TypeAlias = list[float] | WeightFormula | None
 IGNORE = 255  # the target of pixels that do not train; the same as in `pspnet.data`
 
 
@@ -32,16 +35,24 @@ class Loss(nn.Module, ABC):
 
     Args:
         class_weights: one weight per class, not negative; None weighs all classes 1. They come from
-            the configuration and are not written to checkpoints.
+            the configuration and are not written to checkpoints. The name of a formula of
+            `pspnet.data.facts.class_weights` computes them from the training labels, once; those
+            are written to checkpoints.
 
     Raises:
-        UserError: if a weight is negative or not finite.
+        UserError: if a weight is negative or not finite, or no formula has the name.
     """
 
     class_weights: Tensor | None
 
-    def __init__(self, class_weights: list[float] | None = None) -> None:
+    def __init__(self, class_weights: ClassWeights = None) -> None:
         super().__init__()
+        self.weight_formula = class_weights if isinstance(class_weights, str) else None
+        if isinstance(class_weights, str):
+            if class_weights not in get_args(WeightFormula):
+                names = ", ".join(get_args(WeightFormula))
+                raise UserError(f"class_weights={class_weights}: give weights, or one of {names}")
+            class_weights = None
         for index, weight in enumerate(class_weights or []):
             if not 0 <= weight < math.inf:
                 raise UserError(
@@ -51,6 +62,10 @@ class Loss(nn.Module, ABC):
             raise UserError(f"class_weights={class_weights}: give a weight above 0, or none")
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
+
+    def set_class_weights(self, weights: Tensor) -> None:
+        """Take the weights (C,) that the formula gives; from now on checkpoints hold them."""
+        self.register_buffer("class_weights", weights.float())
 
     @abstractmethod
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -112,7 +127,7 @@ class OhemCrossEntropy(Loss):
         threshold: probability of the target class, in (0, 1].
         min_kept: pixels of a batch, at least 1. HRNet counts them for the batch, as here;
             mmsegmentation multiplies them by the number of images.
-        class_weights: one weight per class, not negative; None weighs all classes 1.
+        class_weights: as of `Loss`.
 
     Raises:
         UserError: if threshold, min_kept or a weight is out of its range.
@@ -122,7 +137,7 @@ class OhemCrossEntropy(Loss):
         self,
         threshold: float = 0.7,
         min_kept: int = 100_000,
-        class_weights: list[float] | None = None,
+        class_weights: ClassWeights = None,
     ) -> None:
         super().__init__(class_weights)
         if not 0 < threshold <= 1:
@@ -155,13 +170,13 @@ class CrossEntropyDice(Loss):
 
     Args:
         dice_weight: factor of the Dice loss, 0 or more.
-        class_weights: one weight per class for the cross-entropy, not negative; Dice takes none.
+        class_weights: as of `Loss`, for the cross-entropy; Dice takes none.
 
     Raises:
         UserError: if dice_weight or a weight is negative or not finite.
     """
 
-    def __init__(self, dice_weight: float = 1.0, class_weights: list[float] | None = None) -> None:
+    def __init__(self, dice_weight: float = 1.0, class_weights: ClassWeights = None) -> None:
         super().__init__(class_weights)
         if not 0 <= dice_weight < math.inf:
             raise UserError(f"dice_weight={dice_weight}: give a finite factor of 0 or more")

@@ -18,6 +18,7 @@ from torchmetrics import MeanMetric, Metric
 
 from pspnet.checkpoints.saved_task import SavedTask
 from pspnet.data.datasets.classes import IGNORE, Classes
+from pspnet.data.facts.class_weights import class_weights
 from pspnet.errors import UserError
 from pspnet.evaluation.crop_counts import crop_counts
 from pspnet.evaluation.inference import predict
@@ -150,6 +151,17 @@ class Segmentation(SavedTask):
         self._lr = value
 
     def setup(self, stage: str) -> None:
+        if stage == "fit" and isinstance(self.loss, Loss) and self.loss.weight_formula is not None:
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            if not hasattr(data, "label_counts"):
+                raise UserError(
+                    f"class_weights={self.loss.weight_formula} needs the labels of a"
+                    " SegmentationData; give a list of weights"
+                )
+            weights = class_weights(data.label_counts())[self.loss.weight_formula]
+            self.loss.set_class_weights(torch.from_numpy(weights))
+            said = zip(self.classes.names, weights, strict=True)
+            rank_zero_info(f"class weights: {', '.join(f'{name} {it:.3g}' for name, it in said)}")
         if self.compiled and stage == "fit":
             # torch.compile traces no comparison of both forms
             self.network.fused_pyramid &= self.network.why_not_fused() is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -156,6 +157,7 @@ def test_processes_share_the_data(source: TinySource) -> None:
     class TwoProcesses:
         world_size, global_rank, predicting = 2, 1, False
         accumulate_grad_batches, callbacks = 1, ()
+        strategy = SimpleNamespace(broadcast=lambda value: value)
 
     data = build(source, batch_size=6)
     data.trainer = TwoProcesses()

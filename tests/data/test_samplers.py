@@ -11,7 +11,7 @@ from torch.utils.data import DistributedSampler
 
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.datasets.base import Sample
-from pspnet.data.samplers import EvaluationSampler, TrainingSampler
+from pspnet.data.samplers import EvaluationSampler, TrainingSampler, rare_class_chances
 
 
 def never(sample: Sample) -> np.ndarray:
@@ -103,3 +103,29 @@ def test_lightning_finds_its_kind_of_sampler() -> None:
     training = TrainingSampler(dataset(3), seed=0, batch_size=1)
     for sampler in (training, EvaluationSampler(dataset(3))):
         assert isinstance(sampler, DistributedSampler)
+
+
+def test_drawn_samples_are_shared_and_continued_like_others() -> None:
+    chances = np.array([0.7, 0.1, 0.1, 0.1, 0, 0, 0, 0])
+    options = {"seed": 3, "batch_size": 4, "chances": chances}
+    alone = epoch_of(TrainingSampler(dataset(8), **options), 5)
+    shares = [epoch_of(TrainingSampler(dataset(8), rank=r, world=2, **options), 5) for r in (0, 1)]
+    assert [*shares[0][:2], *shares[1][:2], *shares[0][2:], *shares[1][2:]] == alone
+    assert len(alone) == len({seed for _, seed in alone}) == 8  # no two of one augmentation
+    assert {number for number, _ in alone} <= {0, 1, 2, 3}
+    resumed = TrainingSampler(dataset(8), **options)
+    resumed.first_step = 1
+    assert epoch_of(resumed, 5) == alone[4:]
+
+
+def test_chances_are_those_of_the_paper() -> None:
+    """Each class by softmax((1 - f) / T), then one of its images, as in DAFormer."""
+    counts = np.array([[90, 10, 0], [100, 0, 0], [50, 49, 1], [0, 0, 0]])
+    shares = np.array([240, 59, 1]) / 300
+    classes = np.exp((1 - shares) / 0.5)
+    classes /= classes.sum()
+    images = [classes[0] / 3 + classes[1] / 2, classes[0] / 3]
+    expected = [*images, classes[0] / 3 + classes[1] / 2 + classes[2], 0]
+    np.testing.assert_allclose(rare_class_chances(counts, 0.5), expected)
+    assert rare_class_chances(counts, 1e-3).round(6).tolist() == [0, 0, 1, 0]  # the rarest class
+    np.testing.assert_allclose(rare_class_chances(counts[:, :2] * 0, 0.5), [0.25] * 4)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightning
 from jsonargparse import ArgumentError
+from torch import nn
 
 from pspnet.checkpoints.reading import VERSION, check_network, check_state, read_checkpoint
 from pspnet.checkpoints.trust import check_hyper_parameters
@@ -15,6 +16,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
 from pspnet.evaluation.metrics import Absent
 from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides
+from pspnet.losses import Loss
 from pspnet.models.options import check_structure, class_and_options, plain_data, structure
 from pspnet.models.pspnet import PSPNet
 
@@ -26,6 +28,7 @@ class SavedTask(lightning.LightningModule):
     """A LightningModule whose checkpoints hold what rebuilds its network and names its classes."""
 
     network: PSPNet
+    loss: nn.Module
     classes: Classes
     absent: Absent
     protocol_name: ProtocolName
@@ -78,8 +81,11 @@ class SavedTask(lightning.LightningModule):
         if self._trainer is not None and self._trainer.precision == "64-true":
             self.double()  # Lightning does so after it has loaded the weights into float32
         check_structure(self.network, checkpoint.get("structure", {}), without="encoder")
-        own = self.state_dict()
         saved = checkpoint["state_dict"]
+        weights = saved.get("loss.class_weights")
+        if isinstance(self.loss, Loss) and self.loss.weight_formula and weights is not None:
+            self.loss.set_class_weights(weights)
+        own = self.state_dict()
         for key in [key for key in saved if key.startswith("loss.") and key not in own]:
             del saved[key]  # of the loss that it was trained with, which is not part of the network
         checkpoint["state_dict"] = dict(saved)  # without attributes

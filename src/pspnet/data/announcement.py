@@ -9,7 +9,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from pspnet.data.datasets.base import Sample, Source
 from pspnet.data.facts.quick import quick_check
-from pspnet.errors import note, shortened, warn
+from pspnet.errors import Findings, note, shortened, warn
 
 MOST_ERRORS = 20  # that are printed
 
@@ -30,10 +30,11 @@ def announce_splits(source: Source, train: Sequence[Sample], val: Sequence[Sampl
         )
 
 
-def check_files(source: Source, train: Sequence[Sample], val: Sequence[Sample]) -> list[str]:
-    """Read files for about half a second, say in one line what was found, and return errors.
+def check_files(source: Source, train: Sequence[Sample], val: Sequence[Sample]) -> None:
+    """Read files for about half a second, and say in one line what was found.
 
-    Each error but the first is printed; the first is to be raised.
+    Raises:
+        Findings: naming files that are wrong; each but the first is printed before.
     """
     line, findings = quick_check(source, train, val)
     rank_zero_info(line)
@@ -43,4 +44,5 @@ def check_files(source: Source, train: Sequence[Sample], val: Sequence[Sample]) 
             warn(it.text)
     for text in errors[1:MOST_ERRORS]:
         sys.stderr.write(f"error: {shortened(text)}\n")
-    return errors
+    if errors:
+        raise Findings(errors)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import lightning
+import numpy as np
 import torch
 from lightning.pytorch.callbacks import GradientAccumulationScheduler
 from lightning.pytorch.utilities import rank_zero_info
@@ -17,18 +20,20 @@ from pspnet.data.cache import Cache
 from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
+from pspnet.data.facts import label_counts
 from pspnet.data.files import find_images
 from pspnet.data.image_io import LARGEST_SIDE
-from pspnet.data.samplers import EvaluationSampler, TrainingSampler
+from pspnet.data.samplers import EvaluationSampler, TrainingSampler, rare_class_chances
 from pspnet.data.training_loader import StepSize, TrainingLoader
 from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
 from pspnet.data.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
-from pspnet.errors import Findings, UserError
+from pspnet.errors import UserError
 from pspnet.files.paths import local_path
 
 if TYPE_CHECKING:
     import albumentations as A
 
+T = TypeVar("T")
 PUBLISHED = Augmentation()
 BOUNDS = {
     "batch_size": (1, 65_536),
@@ -65,6 +70,8 @@ class SegmentationData(lightning.LightningDataModule):
         images: an image or a folder of images to predict on; None predicts on the test split.
         cache: a folder that keeps decoded images and labels, 4 bytes per pixel, see
             `pspnet.data.cache.Cache`; None decodes each file whenever it is needed.
+        rare_class_sampling: draw images with rare classes more often, by this temperature, such as
+            0.01, see `pspnet.data.samplers.rare_class_chances`; None takes each image once.
         check: read some files before the first step of a training, for about half a second, and
             end it if one of them is wrong; `pspnet check` reads all.
 
@@ -85,6 +92,7 @@ class SegmentationData(lightning.LightningDataModule):
         seed: int = 0,
         images: str | Path | None = None,
         cache: str | Path | None = None,
+        rare_class_sampling: float | None = None,
         check: bool = True,
     ) -> None:
         super().__init__()
@@ -99,7 +107,7 @@ class SegmentationData(lightning.LightningDataModule):
         self.seed = seed
         self.images = None if images is None else local_path(images, option="data.images")
         self.cache = None if cache is None else local_path(cache, option="data.cache")
-        self.check = check
+        self.rare_class_sampling, self.check = rare_class_sampling, check
         self._check()
 
     def _check(self) -> None:
@@ -110,6 +118,10 @@ class SegmentationData(lightning.LightningDataModule):
                 raise UserError(f"{name}={getattr(self, name)}: give {least} to {greatest}")
         if not all(0 <= value <= 1 for value in self.mean):
             raise UserError(f"mean={self.mean}: give shares of full intensity, 0 to 1")
+        if self.rare_class_sampling is not None and not 0 < self.rare_class_sampling < math.inf:
+            raise UserError(
+                f"rare_class_sampling={self.rare_class_sampling}: give a temperature above 0"
+            )
         if not all(0 < value <= 1 for value in self.std):
             raise UserError(f"std={self.std}: give shares of full intensity, above 0 and up to 1")
 
@@ -134,6 +146,7 @@ class SegmentationData(lightning.LightningDataModule):
         """
         if stage == "fit":
             self.train_set = self._train_set()
+            self._chances = self._sampling_chances()
             rank_zero_info(f"batch: {self._step()}")
         if stage in ("fit", "validate"):
             self.val_set = self._dataset(self._enough(self._labeled("val")))
@@ -155,7 +168,12 @@ class SegmentationData(lightning.LightningDataModule):
         rank, world = self._process()
         step = self._step()
         sampler = TrainingSampler(
-            self.train_set, seed=self.seed, batch_size=step.images, rank=rank, world=world
+            self.train_set,
+            seed=self.seed,
+            batch_size=step.images,
+            rank=rank,
+            world=world,
+            chances=self._chances,
         )
         return TrainingLoader(
             self.train_set,
@@ -212,14 +230,40 @@ class SegmentationData(lightning.LightningDataModule):
             )
         return samples
 
+    def label_counts(self) -> np.ndarray:
+        """Count the pixels of each class in each training label, (N, C) int64.
+
+        The first process reads the labels, and remembers the counts; all processes return them.
+
+        Raises:
+            Findings: naming all files that are wrong.
+        """
+        samples = self.train_set.samples
+        return self._once(lambda: label_counts(self.source, samples, self.workers)[:, :-1])
+
+    def _sampling_chances(self) -> np.ndarray | None:
+        if self.rare_class_sampling is None:
+            return None
+        return rare_class_chances(self.label_counts(), self.rare_class_sampling)
+
     def _check_files(self) -> None:
+        if self.check:
+            splits = (self.train_set.samples, self.val_set.samples)
+            self._once(lambda: check_files(self.source, *splits))
+
+    def _once(self, compute: Callable[[], T]) -> T:
+        """Compute on the first process, and return its result, or raise its error, on all."""
         rank, _ = self._process()
-        splits = (self.train_set.samples, self.val_set.samples)
-        errors = check_files(self.source, *splits) if self.check and rank == 0 else []
-        if self.trainer is not None:  # all processes end alike
-            errors = self.trainer.strategy.broadcast(errors)
-        if errors:
-            raise Findings(errors)
+        result: T | UserError | None = None
+        try:
+            result = compute() if rank == 0 else None
+        except UserError as error:
+            result = error
+        if self.trainer is not None:
+            result = self.trainer.strategy.broadcast(result)
+        if isinstance(result, UserError):
+            raise result
+        return cast("T", result)
 
     def _predict_samples(self) -> list[Sample]:
         if self.images is not None:

@@ -26,6 +26,8 @@ class TrainingSampler(DistributedSampler[tuple[int, int]]):
         batch_size: samples of a step over all processes, a multiple of `world`.
         rank: this process, 0 to `world - 1`.
         world: number of processes.
+        chances: chance of each sample to be drawn, (N,), of sum 1; a sample may be drawn several
+            times in an epoch. None takes each sample at most once.
     """
 
     def __init__(
@@ -36,24 +38,56 @@ class TrainingSampler(DistributedSampler[tuple[int, int]]):
         batch_size: int,
         rank: int = 0,
         world: int = 1,
+        chances: np.ndarray | None = None,
     ) -> None:
         super().__init__(dataset, num_replicas=world, rank=rank, seed=seed, drop_last=True)
         self.size, self.batch_size = len(dataset), batch_size
-        self.steps = self.size // batch_size
+        self.steps, self.chances = self.size // batch_size, chances
         self.first_step = 0  # of the next iteration; above 0 where a run continues in an epoch
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         generator = np.random.default_rng((self.seed, self.epoch))
-        order = generator.permutation(self.size)
-        seeds = generator.integers(2**63, size=self.size)
+        if self.chances is None:
+            order = generator.permutation(self.size)
+            seeds = generator.integers(2**63, size=self.size)[order]
+        else:
+            order = generator.choice(self.size, self.size, p=self.chances)
+            seeds = generator.integers(2**63, size=self.size)
+        return zip(self._mine(order), self._mine(seeds), strict=True)
+
+    def _mine(self, order: np.ndarray) -> list[int]:
+        """Return the part of an epoch's values that this process takes."""
         dealt = order[: self.steps * self.batch_size].reshape(
             self.steps, self.num_replicas, self.batch_size // self.num_replicas
         )
-        mine = dealt[self.first_step :, self.rank].ravel()
-        return zip(mine.tolist(), seeds[mine].tolist(), strict=True)
+        mine: list[int] = dealt[self.first_step :, self.rank].ravel().tolist()
+        return mine
 
     def __len__(self) -> int:
         return self.steps * self.batch_size // self.num_replicas
+
+
+def rare_class_chances(counts: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the chance of each sample to be drawn, (N,), where rare classes are drawn more often.
+
+    A class c that occurs is drawn with a probability proportional to exp((1 - f_c) / temperature),
+    where f_c is its share of the labeled pixels, and then one of the images that have it (Hoyer et
+    al., DAFormer, CVPR 2022, section 3.3).
+
+    Args:
+        counts: pixels of each class in each label, (N, C).
+        temperature: above 0; the higher, the more equally classes are drawn.
+    """
+    there = counts > 0
+    pixels = counts.sum(0)
+    logits = np.where(pixels > 0, (1 - pixels / max(pixels.sum(), 1)) / temperature, -np.inf)
+    if not there.any():
+        return np.full(len(counts), 1 / len(counts))
+    classes = np.exp(logits - logits.max())
+    classes /= classes.sum()
+    chances: np.ndarray = (there * (classes / np.maximum(there.sum(0), 1))).sum(1)
+    chances /= chances.sum()
+    return chances
 
 
 class EvaluationSampler(DistributedSampler[int]):
