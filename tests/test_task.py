@@ -142,6 +142,28 @@ def test_accumulated_batches_make_one_step_of_the_schedule(shapes, tmp_path):
     np.testing.assert_allclose(rates.seen, expected, rtol=1e-12)
 
 
+def test_class_weights_by_formula_are_of_the_training_labels_and_kept(shapes, tmp_path):
+    task, source = small(loss=CrossEntropy("median_frequency")), data(shapes)
+    run = trainer(tmp_path, max_steps=1, limit_val_batches=0)
+    run.fit(task, source)
+    labels = [source.source.read_label(sample) for sample in source.train_set.samples]
+    shares = []
+    for train_id in range(3):  # of a class in the labeled pixels of the images that have it
+        having = [label[label != 255] for label in labels if (label == train_id).any()]
+        shares.append(np.mean(np.concatenate(having) == train_id))
+    expected = np.median(shares) / np.array(shares)
+    expected /= expected.mean()
+    np.testing.assert_allclose(task.loss.class_weights, expected, rtol=1e-6)
+    run.save_checkpoint(tmp_path / "a.ckpt")
+    again = small(loss=CrossEntropy("median_frequency"))  # to evaluate needs no training labels
+    path = tmp_path / "a.ckpt"
+    trainer(tmp_path, limit_val_batches=1).validate(again, data(shapes), ckpt_path=path)
+    assert torch.equal(again.loss.class_weights, task.loss.class_weights)
+    Segmentation.load_from_checkpoint(path)  # with the loss of its defaults
+    with pytest.raises(UserError, match="give weights, or one of inverse_frequency, median"):
+        CrossEntropy("rare")
+
+
 def test_it_learns_and_a_checkpoint_rebuilds_it(shapes, tmp_path):
     task = small(optimizer=sgd(lr=0.02))
     saved = ModelCheckpoint(tmp_path, save_last=True)
