@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 from torchmetrics import MeanMetric, Metric
 
-from pspnet.checkpoints.saved_task import SavedTask
+from pspnet.checkpoints.saved_task import SavedTask, adopt_classifier
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.facts.class_weights import class_weights
 from pspnet.errors import UserError
@@ -97,6 +97,7 @@ class Segmentation(SavedTask):
         recompute: bool = False,
     ) -> None:
         super().__init__()
+        adopt_classifier(network, len(classes))
         if len(classes) != network.num_classes:
             raise UserError(
                 f"{len(classes)} classes for a network of {network.num_classes}; "

@@ -57,6 +57,8 @@ def read_checkpoint(path: str | Path, *, parts: tuple[str, ...] = tuple(PARTS)) 
 
 def checked(checkpoint: Any, *, path: Path, parts: tuple[str, ...]) -> dict[str, Any]:
     """Return the content of a file if it has the form of a checkpoint, see `read_checkpoint`."""
+    if isinstance(checkpoint, dict) and {"state_dict", "hyper_parameters"} <= checkpoint.keys():
+        checkpoint.setdefault("config", {})  # of a training from Python by an earlier version
     for key in parts:
         if not isinstance(checkpoint, dict) or key not in checkpoint:
             raise UserError(
@@ -117,16 +119,16 @@ def check_network(checkpoint: Mapping[str, Any], *, path: str | Path) -> None:
             network = from_options({**options, "encoder_weights": None})
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    try:
-        check_structure(network, checkpoint["structure"], without="encoder")
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
     state = {
         key.removeprefix("network."): value
         for key, value in checkpoint["state_dict"].items()
         if key.startswith("network.")
     }
     check_state(network.state_dict(), state, path=path)
+    try:
+        check_structure(network, checkpoint["structure"], without="encoder")
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
 
 
 def check_state(
@@ -140,23 +142,32 @@ def check_state(
         path: the file.
 
     Raises:
-        UserError: naming the first tensor that is missing, unknown, of another shape or kind of
-            number, not finite, or a variance below 0.
+        UserError: naming the tensors that are missing or unknown, or the first one of another shape
+            or kind of number, not finite, or a variance below 0.
     """
-    for key in own:
-        if key not in saved:
-            raise UserError(f"{path}: lacks {key!r}; {DAMAGED}, or {OTHER}")
+    missing = [key for key in own if key not in saved]
+    unknown = [key for key in saved if key not in own]
+    if missing or unknown:
+        lacks = [f"lacks {_few(missing)}"] if missing else []
+        holds = [f"holds {_few(unknown)}, which this network lacks"] if unknown else []
+        cause = OTHER if unknown else f"{DAMAGED}, or {OTHER}"
+        raise UserError(f"{path}: {', and '.join(lacks + holds)}; {cause}")
     for key, value in saved.items():
-        if key not in own:
-            raise UserError(f"{path}: holds {key!r}, which this network lacks; {OTHER}")
         if value.shape != own[key].shape:
             shapes = f"{tuple(value.shape)}, not {tuple(own[key].shape)}"
             raise UserError(f"{path}: {key!r} is {shapes}; {OTHER}")
-        if fault := _fault(value, like=own[key], variance=key.endswith("running_var")):
-            raise UserError(f"{path}: {key!r} holds {fault}; {DAMAGED}")
+        if found := fault(value, like=own[key], variance=key.endswith("running_var")):
+            raise UserError(f"{path}: {key!r} holds {found}; {DAMAGED}")
 
 
-def _fault(value: Tensor, *, like: Tensor, variance: bool) -> str | None:
+def fault(value: Tensor, *, like: Tensor, variance: bool) -> str | None:
+    """Return why a tensor of a file cannot be taken for another one; None if it can.
+
+    Args:
+        value: the file's.
+        like: the network's; its values count only where they are not finite, as in a mask.
+        variance: no value may be below 0.
+    """
     if value.layout != torch.strided or value.is_meta or value.is_quantized:
         return "no plain values"
     kinds = [(x.is_floating_point(), x.is_complex(), x.dtype == torch.bool) for x in (value, like)]
@@ -165,11 +176,16 @@ def _fault(value: Tensor, *, like: Tensor, variance: bool) -> str | None:
     if not value.is_floating_point():
         return None
     finite = torch.isfinite(value.to(torch.float32))
-    if not like.is_meta:
+    if not like.is_meta and like.shape == value.shape:
         finite |= ~torch.isfinite(like.to(finite.device))
     if not finite.all():
         return f"{value[~finite].flatten()[0].item()}, not finite numbers"
     return "variances below 0" if variance and (value < 0).any() else None
+
+
+def _few(keys: list[str]) -> str:
+    more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+    return ", ".join(map(repr, keys[:3])) + more
 
 
 def _kind(value: object) -> str:

@@ -24,6 +24,19 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+def adopt_classifier(network: PSPNet, count: int) -> None:
+    """Let a network's number of classes follow a convolution that has replaced its classifier.
+
+    Args:
+        network: any; it is left as it is unless its last convolution has `count` channels.
+        count: the number of classes that are trained.
+    """
+    layers = [layer for layer in network.decoder.modules() if isinstance(layer, nn.Conv2d)]
+    if layers and layers[-1].out_channels == count != network.num_classes:
+        network.num_classes = count
+        network.options = {**network.options, "num_classes": count}
+
+
 class SavedTask(lightning.LightningModule):
     """A LightningModule whose checkpoints hold what rebuilds its network and names its classes."""
 
@@ -48,6 +61,21 @@ class SavedTask(lightning.LightningModule):
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
         }
         checkpoint["structure"] = structure(self.network, without="encoder")
+        checkpoint.setdefault("config", self._config())  # the command line's, where it trains
+
+    def _config(self) -> dict[str, Any]:
+        """Return the options that a command needs of a training from Python."""
+        data = getattr(self._trainer, "datamodule", None)
+        normalization = {key: getattr(data, key, None) for key in ("mean", "std")}
+        crop = {} if self.crop_size is None else {"crop_size": list(self.crop_size)}
+        return {
+            "data": {**crop, **{k: [*map(float, v)] for k, v in normalization.items() if v}},
+            "model": {
+                "absent": self.absent,
+                "protocol": self.protocol_name,
+                "inference": plain_data(self.inference),
+            },
+        }
 
     @classmethod
     def load_from_checkpoint(  # type: ignore[override]
@@ -80,7 +108,6 @@ class SavedTask(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if self._trainer is not None and self._trainer.precision == "64-true":
             self.double()  # Lightning does so after it has loaded the weights into float32
-        check_structure(self.network, checkpoint.get("structure", {}), without="encoder")
         saved = checkpoint["state_dict"]
         weights = saved.get("loss.class_weights")
         if isinstance(self.loss, Loss) and self.loss.weight_formula and weights is not None:
@@ -91,3 +118,4 @@ class SavedTask(lightning.LightningModule):
         checkpoint["state_dict"] = dict(saved)  # without attributes
         path = self._trainer.ckpt_path if self._trainer is not None else None
         check_state(own, saved, path=path or "the checkpoint")
+        check_structure(self.network, checkpoint.get("structure", {}), without="encoder")

@@ -73,7 +73,7 @@ def load_published(
     hszhao/PSPNet (see `pspnet.models.published.caffe.read`), and this package's own.
 
     Args:
-        path: the file; reading it runs no code.
+        path: the file, or a folder with one such file; reading it runs no code.
         num_classes: refuse a file with another number; None takes the file's.
         bins: of the pyramid, for files that do not say; None is (1, 2, 3, 6) for four levels.
         align_corners: of the upsampling of logits and pyramid levels; None is as published.
@@ -81,14 +81,24 @@ def load_published(
     Raises:
         UserError: if the file is missing or damaged, or one tensor does not fit.
     """
-    weights = read_weights(path)
+    return from_weights(read_weights(path), num_classes, bins=bins, align_corners=align_corners)
+
+
+def from_weights(
+    weights: WeightsFile,
+    num_classes: int | None = None,
+    *,
+    bins: tuple[int, ...] | None = None,
+    align_corners: bool | None = None,
+) -> PublishedNetwork:
+    """Build the PSPNet of a file that has been read, as `load_published`."""
     found = _describe(weights, bins)
     if align_corners is not None:
         found.options["align_corners"] = align_corners
     if num_classes not in (None, found.options["num_classes"]):
         raise UserError(
-            f"{path}: has {found.options['num_classes']} classes, not num_classes={num_classes}; "
-            "leave num_classes out, or give another checkpoint"
+            f"{weights.path}: has {found.options['num_classes']} classes, not "
+            f"num_classes={num_classes}; leave num_classes out, or give another checkpoint"
         )
     assert weights.key_map is not None
     network = _build(found.options, weights)
@@ -184,10 +194,12 @@ def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Des
         options["encoder_weights"] = None  # the file has them
         stored_bins, _ = tuple(options["bins"]), options["num_classes"]  # must be there
         class_names = tuple(map(visible, saved["hyper_parameters"]["classes"]["names"]))
-        mean, std, crop = (saved["config"]["data"][key] for key in ("mean", "std", "crop_size"))
-        height, width = map(int, crop if isinstance(crop, list) else (crop, crop))
+        data = saved.get("config", {}).get("data", {})
+        mean, std, crop = (data.get(key) for key in ("mean", "std", "crop_size"))
+        crop = crop or _crop_size(options, format="pspnet")  # a training from Python needs none
+        height, width = map(int, crop if isinstance(crop, list | tuple) else (crop, crop))
         mean, std = _color(mean, IMAGENET_DEFAULT_MEAN), _color(std, IMAGENET_DEFAULT_STD)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(
             f"{weights.path}: does not describe its network ({error!r}); give a .ckpt of a run"
         ) from error

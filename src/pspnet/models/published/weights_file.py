@@ -19,6 +19,8 @@ from pspnet.models.published import caffe
 from pspnet.models.published.key_maps import PSPNET, KeyMap, recognize
 from pspnet.models.torch_file import first_line, load, regular_file
 
+SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin", ".caffemodel")
+
 
 @dataclass(frozen=True)
 class WeightsFile:
@@ -57,10 +59,13 @@ class WeightsFile:
 def read_weights(path: str | Path) -> WeightsFile:
     """Read a checkpoint, a state dict, a safetensors file or a `.caffemodel` without running code.
 
+    Args:
+        path: the file, or a folder with one such file, as a snapshot of the Hugging Face Hub.
+
     Raises:
         UserError: if the file is missing or damaged, or holds more than tensors and plain data.
     """
-    path = regular_file(path, expected="a file of weights")
+    path = regular_file(_in_folder(Path(path)), expected="a file of weights")
     if path.suffix == ".caffemodel":
         model = caffe.read(path)
         key = partial(caffe.key, bins=model.bins, auxiliary=model.auxiliary)
@@ -78,6 +83,18 @@ def read_weights(path: str | Path) -> WeightsFile:
     if key_map is PSPNET:  # the LightningModule may have tensors of its own
         state = {key: value for key, value in state.items() if key.startswith("network.")}
     return WeightsFile(path, state, metadata, key_map)
+
+
+def _in_folder(path: Path) -> Path:
+    """Return the one file of weights in a folder, or any other path as it is."""
+    try:
+        found = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+    except (OSError, ValueError):  # no folder
+        return path
+    if len(found) != 1:
+        names = ", ".join(file.name for file in found[:4]) or "none"
+        raise UserError(f"{path}: a folder with {len(found)} files of weights ({names}); give one")
+    return found[0]
 
 
 def rename_tensors(

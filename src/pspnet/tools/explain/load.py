@@ -81,6 +81,10 @@ def load(path: Path, *, root: Path | None = None, trust: bool = False) -> Run:
 def _load_checkpoint(path: Path, root: Path | None, trust: bool) -> Run:
     checkpoint = read_checkpoint(path)
     config, saved = checkpoint["config"], checkpoint["hyper_parameters"]
+    if "source" not in config["data"]:  # of a training from Python
+        if root is None:
+            raise UserError(f"{path}: names no data set; give the --root of a folder with classes")
+        config["data"]["source"] = {"class_path": "pspnet.data.Folder"}
     model = config.get("model") or {}
     # older checkpoints hold these in the run's configuration only
     scoring = {key: model[key] for key in SCORING_OPTIONS if key in model and key not in saved}
