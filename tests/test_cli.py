@@ -378,7 +378,6 @@ def test_a_checkpoint_is_data_and_no_instruction(trained, tmp_path, capsys, monk
         return ["--ckpt_path=last", *QUIET]
 
     for parts, named in (
-        ({"model": {**model, "loss": focal}}, "last asks for model.loss=losses_of_mine.Mine;"),
         ({"data": {**data, "source": "/etc/passwd"}}, "asks for data.source=/etc/passwd;"),
         ({"name": "../up"}, "asks for name='../up';"),
     ):
@@ -395,6 +394,15 @@ def test_a_checkpoint_is_data_and_no_instruction(trained, tmp_path, capsys, monk
     assert found["miou"] == json.loads((trained / "results.json").read_text())["miou"]
     assert not Path("ran").exists()
     assert not Path("../cache").exists()
+    retired = {**model, "loss": focal, "sharpness": 3}
+    main(["validate", *save(model=retired)])
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: last")]
+    assert "model.loss=losses_of_mine.Mine is not at hand, so val/loss is cross-entropy" in said[0]
+    assert said[1].endswith("options that this version lacks are left out: model.sharpness")
+    assert not Path("ran").exists()
+    assert "asks for model.loss=losses_of_mine.Mine;" in refusal(
+        ["fit", *save(model=retired)], capsys
+    )
     main(["validate", *save(model={**model, "loss": focal}), "--model.loss=losses_of_mine.Mine"])
     assert Path("ran").exists()
 

@@ -61,11 +61,14 @@ class Vetting:
             every text.
         given: options that the user gave, which need not be taken from elsewhere.
         refused: values that are not taken, as "OPTION=VALUE".
+        retired: None, or a list that takes the options that classes of this package had in other
+            versions; they are left out.
     """
 
     trusted: frozenset[str] | None = frozenset()
     given: frozenset[str] = frozenset()
     refused: list[str] = field(default_factory=list)
+    retired: list[str] | None = None
 
     def options(self, kind: Callable[..., Any], values: Any, place: str) -> Any:
         """Return the options of a class without those that are refused and given by the user.
@@ -80,12 +83,22 @@ class Vetting:
         known, kept = dict(_parameters(kind)), {}
         for name, value in values.items():
             below, before = f"{place}.{name}", len(self.refused)
+            if self.retired is not None and name not in known and _is_ours(kind):
+                self.retired.append(below)
+                continue
             found = self._value(value, known.get(name, UNKNOWN), below)
             if len(self.refused) > before and below in self.given:
                 del self.refused[before:]
             else:
                 kept[name] = found
         return kept
+
+    def builds(self, kind: Callable[..., Any], name: str, value: Any) -> bool:
+        """Return whether the class that stands for an option of `kind` is trusted and at hand."""
+        look = Vetting(self.trusted, retired=[])
+        look.options(kind, {name: value}, "")
+        path = value.get("class_path") if isinstance(value, Mapping) else None
+        return look._class(path, "") is not None and not (look.refused or look.retired)
 
     def _value(self, value: Any, option: Option, place: str) -> Any:
         if isinstance(value, str):
@@ -217,6 +230,10 @@ def _is_filled(folder: str) -> bool:
         return any(Path(folder).iterdir())
     except OSError:
         return False
+
+
+def _is_ours(kind: Any) -> bool:
+    return isinstance(kind, type) and kind.__module__.startswith("pspnet.")
 
 
 def _is_known(kind: Any) -> bool:

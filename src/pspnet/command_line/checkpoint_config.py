@@ -13,7 +13,7 @@ from pspnet.checkpoints.trust import Vetting
 from pspnet.command_line.words import given_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
-from pspnet.errors import UserError, visible
+from pspnet.errors import UserError, note, visible
 from pspnet.evaluation.numeric_precision import usable
 from pspnet.files.text import path_part
 from pspnet.models.pspnet import PSPNet
@@ -50,12 +50,21 @@ def beneath(
     if fit and "optimizer_states" not in checkpoint:
         raise UserError(
             f"ckpt_path={path}: converted weights have no optimizer to resume; "
-            "evaluate them, or start a run with model.network.encoder_weights"
+            f"evaluate them, or start a run from them: --init_from={path}"
+        )
+    if fit and "trainer" not in checkpoint["config"]:
+        raise UserError(
+            f"ckpt_path={path}: was trained from Python, and does not hold its options; resume it "
+            f"there, or start a run from its weights: --init_from={path}"
         )
     look = user_vetting(words)
+    look.retired = None if fit else []
     saved = _needed(checkpoint["config"], unused=UNUSED[command])
-    saved["model"] = {**saved["model"], "network": _network(checkpoint)}
+    saved["model"] = {**saved["model"], "network": network_options(checkpoint)}
     left_out = [] if look.trusted is None else _leave_out(saved, given=look.given)
+    if not fit:
+        _check_source(saved["data"], look, command=command, path=path)
+        _leave_out_loss(saved["model"], look, path=path)
     under: dict[str, Any] = {
         "data": look.options(SegmentationData, saved["data"], "data"),
         "model": look.options(Segmentation, saved["model"], "model"),
@@ -73,12 +82,36 @@ def beneath(
     if left_out:
         listed = visible(", ".join(left_out))
         sys.stderr.write(f"not taken from {path}: {listed}; {REMEDY}\n")
+    if look.retired:
+        note(f"{path}: options that this version lacks are left out: {', '.join(look.retired)}")
     return under
+
+
+def _check_source(data: dict[str, Any], look: Vetting, *, command: str, path: str) -> None:
+    """Refuse a missing data set, but for predictions on images, which read none."""
+    if "source" in data or "data.source" in look.given:
+        return
+    if command != "predict" or "data.images" not in look.given:
+        raise UserError(f"ckpt_path={path}: names no data set; give --data.source and its root")
+    data["source"] = {"class_path": "pspnet.data.Folder"}
+
+
+def _leave_out_loss(model: dict[str, Any], look: Vetting, *, path: str) -> None:
+    """Leave out a loss that is not at hand: no score and no prediction depends on it."""
+    loss = model.get("loss")
+    if loss is None or "model.loss" in look.given or look.builds(Segmentation, "loss", loss):
+        return
+    del model["loss"]
+    name = str(loss.get("class_path") if isinstance(loss, Mapping) else loss)[:80]
+    note(
+        f"{path}: its model.loss={name} is not at hand, so val/loss is cross-entropy; scores do not"
+        f" depend on it; {REMEDY}"
+    )
 
 
 def _of_training(saved: dict[str, Any], look: Vetting) -> dict[str, Any]:
     """Return the options that a training continues with."""
-    kinds = {"seed_everything": int, "checkpoint_every": str}
+    kinds = {"seed_everything": int, "checkpoint_every": str, "init_from": str}
     plain = {key: saved.get(key) for key, kind in kinds.items() if isinstance(saved.get(key), kind)}
     return {"trainer": look.options(Trainer, saved["trainer"], "trainer"), **plain}
 
@@ -172,7 +205,7 @@ def class_path(kind: type) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _network(checkpoint: dict[str, Any]) -> dict[str, Any]:
+def network_options(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     """Return class and options of a checkpoint's network, without the linked number of classes."""
     network: dict[str, Any] = checkpoint["hyper_parameters"]["network"]
     if "class_path" not in network:
