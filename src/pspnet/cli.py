@@ -16,6 +16,7 @@ import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
@@ -26,16 +27,17 @@ from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWrit
 from pspnet.callbacks.results import Report
 from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
 from pspnet.callbacks.training_scores import TrainingScores
+from pspnet.checkpoints.initial_weights import InitialWeights, initialize, read_initial_weights
 from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState, check_training
-from pspnet.command_line import checkpoint_config
-from pspnet.command_line.option_types import Logs, Name, Seed, Version
+from pspnet.command_line import checkpoint_config, initial_config
+from pspnet.command_line.option_types import InitFrom, Logs, Name, Seed, Version
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.trainer import Trainer, refusals_in_one_line
-from pspnet.command_line.words import checkpoint_argument, from_python
+from pspnet.command_line.words import checkpoint_argument, from_python, raw_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
-from pspnet.errors import UserError, one_line_errors
+from pspnet.errors import UserError, note, one_line_errors
 from pspnet.evaluation.numeric_precision import default_precision, on_gpu
 from pspnet.evaluation.summary import format_table
 from pspnet.models.encoder import input_statistics
@@ -50,6 +52,7 @@ class PSPNetCLI(LightningCLI):
     """LightningCLI whose checkpoints carry their network, and whose runs have a folder each."""
 
     checkpoint: dict[str, Any] | None = None
+    initial_weights: InitialWeights | None = None
 
     def __init__(self, *args: Any, signals: Signals, **options: Any) -> None:
         self.signals = signals
@@ -80,6 +83,12 @@ class PSPNetCLI(LightningCLI):
         parser.add_argument(
             "--resume", action="store_true", help="continue the newest run of the name"
         )
+        parser.add_argument(
+            "--init_from",
+            type=InitFrom | None,
+            default=None,
+            help="start a new run from the weights of a checkpoint that fit, published ones too",
+        )
         parser.add_argument("--trust", action="store_true", help=checkpoint_config.TRUST)
         parser.add_lightning_class_args(PredictionWriter, "output")
         parser.set_defaults({"model.network": {"class_path": checkpoint_config.class_path(PSPNet)}})
@@ -98,12 +107,15 @@ class PSPNetCLI(LightningCLI):
         assert isinstance(given, list)
         words = [from_python(word) for word in given]
         check_names(words)
+        if words[:1] != ["fit"] and raw_options(words, "init_from"):
+            raise UserError("init_from: fit alone starts from weights; give --ckpt_path=FILE.ckpt")
         words = resuming.resolve_words(words)
         self.ckpt_path = checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
             self.ckpt_path = self.config[self.config.subcommand].ckpt_path  # of a file's
         if self.ckpt_path is None:
+            self._start_from_weights(parser, words)
             return
         self.checkpoint = read_checkpoint(self.ckpt_path)
         under = checkpoint_config.beneath(
@@ -117,6 +129,7 @@ class PSPNetCLI(LightningCLI):
         if words[0] == "fit":
             before = parser.parse_args(["fit", f"--config={json.dumps(under)}"]).fit.model
             checkpoint_config.check_resume(before, self.config.fit.model)
+            initial_config.check_start(self.config.fit.init_from, under.get("init_from"))
         # the network is the checkpoint's, whatever the command line says
         if "network" not in under["model"]:
             raise UserError(
@@ -127,6 +140,18 @@ class PSPNetCLI(LightningCLI):
         self.config = parser.parse_object(layered, self.config)
         # LightningCLI would read it, too, and refuse the links
         self.config[self.config.subcommand].ckpt_path = None
+
+    def _start_from_weights(self, parser: LightningArgumentParser, words: list[str]) -> None:
+        """Lay the options of initial weights, if they are given, under the command line."""
+        config = self.config[self.config.subcommand]
+        if self.config.subcommand != "fit" or config.init_from is None:
+            return
+        self.initial_weights = read_initial_weights(config.init_from)
+        under = initial_config.beneath_new(self.initial_weights, words=words[1:])
+        self.config = parser.parse_args([words[0], f"--config={json.dumps(under)}", *words[1:]])
+        network = self.config.fit.model.network.init_args
+        if "encoder_weights" in network:
+            network.encoder_weights = None  # they would be overwritten
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
@@ -167,6 +192,10 @@ class PSPNetCLI(LightningCLI):
             raise UserError("trainer.barebones=true: a run's folder needs its logger; leave it out")
         own = further if isinstance(further, list) else [] if further in (None, True) else [further]
         fit = self.config.subcommand == "fit"
+        if self.initial_weights is not None:  # before the run has a folder
+            network, names = self.model.network, self.model.classes.names
+            for line in initialize(network, names, self.initial_weights):
+                rank_zero_only(note)(line)
         run = resuming.continued(config, self.ckpt_path) if fit else None
         runs = Path(config.logs, config.name)
         version = run.name if run else config.version or run_folder.new_version(runs)
