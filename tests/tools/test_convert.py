@@ -199,10 +199,12 @@ def test_refusals(tmp_path, capsys):
     saved(path, filled(mmsegmentation(18, 59), hollow=True))
     line = refusal(words, capsys)
     assert "has 59 classes, unlike every known data set (voc 21, " in line
-    assert line.endswith("; use pspnet.load_published from Python\n")
+    assert line.endswith("; give --classes=59\n")
     line = refusal([*words, "--dataset=voc"], capsys)
-    remedy = "give the --dataset of its classes, or use pspnet.load_published from Python"
+    remedy = "give the --dataset of its classes, or --classes=59"
     assert f"its classifier has 59 classes, and voc has 21; {remedy}" in line
+    line = refusal([*words, "--classes=58"], capsys)
+    assert f"classes=58: {path} has 59; give --classes=59" in line
     assert "has 59 classes, not num_classes=21" in refusal([*words, "--num_classes=21"], capsys)
     names = [*CAMVID[:3], "Street", *CAMVID[4:]]
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names})
@@ -223,6 +225,31 @@ def test_refusals(tmp_path, capsys):
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names[:9]})
     line = refusal([str(path), str(tmp_path / "b.ckpt"), "--dataset=camvid"], capsys)
     assert "its CLASSES has 9 classes, and camvid has 11" in line
+
+
+def test_classes_of_ones_own_start_a_training(tmp_path, shapes):
+    """Three classes, two of which the data set has; the learning rate is next to nothing."""
+    path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 3)))
+    (tmp_path / "classes.yaml").write_text("names: [bar, roof, ground]\n")
+    main([str(path), str(tmp_path / "b.ckpt"), "--classes=3"])
+    assert torch.load(tmp_path / "b.ckpt")["hyper_parameters"]["classes"]["names"][2] == "class 2"
+    out = tmp_path / "c.ckpt"
+    main([str(path), str(out), f"--classes={tmp_path / 'classes.yaml'}"])
+    source = ["--data.source=pspnet.data.Folder", f"--data.source.root={shapes}"]
+    run = [
+        "--data.crop_size=33",
+        "--data.batch_size=2",
+        "--data.workers=0",
+        "--trainer.max_steps=1",
+    ]
+    start = [f"--init_from={out}", f"--logs={tmp_path}", "--model.optimizer.lr=0.0000001"]
+    pspnet.cli.main(["fit", *source, *run, *start, *QUIET, "--trainer.limit_val_batches=1"])
+    last = torch.load(tmp_path / "pspnet" / "version_0" / "checkpoints" / "last.ckpt")
+    expected = load_published(path).network.decoder[4].weight
+    found = last["state_dict"]["network.decoder.4.weight"]
+    for here, there in ((0, 2), (2, 0)):  # ground, bar
+        torch.testing.assert_close(found[here], expected[there], rtol=0, atol=1e-4)
+    assert last["hyper_parameters"]["network"]["encoder"] == "tu-resnet18c"
 
 
 def test_wrong_options_are_refused_before_torch_is_imported(tmp_path):

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.datasets.base import Source
+from pspnet.data.datasets.classes import Classes
+from pspnet.data.datasets.own_data.classes_yaml import default_colors, read_classes
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new, write_atomic
@@ -26,7 +28,6 @@ DATASETS: dict[str, type[VOC] | type[Cityscapes] | type[ADE20K] | type[CamVid]] 
     "ade20k": ADE20K,
     "camvid": CamVid,
 }
-FROM_PYTHON = "use pspnet.load_published from Python"  # it needs no data set
 
 
 def convert(
@@ -35,6 +36,7 @@ def convert(
     *,
     num_classes: int | None = None,
     dataset: str | None = None,
+    classes: str | None = None,
     bins: tuple[int, ...] | None = None,
     align_corners: bool | None = None,
 ) -> str:
@@ -45,6 +47,8 @@ def convert(
         out: the checkpoint to write; must not exist.
         num_classes, bins, align_corners: as in `load_published`.
         dataset: one of `DATASETS`; None is the one that fits the file's classes.
+        classes: of a data set of one's own: a `classes.yaml`, or their number, with the names that
+            the file has, or "class 0" and so on.
 
     Raises:
         UserError: if `path` is missing, `out` exists, or the file does not fit the data set.
@@ -58,11 +62,20 @@ def convert(
     published = load_published(path, num_classes, bins=bins, align_corners=align_corners)
     if published.format == "pspnet" and dataset is not None:
         raise UserError(f"dataset={dataset}: {path} says its data set; leave dataset out")
+    if classes is not None and (published.format == "pspnet" or dataset is not None):
+        raise UserError(f"classes={classes}: the classes are known already; leave classes out")
     if published.format == "pspnet":
         checkpoint, names = _from_run(published, path), "as in its run"
+    elif classes is not None:
+        if classes.isdecimal() and int(classes) != published.network.num_classes:
+            count = published.network.num_classes
+            raise UserError(f"classes={classes}: {path} has {count}; give --classes={count}")
+        table = _own_classes(published, classes)
+        checkpoint, names = _from_published(published, path, table, run=out.stem), "of one's own"
     else:
         dataset = dataset or _infer_dataset(published, path)
-        checkpoint = _from_published(published, path, dataset=dataset, run=out.stem)
+        source: Source = DATASETS[dataset]()
+        checkpoint = _from_published(published, path, source.classes, run=out.stem, source=source)
         names = f"as {dataset}'s"
     content = io.BytesIO()
     torch.save(checkpoint, content)
@@ -106,30 +119,36 @@ def _from_run(published: PublishedNetwork, path: Path) -> dict[str, Any]:
 
 
 def _from_published(
-    published: PublishedNetwork, path: Path, *, dataset: str, run: str
+    published: PublishedNetwork,
+    path: Path,
+    classes: Classes,
+    *,
+    run: str,
+    source: Source | None = None,
 ) -> dict[str, Any]:
     from pspnet.task import Segmentation
 
-    source: Source = DATASETS[dataset]()
     options = published.network.options
     names, count = published.class_names, options["num_classes"]
     for part, found in (("classifier", count), ("CLASSES", len(names) if names else count)):
-        if found != len(source.classes):
+        if found != len(classes):
+            theirs = "--classes" if source is None else type(source).__name__.lower()
             raise UserError(
-                f"{path}: its {part} has {found} classes, and {dataset} has {len(source.classes)};"
-                f" give the --dataset of its classes, or {FROM_PYTHON}"
+                f"{path}: its {part} has {found} classes, and {theirs} has {len(classes)};"
+                f" give the --dataset of its classes, or --classes={found}"
             )
     checkpoint = _weights(published)
     Segmentation(
         published.network,
-        source.classes,
+        classes,
         crop_size=published.crop_size,
-        base_size=source.base_size,
+        base_size=None if source is None else source.base_size,
     ).on_save_checkpoint(checkpoint)
+    named = {} if source is None else {"source": {"class_path": type(source).__name__}}
     checkpoint["config"] = {
         "name": run,
         "data": {
-            "source": {"class_path": type(source).__name__},
+            **named,
             "crop_size": list(published.crop_size),
             "mean": list(published.mean),
             "std": list(published.std),
@@ -139,6 +158,15 @@ def _from_published(
     return checkpoint
 
 
+def _own_classes(published: PublishedNetwork, given: str) -> Classes:
+    """Return the classes of a `classes.yaml`, or as many as given with the names of the file."""
+    if not given.isdecimal():
+        return read_classes(Path(given))[0]
+    names = published.class_names or tuple(f"class {index}" for index in range(int(given)))
+    colors = tuple((red, green, blue) for red, green, blue in default_colors(len(names)))
+    return Classes(names, colors)
+
+
 def _infer_dataset(published: PublishedNetwork, path: Path) -> str:
     """Return the data set with as many classes, and with the same names if the file has names."""
     count, names = published.network.num_classes, published.class_names
@@ -146,7 +174,7 @@ def _infer_dataset(published: PublishedNetwork, path: Path) -> str:
     fitting = [name for name, table in tables.items() if len(table) == count]
     if not fitting:
         known = ", ".join(f"{name} {len(table)}" for name, table in tables.items())
-        line = f"has {count} classes, unlike every known data set ({known}); {FROM_PYTHON}"
+        line = f"has {count} classes, unlike every known data set ({known}); give --classes={count}"
         raise UserError(f"{path}: {line}")
     pairs = zip(names or (), tables[fitting[0]], strict=False)
     for index, (theirs, ours) in enumerate(pairs):
@@ -190,6 +218,7 @@ def _parser() -> Parser:
     parser.add_argument(
         "--dataset", choices=sorted(DATASETS), help="the data set of its classes, if names differ"
     )
+    parser.add_argument("--classes", help="of one's own: a classes.yaml, or their number")
     parser.add_argument("--bins", type=_bins, help="1,2,3,6 unless the file says")
     parser.add_argument("--align_corners", choices=("true", "false"), help="as published")
     return parser
@@ -209,11 +238,13 @@ def main(words: list[str] | None = None) -> None:
             options.out,
             num_classes=options.num_classes,
             dataset=options.dataset,
+            classes=options.classes,
             bins=options.bins,
             align_corners=corners,
         )
     print(said)
     print(f"{options.out} written; for example python -m pspnet validate --ckpt_path={options.out}")
+    print(f"or, on your own data, python -m pspnet fit --init_from={options.out}")
 
 
 if __name__ == "__main__":
