@@ -1,5 +1,6 @@
 """Faults that are put into a clean data set of discs and bars, and the words that name each."""
 
+import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -173,9 +174,15 @@ def half(it: np.ndarray) -> np.ndarray:
     return cv2.resize(it, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
 
 
-def halved_copy(root: Path) -> None:
-    copy(0, 9, change=half)(root)
-    edit(mask, 9)(lambda it: it[::2, ::2])(root)
+def recompressed(it: np.ndarray) -> np.ndarray:
+    content = io.BytesIO()
+    Image.fromarray(it).save(content, "JPEG", quality=92, subsampling=0)
+    return np.array(Image.open(content))
+
+
+def noisy(it: np.ndarray) -> np.ndarray:
+    noise = np.random.default_rng(0).normal(0, 1, it.shape)
+    return np.clip(it + noise, 0, 255).astype(np.uint8)
 
 
 # name: (fault, level, pattern of the line that names it)
@@ -212,7 +219,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "16 bit": (sixteen_bit, "error", r"images/02\.png has 16 bits"),
     "pages": (pages(image, 2, ".tif"), "error", r"images/02\.tif has 2 pages"),
     "pages of a mask": (pages(mask, 2, ".tif"), "error", r"masks/02\.tif has 2 pages"),
-    "other size": (edit(mask, 3)(lambda it: it[:-4]), "error", "64×44 pixels, its image .*64×48"),
+    "other size": (edit(mask, 3)(lambda it: it[:-4]), "error", "96×68 pixels, its image .*96×72"),
     "EXIF on its side": (exif(6), "error", "turned by its EXIF orientation"),
     # masks that hold something that is no class
     "JPEG as mask": (save(mask, 4, format="JPEG"), "error", r"masks/04\.png is a JPEG file"),
@@ -285,7 +292,7 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
     "copy within": (copy(0, 1, label=True), "note", r"00\.png \(train\) has the same pixels"),
     "copy, other label": (copy(0, 1), "warning", "their labels differ"),
     "JPEG copy": (
-        copy(0, 9, label=True, change=jpeg),
+        copy(0, 9, label=True, change=recompressed),
         "warning",
         r"09\.png \(val\) is nearly the same",
     ),
@@ -294,7 +301,11 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "warning",
         r"09\.png \(val\) is nearly the same",
     ),
-    "half-size copy": (halved_copy, "warning", r"09\.png \(val\) is nearly the same"),
+    "noisy copy": (
+        copy(0, 9, label=True, change=noisy),
+        "warning",
+        r"09\.png \(val\) is nearly the same",
+    ),
     "shifted": (
         edit(mask, 5)(roll),
         "warning",

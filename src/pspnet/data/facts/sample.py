@@ -55,6 +55,7 @@ class Facts:
         image: the image's form.
         label: the label's form.
         digest: a digest of the image's size and pixels, "" where it cannot be read.
+        label_digest: likewise of the label's train ids.
         mean: mean of R, G and B, 0 to 255.
         square: mean of the squares of R, G and B.
         thumb: a gray copy of the image, (THUMB, THUMB) uint8.
@@ -68,6 +69,7 @@ class Facts:
     image: Form
     label: Form
     digest: str
+    label_digest: str
     mean: tuple[float, ...]
     square: tuple[float, ...]
     thumb: np.ndarray
@@ -106,6 +108,7 @@ def read_facts(source: Source, sample: Sample, *, light: bool = False) -> Facts:
         image=_form(sample.image, values=False),
         label=Form() if sample.label is None else _form(sample.label, values=True),
         digest="" if image is None or light else _digest(image),
+        label_digest="" if label is None or light else _digest(label),
         mean=mean,
         square=square,
         thumb=np.zeros((THUMB, THUMB), np.uint8) if gray is None else _small(gray),

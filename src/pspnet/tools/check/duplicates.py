@@ -10,15 +10,16 @@ import numpy as np
 
 from pspnet.data.datasets.base import Source
 from pspnet.data.facts.findings import Finding, Seen
+from pspnet.data.facts.sample import THUMB
 from pspnet.data.image_io import read_image
 
-# 1 - correlation of the small gray copies. Measured: copies as JPEG of quality 30, at half the
-# size, 8 grays brighter or with noise of 10 grays have at most 0.0004 on CamVid, where the most
-# similar frames of its videos, 2 frames apart, have 0.0012, and the built-in scenes 0.010
-NEAR = 0.0008
+# Measured on CamVid: copies as JPEG of quality 30, at half the size, with noise of 10 grays or 9
+# grays brighter keep 0.96 of the details. Frames of its videos, 2 frames apart, share 0.93 at most,
+# and the built-in scenes 0.82.
+NEAR = 0.01  # 1 - correlation of the small gray copies; a first choice
+DETAIL = 0.95  # correlation of details
 FLAT = 4.0  # grays; copies with less contrast all look alike
-DETAIL = 0.8  # correlation of details that a copy keeps; other shots of one object do not
-SIDE, MOST = 192, 200  # pixels at which details are compared, and pairs that are
+SIDE, MOST = 192, 500  # pixels at which details are compared, and pairs that are
 BLOCK = 1024
 
 
@@ -52,7 +53,7 @@ def _exact(its: Sequence[Seen]) -> Finding:
     listed = ", ".join(f"{it.sample.image} ({it.split})" for it in its[1:4])
     more = f" and {len(its) - 4} more" if len(its) > 4 else ""
     text = f"{its[0].sample.image} ({its[0].split}) has the same pixels as {listed}{more}"
-    labels = {tuple(it.facts.counts) for it in its if it.facts.labeled}
+    labels = {it.facts.label_digest for it in its if it.facts.labeled}
     if len(labels) > 1:
         text = f"{text}, and their labels differ; keep the right one"
         return Finding("warning", "duplicate", text, its)
@@ -66,10 +67,10 @@ def _near(read: Sequence[Seen]) -> Iterator[tuple[Seen, Seen]]:
     """Yield images of different splits whose small copies agree, up to gain and offset."""
     order = {"train": 0, "val": 1, "test": 2}
     its = sorted(read, key=lambda it: order.get(it.split, 3))
-    thumbs = np.array([it.facts.thumb for it in its], np.float32).reshape(len(its), -1)
+    thumbs = np.array([it.facts.thumb for it in its], np.float32).reshape(len(its), THUMB**2)
     centered = thumbs - thumbs.mean(axis=1, keepdims=True)
     norm = np.linalg.norm(centered, axis=1, keepdims=True)
-    flat = norm[:, 0] < FLAT * np.sqrt(thumbs.shape[1])
+    flat = norm[:, 0] < FLAT * THUMB
     normal = centered / np.maximum(norm, 1e-6)
     for first in range(0, len(its), BLOCK):
         alike = normal[first : first + BLOCK] @ normal.T > 1 - NEAR

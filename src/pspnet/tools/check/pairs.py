@@ -40,8 +40,9 @@ def _all_moved(its: Sequence[Seen]) -> list[Finding]:
     if len(its) < 5:
         return []
     middle = np.median(offsets, axis=0)
-    alike = np.abs(offsets - middle).max(axis=1) < MOVED
-    if alike.mean() < 0.6 or np.abs(middle).max() < MOVED:
+    axes = np.abs(middle) > MOVED
+    alike = (np.abs(offsets - middle) < MOVED)[:, axes].all(axis=1)
+    if alike.mean() < 0.6 or not axes.any():
         return []
     first = its[int(alike.argmax())]
     text = (
@@ -73,7 +74,8 @@ def _offset(offset: Sequence[float] | np.ndarray) -> str:
     down, right = offset
     vertical = f"{abs(down):.1%} of the height {'lower' if down > 0 else 'higher'}"
     horizontal = f"{abs(right):.1%} of the width further {'right' if right > 0 else 'left'}"
-    return f"{vertical} and {horizontal}"
+    parts = ((down, vertical), (right, horizontal))
+    return " and ".join(text for share, text in parts if abs(share) > MOVED / 2)
 
 
 def _swapped(source: Source, its: Sequence[Seen]) -> list[Finding]:

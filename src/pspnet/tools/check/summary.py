@@ -85,8 +85,8 @@ def label_findings(seen: Sequence[Seen], summaries: Sequence[Summary]) -> list[F
             findings.append(Finding("error", "no labeled pixel", text, empty))
         elif empty:
             text = (
-                f"{summary.split}: no pixel of any class in {len(empty)} of {len(its)} labels, first"
-                f" {empty[0].sample.label}"
+                f"{summary.split}: no pixel of any class in {len(empty)} of {len(its)} labels,"
+                f" first {empty[0].sample.label}"
             )
             findings.append(Finding("warning", "no labeled pixel", text, empty))
         if its and summary.single == len(its) > 1:
