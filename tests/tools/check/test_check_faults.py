@@ -24,7 +24,8 @@ def painted(root: Path, *, seed: int = 0) -> Path:
     """A clean set whose noise is smooth, as a camera's is after compression."""
     paint(root, count=12, size=(72, 96), seed=seed)
     for path in (root / "images").iterdir():
-        Image.fromarray(cv2.GaussianBlur(np.array(Image.open(path)), (0, 0), 1.5)).save(path)
+        smooth = cv2.GaussianBlur(np.array(Image.open(path)), (0, 0), 1.5).astype(float)
+        Image.fromarray((3 * (smooth - 90) + 90).clip(0, 255).astype(np.uint8)).save(path)
     return root
 
 

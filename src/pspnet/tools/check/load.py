@@ -10,8 +10,7 @@ from jsonargparse._actions import ActionConfigFile
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.words import INLINE
 from pspnet.data.datamodule import SegmentationData
-from pspnet.data.datasets.base import Source
-from pspnet.data.datasets.folder import Folder
+from pspnet.data.datasets.recognize import recognize
 from pspnet.files.yaml_files import read_yaml
 
 
@@ -37,13 +36,9 @@ def from_folder(root: Path) -> SegmentationData:
     """Return the data of a folder whose layout is recognized.
 
     Raises:
-        UserError: if it is none that is known.
+        UserError: if there is no such folder.
     """
-    return SegmentationData(_recognized(root))
-
-
-def _recognized(root: Path) -> Source:
-    return Folder(root)
+    return SegmentationData(recognize(root))
 
 
 def _without_others(words: list[str]) -> list[str]:

@@ -57,7 +57,7 @@ class Report:
 
     def counted(self) -> dict[str, str]:
         """Return the number of findings of each level, as text."""
-        levels = [it.level for it in self.findings]
+        levels = [str(it.level) for it in self.findings]
         return {
             level: f"{(count := levels.count(level))} {level}{'s' * (count != 1)}"
             for level in ORDER
