@@ -57,7 +57,7 @@ def compare_edges(gray: np.ndarray, label: np.ndarray) -> Edges:
     scale = min(1.0, SIDE / max(gray.shape))
     width, height = (max(1, round(side * scale)) for side in gray.shape[::-1])
     strength = _strength(cv2.resize(gray, (width, height), interpolation=cv2.INTER_AREA))
-    border = _border(cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST))
+    border = _border(cv2.resize(label, (width, height), interpolation=cv2.INTER_NEAREST_EXACT))
     pictures = (_small(strength), _small(border))
     if not border.any() or not strength.any() or min(height, width) < 8:
         return Edges(0.0, 0.0, 0.0, (0.0, 0.0), *pictures)
