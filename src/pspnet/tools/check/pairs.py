@@ -22,6 +22,8 @@ MOVED = 0.015  # share of the image's side; less is the work of a hand
 PEAK = 2.9  # the score of a place that edges lie on
 GAIN = 1.5  # by which another place, or another label, has to score higher
 POOR = 1.3  # 1 of 100 labels of CamVid scores less at its own place
+DEVIATIONS = 2  # below the median score of a set, from which on a label is poor, too
+SWAP_GAIN = 0.8  # for both of a pair; labels at their own images gain -0.1 at most by a swap
 CANDIDATES = 24  # poor pairs that are compared with each other
 
 
@@ -37,7 +39,8 @@ def pair_findings(source: Source, seen: Sequence[Seen]) -> list[Finding]:
 def _all_moved(its: Sequence[Seen]) -> list[Finding]:
     """The same shift in most labels, as of a resize or crop of images alone."""
     offsets = np.array([it.facts.edges.offset for it in its])
-    if len(its) < 5:
+    gains = [it.facts.edges.best - it.facts.edges.here for it in its]
+    if len(its) < 5 or np.median(gains) < GAIN / 2:
         return []
     middle = np.median(offsets, axis=0)
     axes = np.abs(middle) > MOVED
@@ -80,7 +83,8 @@ def _offset(offset: Sequence[float] | np.ndarray) -> str:
 
 def _swapped(source: Source, its: Sequence[Seen]) -> list[Finding]:
     """Poor pairs that each fit well with the other's label."""
-    poor = sorted((it for it in its if it.facts.edges.here < POOR), key=_here)[:CANDIDATES]
+    limit = _poor([_here(it) for it in its])
+    poor = sorted((it for it in its if _here(it) < limit), key=_here)[:CANDIDATES]
     files = {
         id(it): (
             cv2.cvtColor(read_image(it.sample.image), cv2.COLOR_RGB2GRAY),
@@ -96,7 +100,7 @@ def _swapped(source: Source, its: Sequence[Seen]) -> list[Finding]:
         (gray, label), (its_gray, its_label) = files[id(one)], files[id(other)]
         crossed = (compare_edges(gray, its_label).here, compare_edges(its_gray, label).here)
         gains = (crossed[0] - _here(one), crossed[1] - _here(other))
-        if min(gains) > GAIN and min(crossed) > POOR:
+        if min(gains) > SWAP_GAIN and min(crossed) > POOR:
             text = (
                 f"{one.sample.label} and {other.sample.label} seem to be swapped: each fits the"
                 f" other's image better (scores {crossed[0]:.1f} and {crossed[1]:.1f}, here"
@@ -104,6 +108,15 @@ def _swapped(source: Source, its: Sequence[Seen]) -> list[Finding]:
             )
             findings.append(Finding("warning", "swapped", text, [one, other]))
     return findings
+
+
+def _poor(scores: Sequence[float]) -> float:
+    """Return the score below which a label fits its image worse than those of the set do."""
+    if not scores:
+        return POOR
+    middle = float(np.median(scores))
+    deviation = 1.4826 * float(np.median(np.abs(np.array(scores) - middle)))  # of a normal law
+    return max(POOR, middle - DEVIATIONS * deviation)
 
 
 def _here(it: Seen) -> float:
