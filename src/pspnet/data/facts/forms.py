@@ -12,10 +12,10 @@ SIDEWAYS = 5  # orientations from here on swap rows and columns
 
 def form_findings(source: Source, seen: Sequence[Seen]) -> list[Finding]:
     """Return suspicions about the forms of images and labels."""
-    return [*_turned(seen), *_single_color(seen), *_mixed(seen)]
+    return [*turned(seen), *_single_color(seen), *_mixed(seen)]
 
 
-def _turned(seen: Sequence[Seen]) -> list[Finding]:
+def turned(seen: Sequence[Seen]) -> list[Finding]:
     """EXIF orientations that image and label do not share.
 
     A label drawn on the upright image is right without one. That shows in the sizes, unless the

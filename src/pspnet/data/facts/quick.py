@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from time import monotonic
 
 from pspnet.data.datasets.base import Sample, Source
 from pspnet.data.facts.findings import Finding, Seen, file_errors
+from pspnet.data.facts.forms import turned
 from pspnet.data.facts.label_values import suspect_values
 from pspnet.data.facts.memory import Memory
 from pspnet.data.facts.sample import read_facts
 
 BUDGET = 0.5  # seconds
 LEAST = 4  # samples that are read in any case
+LONGEST = 10.0  # seconds, until a suspicion that no label refutes is taken for proved
 
 
 def quick_check(
@@ -21,8 +23,8 @@ def quick_check(
 ) -> tuple[str, list[Finding]]:
     """Read samples for about half a second, evenly spread over both splits; all if they are few.
 
-    Where the values of those labels raise a suspicion, all are read to be sure. What `check` has
-    read and remembered counts at once.
+    Where the values of those labels raise a suspicion, others are read until one refutes it. What
+    `check` has read and remembered counts at once.
 
     Returns:
         A line on what was read, and errors and warnings.
@@ -36,10 +38,14 @@ def quick_check(
         if monotonic() - begun > BUDGET and len(seen) >= LEAST:
             break
     suspicions = suspect_values(source, seen)
-    if suspicions:
-        seen += [Seen(*it, read_facts(source, it[1], light=True)) for it in order]
+    while suspicions and monotonic() - begun < LONGEST:
+        more = islice(order, len(seen))
+        further = [Seen(*it, read_facts(source, it[1], light=True)) for it in more]
+        if not further:
+            break
+        seen += further
         suspicions = suspect_values(source, seen)
-    findings = suspicions + file_errors(seen)
+    findings = suspicions + file_errors(seen) + turned(seen)
     total = len(train) + len(val)
     read = f"all {total}" if len(seen) == total else f"{len(seen)} of {total}"
     found = f"{len(findings)} findings" if findings else "nothing found"

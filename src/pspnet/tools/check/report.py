@@ -15,11 +15,11 @@ from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.own_data.base import OwnData
 from pspnet.data.facts.findings import Finding, Seen, file_errors
+from pspnet.data.facts.forms import form_findings
 from pspnet.data.facts.label_values import suspect_values
 from pspnet.data.facts.scan import scan
 from pspnet.errors import Findings, UserError
 from pspnet.tools.check.duplicates import duplicate_findings
-from pspnet.tools.check.forms import form_findings
 from pspnet.tools.check.pairs import pair_findings
 from pspnet.tools.check.proposals import propose
 from pspnet.tools.check.summary import (
