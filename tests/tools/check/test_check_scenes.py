@@ -53,7 +53,7 @@ def all_shifted(root: Path) -> None:
 
 
 def recompressed(root: Path) -> None:
-    Image.open(files(root)["train"][3][0]).save(files(root)["val"][2][0], "JPEG", quality=50)
+    Image.open(files(root)["train"][3][0]).save(files(root)["val"][2][0], "JPEG", quality=85)
 
 
 def brighter(root: Path) -> None:

@@ -25,6 +25,7 @@ from pspnet.tools.check.proposals import propose
 from pspnet.tools.check.summary import (
     Summary,
     class_findings,
+    color_findings,
     label_findings,
     summarize,
 )
@@ -91,6 +92,7 @@ def check(data: SegmentationData, *, workers: int, bar: bool = False) -> Report:
         summarize(split, [it for it in seen if it.split == split], len(classes)) for split in listed
     ]
     findings += [Finding("note", "files", line) for line in source.notes]
+    findings += color_findings(classes)
     findings += file_errors(seen)
     for find in (suspect_values, form_findings, duplicate_findings, pair_findings):
         findings += find(source, seen)

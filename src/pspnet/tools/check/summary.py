@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pspnet.data.datasets.classes import Classes
 from pspnet.data.facts.findings import Finding, Seen
 
 
@@ -57,6 +58,18 @@ def summarize(split: str, seen: Sequence[Seen], classes: int) -> Summary:
         single=int((present.sum(1) == 1).sum()),
         empty=int((present.sum(1) == 0).sum()),
     )
+
+
+def color_findings(classes: Classes) -> list[Finding]:
+    """Return notes on classes of one color, which figures and predictions do not tell apart."""
+    by_color: dict[tuple[int, int, int], list[str]] = {}
+    for name, color in zip(classes.names, classes.colors, strict=True):
+        by_color.setdefault(color, []).append(name)
+    return [
+        Finding("note", "one color", f"{' and '.join(names)} have one color, {list(color)}")
+        for color, names in by_color.items()
+        if len(names) > 1
+    ]
 
 
 def class_findings(names: Sequence[str], summaries: Sequence[Summary]) -> list[Finding]:
