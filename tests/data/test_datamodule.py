@@ -159,7 +159,7 @@ def test_processes_share_the_data(source: TinySource) -> None:
         accumulate_grad_batches, callbacks = 1, ()
         strategy = SimpleNamespace(broadcast=lambda value: value)
 
-    data = build(source, batch_size=6, check=False)
+    data = build(source, batch_size=6)
     data.trainer = TwoProcesses()
     data.setup("fit")
     assert len(data.train_dataloader()) == 1
