@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pspnet.plotting import GRAY, INK, LARGE, NORMAL, RULE, SMALL, plain, save
+from pspnet.plotting.style import GRAY, INK, LARGE, NORMAL, RULE, SMALL, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pspnet.fonts import width_in_letters
-from pspnet.plotting import (
+from pspnet.plotting.fonts import width_in_letters
+from pspnet.plotting.style import (
     GRAY,
     INK,
     NORMAL,

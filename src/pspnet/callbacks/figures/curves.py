@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pspnet.plotting import GRAY, INK, LARGE, NORMAL, RULE, SMALL, figure, plain, save, style
+from pspnet.plotting.style import GRAY, INK, LARGE, NORMAL, RULE, SMALL, figure, plain, save, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

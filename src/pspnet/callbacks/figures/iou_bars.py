@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pspnet.plotting import (
+from pspnet.plotting.style import (
     GRAY,
     INK,
     NORMAL,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pspnet.plotting import (
+from pspnet.plotting.style import (
     GRAY,
     INK,
     NORMAL,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from pspnet.plotting import GRAY, INK, LARGE, NORMAL, RULE, SMALL, plain, save
+from pspnet.plotting.style import GRAY, INK, LARGE, NORMAL, RULE, SMALL, plain, save
 from pspnet.tools.ablation.statistics import Difference, Scores
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pspnet.callbacks.figures.curves import AUXILIARY, MAIN, TRAIN, running_mean
-from pspnet.plotting import GRAY, INK, LARGE, RULE, SMALL, save
+from pspnet.plotting.style import GRAY, INK, LARGE, RULE, SMALL, save
 
 
 def draw_gradients(steps: np.ndarray, auxiliary: np.ndarray, main: np.ndarray, out: Path) -> None:

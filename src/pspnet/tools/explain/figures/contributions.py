@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pspnet.fonts import width_in_letters
-from pspnet.plotting import GRAY, INK, NORMAL, RULE, SMALL, class_labels, plain, save
+from pspnet.plotting.fonts import width_in_letters
+from pspnet.plotting.style import GRAY, INK, NORMAL, RULE, SMALL, class_labels, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize

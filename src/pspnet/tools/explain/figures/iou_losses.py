@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pspnet.fonts import width_in_letters
-from pspnet.plotting import GRAY, INK, LARGE, RULE, SMALL, class_labels, plain, save
+from pspnet.plotting.fonts import width_in_letters
+from pspnet.plotting.style import GRAY, INK, LARGE, RULE, SMALL, class_labels, plain, save
 
 ROW, COLUMN = 0.2, 0.85  # inches
 FULL = 60.0  # percentage points; beyond them the color stays

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pspnet.plotting import GRAY, INK, LARGE, RULE, SMALL, plain, save
+from pspnet.plotting.style import GRAY, INK, LARGE, RULE, SMALL, plain, save
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ import pytest
 from full_disk import full_from
 from PIL import Image
 
-from pspnet import plotting
 from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
 from pspnet.errors import NotWritten, UserError
+from pspnet.plotting import style as plotting
 
 
 @pytest.mark.parametrize("suffix", [".png", ".pdf", ".svg"])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pspnet.errors import UserError
 from pspnet.files.writing import make_folder, write_atomic
-from pspnet.fonts import families, is_drawable, width_in_letters
+from pspnet.plotting.fonts import families, is_drawable, width_in_letters
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

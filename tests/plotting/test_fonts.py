@@ -7,9 +7,9 @@ import pytest
 from matplotlib.font_manager import fontManager
 from matplotlib.text import Text
 
-from pspnet import fonts
 from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
-from pspnet.plotting import class_labels, plain
+from pspnet.plotting import fonts
+from pspnet.plotting.style import class_labels, plain
 
 
 @pytest.fixture
