@@ -273,8 +273,16 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "error",
         "pictures",
     ),
-    "class never": (everywhere(without(2)), "warning", "train: no pixel of bar in 8 labels"),
-    "class not in val": (edit(mask, *VAL)(without(2)), "note", "val: no pixel of bar in 4 labels"),
+    "class never": (
+        everywhere(without(2)),
+        "warning",
+        "train: no pixel of bar .1 of 3 classes. in 8",
+    ),
+    "class not in val": (
+        edit(mask, *VAL)(without(2)),
+        "note",
+        "val: no pixel of bar .1 of 3 classes. in 4",
+    ),
     "all ignored": (everywhere(lambda it: it | 255), "error", "no label has a pixel of any class"),
     "one ignored": (
         edit(mask, 2)(lambda it: it | 255),

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pspnet.data.datasets.classes import Classes
-from pspnet.data.facts.findings import Finding, Seen
+from pspnet.data.facts.findings import Finding, Level, Seen
+
+MOST = 12  # classes that are named
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,19 @@ def color_findings(classes: Classes) -> list[Finding]:
 
 
 def class_findings(names: Sequence[str], summaries: Sequence[Summary]) -> list[Finding]:
-    """Return warnings about classes without a pixel, in all splits or in one of them."""
-    by_split = {it.split: it for it in summaries if it.labels}
-    findings = []
-    for name, summary in by_split.items():
-        absent = {names[k] for k, pixels in enumerate(summary.pixels) if not pixels}
-        if not absent:
-            continue
-        level = "warning" if name == "train" else "note"
-        listed = ", ".join(one for one in names if one in absent)
-        text = f"{name}: no pixel of {listed} in {summary.labels} labels"
-        findings.append(Finding(level, "class without a pixel", text))  # type: ignore[arg-type]
+    """Return a warning about classes that train lacks, and notes on those that others lack."""
+    findings, trained = [], {*names}
+    for it in (it for it in summaries if it.labels):
+        absent = [name for name, pixels in zip(names, it.pixels, strict=True) if not pixels]
+        if it.split == "train":
+            trained -= {*absent}
+        missed = [name for name in absent if it.split == "train" or name in trained]
+        if missed:
+            some = ", ".join(missed[:MOST]) + ", …" * (len(missed) > MOST)
+            of = f"{len(missed)} of {len(names)} classes"
+            text = f"{it.split}: no pixel of {some} ({of}) in {it.labels} labels"
+            level: Level = "warning" if it.split == "train" else "note"
+            findings.append(Finding(level, "class without a pixel", text))
     return findings
 
 
