@@ -48,7 +48,8 @@ def quick_check(
     findings = suspicions + file_errors(seen) + turned(seen)
     total = len(train) + len(val)
     read = f"all {total}" if len(seen) == total else f"{len(seen)} of {total}"
-    found = f"{len(findings)} findings" if findings else "nothing found"
+    count = len(findings)
+    found = f"{count} finding{'s' * (count != 1)}" if findings else "nothing found"
     rest = "" if len(seen) == total else " (pspnet check reads all)"
     return f"check: {read} images read in {monotonic() - begun:.1f} s, {found}{rest}", findings
 

@@ -29,7 +29,7 @@ def from_words(words: list[str]) -> tuple[SegmentationData, str]:
     parser.add_argument("--name", type=str, default="")
     parser.add_lightning_class_args(SegmentationData, "data")
     config = parser.parse_args(_without_others(words))
-    return parser.instantiate_classes(config).data, config.name
+    return parser.instantiate(config).data, config.name
 
 
 def from_folder(root: Path) -> SegmentationData:

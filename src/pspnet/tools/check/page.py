@@ -45,7 +45,7 @@ li { margin: .25rem 0; overflow-wrap: anywhere } ul { padding-left: 1.2rem; marg
 figure { margin: 0 } figure img { width: 176px; max-width: 46vw; margin-right: 2px;
   outline: 1px solid var(--line) }
 figcaption { font-size: .8rem; max-width: 356px; overflow-wrap: anywhere }
-pre { background: var(--soft); padding: .7rem; overflow-x: auto }
+pre { background: var(--soft); padding: .7rem; white-space: pre-wrap; overflow-wrap: anywhere }
 """
 
 
