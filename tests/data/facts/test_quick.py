@@ -108,3 +108,10 @@ def test_other_processes_raise_what_the_first_found(root: Path) -> None:
         with pytest.raises(UserError, match=r"01\.png cannot be read as an image"):
             data.setup("fit")
     assert told[1] is None
+
+
+def test_each_beginning_is_spread_over_both_splits(tmp_path: Path) -> None:
+    source = Folder(paint(tmp_path / "data", count=12))
+    order = [*quick._alternating(source.samples("train"), source.samples("val"))]
+    assert [sample.name for _, sample in order[:4]] == ["08", "00", "10", "04"]
+    assert sorted(sample.name for _, sample in order) == [f"{k:02}" for k in range(12)]
