@@ -17,6 +17,7 @@ from pspnet.data.datasets.base import Sample, Source
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.facts.edges import NO_EDGES, Edges, compare_edges
 from pspnet.data.image_io import decode, read_bytes, read_image
+from pspnet.data.label_io import LABEL_SUFFIXES
 from pspnet.errors import UserError
 
 THUMB = 24  # pixels, height and width of the gray copy that is kept
@@ -106,7 +107,7 @@ def read_facts(source: Source, sample: Sample, *, light: bool = False) -> Facts:
         counts=counts,
         labeled=label is not None,
         image=_form(sample.image, values=False),
-        label=Form() if sample.label is None else _form(sample.label, values=True),
+        label=_label_form(sample.label),
         digest="" if image is None or light else _digest(image),
         label_digest="" if label is None or light else _digest(label),
         mean=mean,
@@ -134,6 +135,13 @@ def _digest(image: np.ndarray) -> str:
 def _small(gray: np.ndarray) -> np.ndarray:
     small: np.ndarray = cv2.resize(gray, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
     return small
+
+
+def _label_form(label: Path | None) -> Form:
+    """Return the form of a file of pixels; one with the shapes of all images is left unread."""
+    if label is None or label.suffix.lower() not in LABEL_SUFFIXES:
+        return Form()
+    return _form(label, values=True)
 
 
 def _form(path: Path, *, values: bool) -> Form:
