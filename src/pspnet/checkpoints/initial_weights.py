@@ -13,7 +13,6 @@ from pspnet.checkpoints.reading import DAMAGED, PARTS, checked, fault
 from pspnet.errors import UserError, visible
 from pspnet.models.options import class_and_options
 from pspnet.models.pspnet import PSPNet
-from pspnet.models.published.load import from_weights
 from pspnet.models.published.weights_file import read_weights
 
 COMPUTED = ("dilation", "pool", "align_corners")  # options that change logits, and no tensor
@@ -52,6 +51,8 @@ def read_initial_weights(path: str | Path) -> InitialWeights:
     """
     weights = read_weights(path)
     if weights.key_map is None or weights.key_map.name != "pspnet":
+        from pspnet.models.published.load import from_weights  # with timm, which takes seconds
+
         found = from_weights(weights)
         return InitialWeights(
             weights.path,
