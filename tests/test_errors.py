@@ -103,3 +103,11 @@ def test_errors_of_loading_processes_are_told_from_bugs(end, line):
 
 def test_a_bug_with_the_words_of_a_lost_process_keeps_its_traceback():
     assert user_message(RuntimeError("DataLoader worker (pid 1) is killed by signal")) is None
+
+
+def test_a_loading_process_whose_end_is_seen_first_gets_one_line():
+    """As torch raises it where it misses the process before the process's signal arrives."""
+    text = 'raise RuntimeError("DataLoader worker (pid(s) 7) exited unexpectedly")'
+    with pytest.raises(RuntimeError) as error:
+        exec(text, {"__name__": "torch.utils.data.dataloader"})
+    assert "lower data.workers" in user_message(error.value)

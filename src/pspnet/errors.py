@@ -137,6 +137,11 @@ def _loading_line(error: BaseException | None) -> str | None:
             "a loading process was killed, as when memory runs out; lower data.workers or"
             " data.batch_size"
         )
+    if lost and "exited unexpectedly" in said:  # torch noticed its end before its signal
+        reason = "a loading process ended, as when memory runs out"
+        return (
+            _loading_line(error.__context__) or f"{reason}; lower data.workers or data.batch_size"
+        )
     sent = module == "torch._utils" and "in DataLoader worker process" in said
     if (lost and "Bus error" in said) or (sent and "_new_shared" in said):
         return f"the loading processes are out of shared memory; {MEMORY}"

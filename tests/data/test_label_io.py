@@ -166,6 +166,17 @@ def test_gray_pixels_in_rgb_are_values(tmp_path: Path) -> None:
     assert (read_label(path, accepting(0, 1, 128, colors=COLORS)) == 2).all()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "P"])
+def test_black_and_white_with_a_wrong_gray_are_no_values(tmp_path: Path, mode: str) -> None:
+    """Read as values, white would be 255 and ignored, without a word."""
+    colors = {(0, 0, 0): 0, (255, 255, 255): 1}
+    image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+    image.putpalette([0] * 3 + [1] * 3 + [255] * 3)
+    image.convert(mode).save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=r"holds the colors \(1, 1, 1\), which"):
+        read_label(tmp_path / "a.png", accepting(0, 1, 255, colors=colors))
+
+
 def test_colors_of_soft_edges_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     image = colored()

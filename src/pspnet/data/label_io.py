@@ -193,7 +193,7 @@ def _by_palette(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray:
         label: np.ndarray = mapped.astype(np.uint8)
         return label
     used = palette[np.unique(indices)]
-    if (used == used[:, :1]).all():
+    if (used == used[:, :1]).all() and _are_values(used[:, 0], code):
         return _by_value(path, palette[:, 0][indices], code)
     raise _wrong_colors(path, used[by_color[np.unique(indices)] < 0], code)
 
@@ -207,7 +207,7 @@ def _by_color(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray:
             return label
     gray = pixels[..., 0]
     is_gray = (gray == pixels[..., 1]).all() and (gray == pixels[..., 2]).all()
-    if is_gray and not code.one_channel:
+    if is_gray and not code.one_channel and _are_values(np.unique(gray), code):
         return _by_value(path, gray, code)
     if code.colors is None:
         raise UserError(
@@ -218,6 +218,17 @@ def _by_color(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray:
     packed = np.unique(_packed(pixels)[mapped < 0])
     wrong = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1)
     raise _wrong_colors(path, wrong, code)
+
+
+def _are_values(grays: np.ndarray, code: LabelCode) -> bool:
+    """Return whether grays, of which some are no known color, mean the same as colors and values.
+
+    Otherwise they are colors with a few wrong ones: white would be read as 255, and be ignored.
+    """
+    if code.colors is None:
+        return True
+    by_color = code.color_table[_packed(np.stack([grays] * 3, axis=-1))]
+    return bool(((by_color == REFUSED) | (by_color == code.values[grays])).all())
 
 
 def _packed(pixels: np.ndarray) -> np.ndarray:
