@@ -205,6 +205,16 @@ def test_transparent_pixels_are_ignored_or_refused(tmp_path: Path, mode: str) ->
         read_label(path, accepting(0, 1, 2))
 
 
+@pytest.mark.parametrize("colors", [COLORS, None])
+def test_the_color_of_a_transparent_pixel_means_nothing(tmp_path: Path, colors) -> None:
+    pixels = np.array([[[0, 0, 0, 255], [9, 9, 200, 0]]], np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    code = accepting(0, colors=colors, transparent=True)
+    assert read_label(tmp_path / "a.png", code).tolist() == [[0, 255]]
+    Image.fromarray(pixels[:, 1:]).save(tmp_path / "a.png")
+    assert read_label(tmp_path / "a.png", code).tolist() == [[255]]
+
+
 def test_soft_edges_of_transparency_are_refused(tmp_path: Path) -> None:
     pixels = Image.fromarray(np.zeros((1, 3), np.uint8)).convert("RGBA")
     pixels.putalpha(Image.fromarray(np.array([[255, 99, 0]], np.uint8)))
@@ -225,6 +235,11 @@ def test_no_data_of_a_geotiff_is_ignored_unless_it_is_a_class(tmp_path: Path) ->
     path = tmp_path / "a.tif"
     Image.fromarray(np.array([[0, 1, 99]], np.uint8)).save(path, tiffinfo={42113: "99"})
     assert read_label(path, accepting(0, 1)).tolist() == [[0, 1, 255]]
+    Image.fromarray(np.array([[0, 1, 60000]], np.uint16)).save(path, tiffinfo={42113: "60000"})
+    assert read_label(path, accepting(0, 1)).tolist() == [[0, 1, 255]]
+    for text in ("nan", "-9999", "0.5", "1e99"):  # no pixel can hold it
+        Image.fromarray(np.array([[0, 1, 1]], np.uint8)).save(path, tiffinfo={42113: text})
+        assert read_label(path, accepting(0, 1)).tolist() == [[0, 1, 1]]
     Image.fromarray(np.array([[0, 1, 1]], np.uint8)).save(path, tiffinfo={42113: "0"})
     with pytest.raises(UserError, match="declares the value 0 to be no data, but it is a class"):
         read_label(path, accepting(0, 1))

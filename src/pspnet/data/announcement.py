@@ -1,4 +1,4 @@
-"""What a training says of its data before the first step."""
+"""Lines about the data of a training, before its first step."""
 
 from __future__ import annotations
 

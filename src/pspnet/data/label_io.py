@@ -20,6 +20,7 @@ from pspnet.files.writing import write_atomic
 EXACT = ("PNG", "BMP", "TIFF", "GIF")  # formats that give back what was written
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 REFUSED = -1
+LARGEST_VALUE = 65_535  # that 16 bits hold
 _PNG_COLOR = PNG_DEPTH + 1  # offset of the color type in a PNG file
 _BITS, _COMPRESSION, _PHOTOMETRIC, _NO_DATA = 258, 259, 262, 42113  # tags of TIFF
 _JPEG_IN_TIFF = (6, 7)
@@ -78,13 +79,19 @@ def read_label(path: Path, code: LabelCode) -> np.ndarray:
     content = read_bytes(path)
     image = decode(path, content, upright=True)
     _check_format(path, image, content)
+    clear = _transparent(path, image, code)
+    if clear is not None and clear.all():
+        return np.full(clear.shape, IGNORE, np.uint8)
     if image.mode == "P":
-        label = _by_palette(path, image, code)
+        label = _by_palette(path, image, _filled(np.array(image), clear), code)
     elif image.mode in ("RGB", "RGBA", "LA"):
-        label = _by_color(path, image, code)
+        pixels = _filled(np.array(image.convert("RGB")), clear)
+        label = _by_color(path, image.mode, pixels, code)
     else:
         label = _by_value(path, _values(path, image, content), code, _no_data(path, image, code))
-    return _without_transparent(path, image, label, code)
+    if clear is not None:
+        label[clear] = IGNORE
+    return label
 
 
 def write_label(path: Path, label: np.ndarray, palette: np.ndarray | None) -> None:
@@ -117,8 +124,8 @@ def _by_value(
     path: Path, stored: np.ndarray, code: LabelCode, no_data: int | None = None
 ) -> np.ndarray:
     table = code.values
-    if no_data is not None and no_data < len(table):
-        table = table.copy()
+    if no_data is not None:
+        table = np.pad(table, (0, max(0, no_data + 1 - len(table))), constant_values=REFUSED)
         table[no_data] = IGNORE
     if stored.dtype == np.uint8:
         mapped = cv2.LUT(stored, table[:256])  # five times faster than indexing in numpy
@@ -167,19 +174,21 @@ def _no_data(path: Path, image: Image.Image, code: LabelCode) -> int | None:
         return None
     text = str(image.tag_v2[_NO_DATA]).strip("\0 ")  # type: ignore[attr-defined]
     try:
-        value = int(float(text))
-    except (ValueError, OverflowError):  # nan, which no integer is
+        number = float(text)
+    except ValueError:
         return None
-    if not 0 <= value < len(code.values) or code.values[value] in (REFUSED, IGNORE):
-        return value if value >= 0 else None
+    if number != number // 1 or not 0 <= number <= LARGEST_VALUE:  # nan, and what no pixel holds
+        return None
+    value = int(number)
+    if value >= len(code.values) or code.values[value] in (REFUSED, IGNORE):
+        return value
     raise UserError(
         f"{path} declares the value {value} to be no data, but it is a class; ignore the value, or"
         " remove the file's no-data tag"
     )
 
 
-def _by_palette(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray:
-    indices = np.array(image)
+def _by_palette(path: Path, image: Image.Image, indices: np.ndarray, code: LabelCode) -> np.ndarray:
     palette = np.zeros((256, 3), np.uint8)
     colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(colors)] = colors
@@ -198,8 +207,7 @@ def _by_palette(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray:
     raise _wrong_colors(path, used[by_color[np.unique(indices)] < 0], code)
 
 
-def _by_color(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray:
-    pixels = np.asarray(image.convert("RGB"))
+def _by_color(path: Path, mode: str, pixels: np.ndarray, code: LabelCode) -> np.ndarray:
     if code.colors is not None:
         mapped = code.color_table[_packed(pixels)]
         if mapped.min() >= 0:
@@ -211,7 +219,7 @@ def _by_color(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray:
         return _by_value(path, gray, code)
     if code.colors is None:
         raise UserError(
-            f"{path} has pixels of mode {image.mode} where one class index per pixel is expected;"
+            f"{path} has pixels of mode {mode} where one class index per pixel is expected;"
             " give the classes' colors, or replace each color by its class's index and save the"
             " PNG in mode L or P"
         )
@@ -237,28 +245,37 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def _without_transparent(
-    path: Path, image: Image.Image, label: np.ndarray, code: LabelCode
-) -> np.ndarray:
+def _transparent(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray | None:
+    """Return which pixels are transparent, (H, W) bool; None if none can be.
+
+    Raises:
+        UserError: if some are, and `code` does not ignore them, or some are so in part.
+    """
     if image.mode in ("RGBA", "LA"):
         alpha = np.asarray(image.getchannel("A"))
     elif "transparency" in image.info and image.mode == "P":
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
     else:
-        return label
-    clear = alpha == 0
+        return None
+    clear: np.ndarray = alpha == 0
     if not code.transparent and clear.any():
         raise UserError(
             f"{path} is transparent in {clear.mean():.0%} of its pixels; ignore them with"
             " `transparent: ignore` in classes.yaml, or save it without transparency"
         )
-    if (clear | (alpha == 255)).all():
-        label[clear] = IGNORE
-        return label
-    raise UserError(
-        f"{path} has pixels that are transparent in part, as of soft edges; save it without"
-        " transparency, each pixel of one class"
-    )
+    if not (clear | (alpha == 255)).all():
+        raise UserError(
+            f"{path} has pixels that are transparent in part, as of soft edges; save it without"
+            " transparency, each pixel of one class"
+        )
+    return clear
+
+
+def _filled(pixels: np.ndarray, clear: np.ndarray | None) -> np.ndarray:
+    """Give transparent pixels, whose color means nothing, that of one that is opaque."""
+    if clear is not None and clear.any():
+        pixels[clear] = pixels[~clear][0]
+    return pixels
 
 
 def _wrong_values(path: Path, stored: np.ndarray, table: np.ndarray) -> UserError:

@@ -115,3 +115,27 @@ def test_each_beginning_is_spread_over_both_splits(tmp_path: Path) -> None:
     order = [*quick._alternating(source.samples("train"), source.samples("val"))]
     assert [sample.name for _, sample in order[:4]] == ["08", "00", "10", "04"]
     assert sorted(sample.name for _, sample in order) == [f"{k:02}" for k in range(12)]
+
+
+def test_masks_of_0_and_255_are_a_warning_where_others_were_not_read(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "classes.yaml").write_text("names: [ground, crack]\n")
+    for mask in (root / "masks").iterdir():
+        rewrite(mask, [0, 255, 0])
+    train, val = (Folder(root).samples(split) for split in ("train", "val"))
+    for name, value in (("BUDGET", 0), ("LEAST", 1), ("LONGEST", 0)):
+        monkeypatch.setattr(quick, name, value)
+    line, findings = quick.quick_check(Folder(root), train, val)
+    assert [it.level for it in findings] == ["warning"]
+    assert "(pspnet check reads all)" in line
+
+
+def test_white_that_is_the_color_of_a_class_is_no_suspicion(root: Path) -> None:
+    lines = ("names: [ground, crack, sign]", "colors: [[0, 0, 0], [255, 255, 255], [9, 9, 9]]")
+    (root / "classes.yaml").write_text("\n".join(lines))
+    for mask in (root / "masks").iterdir():
+        rewrite(mask, [0, 255, 0])
+        Image.open(mask).convert("RGB").save(mask)
+    train, val = (Folder(root).samples(split) for split in ("train", "val"))
+    assert quick.quick_check(Folder(root), train, val)[1] == []

@@ -15,7 +15,7 @@ SMALL = 24  # height and width of the pictures of edges that are kept
 
 @dataclass(frozen=True, eq=False)
 class Edges:
-    """How the edges of a label lie on those of its image.
+    """Scores of a label's edges against those of its image, at its place and at the best offset.
 
     A score is the mean strength of image edges below the label's edges, in standard deviations of
     the scores at all offsets.

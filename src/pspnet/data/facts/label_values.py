@@ -32,8 +32,9 @@ def suspect_values(source: Source, seen: Sequence[Seen]) -> list[Finding]:
 
 def _only_0_and_255(source: Source, labels: Sequence[Seen], stored: Counter[int]) -> list[Finding]:
     absent = _absent(source, labels)
-    if set(stored) != {0, IGNORE} or source.label_code.values[IGNORE] != IGNORE or not absent:
-        return []
+    ignored = sum(int(it.facts.counts[-1]) for it in labels)
+    if set(stored) != {0, IGNORE} or ignored < stored[IGNORE] or not absent:
+        return []  # white may be the color of a class
     names = source.classes.names
     first = next(it for it in labels if IGNORE in _grays(it.facts.label.stored))
     share = stored[IGNORE] / stored.total()

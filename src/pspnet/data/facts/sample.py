@@ -28,7 +28,7 @@ _ORIENTATION = 0x0112  # the EXIF tag
 
 @dataclass(frozen=True, eq=False)
 class Form:
-    """What a file holds before it is converted.
+    """Form of a file's pixels before they are converted.
 
     Args:
         mode: Pillow's mode, such as RGB, L, P or I;16.

@@ -224,6 +224,15 @@ def test_lines_of_lists(tmp_path: Path, line: str) -> None:
     assert (sample.name, sample.label) == ("x/a b", tmp_path / "masks/x/a b.png")
 
 
+def test_a_name_comes_before_another_with_its_suffix(tmp_path: Path) -> None:
+    put_pairs(tmp_path, "images", "masks", "a", "b")
+    put_image(tmp_path / "images/a.jpg.png")
+    put_label(tmp_path / "masks/a.jpg.png")
+    put_text(tmp_path / "train.txt", "a.jpg", "a")
+    put_text(tmp_path / "val.txt", "b")
+    assert names(Folder(tmp_path), "train") == ["a.jpg", "a"]
+
+
 def test_a_list_names_the_label_that_is_read(tmp_path: Path) -> None:
     put_pairs(tmp_path, "images", "masks", "a", "b")
     put_label(tmp_path / "corrected/a.png", 2)

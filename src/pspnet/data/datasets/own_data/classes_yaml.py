@@ -10,12 +10,11 @@ import numpy as np
 
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.files import require
-from pspnet.data.label_io import REFUSED, Color, LabelCode
+from pspnet.data.label_io import LARGEST_VALUE, REFUSED, Color, LabelCode
 from pspnet.errors import UserError
 from pspnet.files.yaml_files import read_yaml
 
 KEYS = ("names", "colors", "groups", "ignore", "values", "reduce_zero_label", "transparent")
-LARGEST_VALUE = 65_535  # that 16 bits hold
 
 
 def read_classes(path: Path) -> tuple[Classes, LabelCode]:

@@ -89,10 +89,12 @@ def normal(name: str) -> str:
 
 def _spellings(images: Mapping[str, Path], root: Path) -> dict[str, str]:
     """Return the name that each way of writing an image in a list means."""
-    known: dict[str, str] = {}
+    known = {
+        normal(name): name for name in images
+    }  # before a name with its suffix, as of a.jpg.png
     for name, path in images.items():
         below = path.relative_to(root).as_posix() if path.is_relative_to(root) else name
-        for text in (name, name + path.suffix, below, str(PurePosixPath(below).with_suffix(""))):
+        for text in (name + path.suffix, below, str(PurePosixPath(below).with_suffix(""))):
             known.setdefault(normal(text), name)
     return known
 
