@@ -8,6 +8,7 @@ import pytest
 from layouts import make_voc, put_image, put_text
 
 from pspnet.data.datasets.recognize import recognize
+from pspnet.data.scenes.dataset import Scenes
 from pspnet.errors import UserError
 
 
@@ -35,6 +36,13 @@ def test_folders_are_recognized_by_their_marks(tmp_path: Path, files: list[str],
 def test_voc_trains_on_the_lists_that_are_there(tmp_path: Path) -> None:
     make_voc(tmp_path / "VOCdevkit/VOC2012", train=["a"], val=["b"])
     assert [sample.name for sample in recognize(tmp_path).samples("train")] == ["a"]
+
+
+def test_scenes_are_recognized_with_the_options_of_their_rendering(tmp_path: Path) -> None:
+    Scenes(tmp_path / "scenes", seed=5, train=2, val=1, test=1).prepare()
+    found = recognize(tmp_path / "scenes")  # in VOC's layout, with PNGs
+    found.prepare()
+    assert len(found.samples("train")) == 2
 
 
 def test_labelme_is_recognized_by_a_file(tmp_path: Path) -> None:

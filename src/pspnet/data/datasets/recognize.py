@@ -15,6 +15,7 @@ from pspnet.data.datasets.exports.supervisely import Supervisely
 from pspnet.data.datasets.folder import Folder
 from pspnet.data.datasets.own_data.class_files import READERS
 from pspnet.data.datasets.voc import LISTS, VOC
+from pspnet.data.scenes.dataset import Scenes
 from pspnet.errors import UserError
 
 
@@ -26,6 +27,8 @@ def recognize(root: Path) -> Source:
     """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; give the root of a data set")
+    if (scenes := Scenes.rendered(root)) is not None:
+        return scenes
     if any((root / name).is_file() for name in READERS) and not CamVid.recognizes(root):
         return Folder(root)
     for kind in (ADE20K, ADE20KFull, CamVid, Cityscapes, COCO, LabelMe, Supervisely):

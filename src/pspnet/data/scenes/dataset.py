@@ -74,6 +74,17 @@ class Scenes(Source):
         self.counts: dict[Split, int] = {"train": train, "val": val, "test": test}
         self.size = (size[0], size[1])
 
+    @classmethod
+    def rendered(cls, root: Path) -> Scenes | None:
+        """Return the scenes that a folder holds, with the options of their rendering, or None."""
+        if not (root / MARKER).exists():
+            return None
+        options = _read_options(root / MARKER)
+        names = ("seed", *SPLITS, "size")
+        if not {*names} <= options.keys():
+            return cls(root)  # which refuses them by name
+        return cls(root, **{name: options[name] for name in names})
+
     @property
     def classes(self) -> Classes:
         return CLASSES
