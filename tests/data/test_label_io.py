@@ -188,13 +188,16 @@ def test_colors_of_soft_edges_are_named(tmp_path: Path) -> None:
     one_line(error, path)
 
 
-@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "L", "RGB"])
 def test_transparent_pixels_are_ignored_or_refused(tmp_path: Path, mode: str) -> None:
     path = tmp_path / "a.png"
     if mode == "P":
         image = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
         image.putpalette([0, 0, 0, 1, 1, 1, 2, 2, 2])
         image.save(path, transparency=2)
+    elif mode in ("L", "RGB"):  # one gray or color stands for transparency
+        image = Image.fromarray(np.array([[0, 1, 2]], np.uint8)).convert(mode)
+        image.save(path, transparency=2 if mode == "L" else (2, 2, 2))
     else:
         pixels = Image.fromarray(np.array([[0, 1, 0]], np.uint8)).convert(mode)
         pixels.putalpha(Image.fromarray(np.array([[255, 255, 0]], np.uint8)))
@@ -240,9 +243,51 @@ def test_no_data_of_a_geotiff_is_ignored_unless_it_is_a_class(tmp_path: Path) ->
     for text in ("nan", "-9999", "0.5", "1e99"):  # no pixel can hold it
         Image.fromarray(np.array([[0, 1, 1]], np.uint8)).save(path, tiffinfo={42113: text})
         assert read_label(path, accepting(0, 1)).tolist() == [[0, 1, 1]]
+    Image.fromarray(np.array([[0, 1, -9999]], np.int32)).save(path, tiffinfo={42113: "-9999"})
+    assert read_label(path, accepting(0, 1)).tolist() == [[0, 1, 255]]
+    image = Image.fromarray(np.array([[0, 1, 9]], np.uint8))
+    image.putpalette([10, 0, 0, 200, 10, 30])
+    image.save(path, tiffinfo={42113: "9"})
+    assert read_label(path, accepting(0, 1)).tolist() == [[0, 1, 255]]
     Image.fromarray(np.array([[0, 1, 1]], np.uint8)).save(path, tiffinfo={42113: "0"})
     with pytest.raises(UserError, match="declares the value 0 to be no data, but it is a class"):
         read_label(path, accepting(0, 1))
+
+
+@pytest.mark.parametrize("value", [-1, -9999])
+def test_negative_values_are_refused(tmp_path: Path, value: int) -> None:
+    Image.fromarray(np.array([[0, value]], np.int32)).save(tmp_path / "a.tif")
+    with pytest.raises(UserError, match=f"holds the label values {value}, but"):
+        read_label(tmp_path / "a.tif", accepting(0, 255))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colors_of_16_bits_are_refused(tmp_path: Path, channels: int) -> None:
+    """Pillow keeps the high byte, so that 1 and 2 would be read as 0."""
+    pixels = np.full((2, 3, channels), 65535, np.uint16)
+    pixels[..., :3] = 1
+    cv2.imwrite(str(tmp_path / "a.png"), pixels)
+    for colors in (None, COLORS):
+        with pytest.raises(UserError, match="16 bits per channel"):
+            read_label(tmp_path / "a.png", accepting(0, 1, colors=colors))
+
+
+def test_indices_behind_the_end_of_a_palette_have_no_color(tmp_path: Path) -> None:
+    path, palette = tmp_path / "a.png", [*(0, 0, 0), *(200, 10, 30), *[9] * 54]
+    code = accepting(0, 1, 2, 255, colors=COLORS)
+    for last in (255, 30):
+        image = Image.fromarray(np.array([[0, 1, last]], np.uint8))
+        image.putpalette(palette)
+        image.save(path)
+        if last == 255:
+            assert read_label(path, code).tolist() == [[0, 1, 255]]
+    with pytest.raises(UserError, match="index 30, but its palette has 20 colors") as error:
+        read_label(path, code)
+    one_line(error, path)
+    image = Image.fromarray(np.array([[0, 1, 255]], np.uint8))
+    image.putpalette([value for value in range(20) for _ in range(3)])
+    image.save(path)
+    assert read_label(path, accepting(0, 1, 255)).tolist() == [[0, 1, 255]]
 
 
 def test_tiffs_that_change_values_or_hide_pages_are_refused(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ _UNREADABLE = (
 Image.MAX_IMAGE_PIXELS = None  # the memory is the limit, see `check_memory`
 BYTES_PER_PIXEL = 10  # of RGB decoded, with an alpha channel, and copied
 LARGEST_SIDE = 32_766  # pixels; OpenCV counts those of a resize in 16 bits
-PNG_DEPTH = 24  # offset of the bits per channel in a PNG file
+_PNG_DEPTH = 24  # offset of the bits per channel in a PNG file
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap rows and columns
 # tags of TIFF, and bits of its subfile type
 _SUBFILE_TYPE, _BITS_PER_SAMPLE, _SAMPLES_PER_PIXEL = 254, 258, 277
@@ -58,17 +58,22 @@ def check_depth(path: Path, image: Image.Image, content: bytes) -> None:
     Raises:
         UserError: with the number of bits.
     """
-    bits = 8
-    if image.format == "PNG":
-        bits = content[PNG_DEPTH]
-    elif image.format == "TIFF":
-        bits = max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))  # type: ignore[attr-defined]
+    bits = bits_per_channel(image, content)
     if bits > 8 or image.mode[0] in "IF":
         bits = bits if bits > 8 else 32
         raise UserError(
             f"{path} has {bits} bits per channel, of which only 8 bits are read; save it as 8-bit"
             " RGB, scaled as all others"
         )
+
+
+def bits_per_channel(image: Image.Image, content: bytes) -> int:
+    """Return the depth in the file, of which Pillow's image may have less; 8 where none is told."""
+    if image.format == "PNG":
+        return content[_PNG_DEPTH]
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,)))  # type: ignore[attr-defined,no-any-return]
+    return 8
 
 
 def _check_bands_and_pages(path: Path, image: Image.Image, content: bytes) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.image_io import PNG_DEPTH, count_pages, decode, encode, read_bytes
+from pspnet.data.image_io import bits_per_channel, count_pages, decode, encode, read_bytes
 from pspnet.errors import UserError
 from pspnet.files.writing import write_atomic
 
@@ -21,8 +21,7 @@ EXACT = ("PNG", "BMP", "TIFF", "GIF")  # formats that give back what was written
 LABEL_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 REFUSED = -1
 LARGEST_VALUE = 65_535  # that 16 bits hold
-_PNG_COLOR = PNG_DEPTH + 1  # offset of the color type in a PNG file
-_BITS, _COMPRESSION, _PHOTOMETRIC, _NO_DATA = 258, 259, 262, 42113  # tags of TIFF
+_COMPRESSION, _PHOTOMETRIC, _NO_DATA = 259, 262, 42113  # tags of TIFF
 _JPEG_IN_TIFF = (6, 7)
 
 Color = tuple[int, int, int]
@@ -79,17 +78,19 @@ def read_label(path: Path, code: LabelCode) -> np.ndarray:
     content = read_bytes(path)
     image = decode(path, content, upright=True)
     _check_format(path, image, content)
-    clear = _transparent(path, image, code)
-    if clear is not None and clear.all():
-        return np.full(clear.shape, IGNORE, np.uint8)
+    pixels = _pixels(path, image, content)
+    clear = _clear(path, image, pixels, code)
+    if clear.all():
+        return np.full(pixels.shape[:2], IGNORE, np.uint8)
+    if clear.any():  # what they hold means nothing, and may be no value or color that is known
+        pixels[clear] = pixels[~clear][0]
     if image.mode == "P":
-        label = _by_palette(path, image, _filled(np.array(image), clear), code)
-    elif image.mode in ("RGB", "RGBA", "LA"):
-        pixels = _filled(np.array(image.convert("RGB")), clear)
+        label = _by_palette(path, image, pixels, code)
+    elif pixels.ndim == 3:
         label = _by_color(path, image.mode, pixels, code)
     else:
-        label = _by_value(path, _values(path, image, content), code, _no_data(path, image, code))
-    if clear is not None:
+        label = _by_value(path, pixels, code)
+    if clear.any():
         label[clear] = IGNORE
     return label
 
@@ -120,16 +121,33 @@ def _check_format(path: Path, image: Image.Image, content: bytes) -> None:
         raise UserError(f"{path} has {pages} pages; save the one with the labels by itself")
 
 
-def _by_value(
-    path: Path, stored: np.ndarray, code: LabelCode, no_data: int | None = None
-) -> np.ndarray:
+def _pixels(path: Path, image: Image.Image, content: bytes) -> np.ndarray:
+    """Return what a file stores: values or indices, (H, W), or colors, (H, W, 3) uint8."""
+    bits = bits_per_channel(image, content)
+    if image.mode in ("RGB", "RGBA", "LA") and bits <= 8:
+        return np.array(image.convert("RGB"))
+    if image.mode not in ("1", "L", "P", "I", "I;16", "I;16B"):
+        raise UserError(
+            f"{path} has pixels of mode {image.mode}, {bits} bits per channel, where one class"
+            " index per pixel is expected; save it as a PNG of class indices"
+        )
+    from_white = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == 0  # type: ignore[attr-defined]
+    if from_white and image.mode != "1":
+        raise UserError(
+            f"{path} counts its grays from white (MinIsWhite), so that readers differ in its"
+            " values; save it as a PNG of class indices"
+        )
+    stored = np.array(image)
+    if image.mode == "L" and bits in (2, 4):
+        stored //= 255 // (2**bits - 1)  # Pillow stretches these grays to 0..255
+    return stored.astype(np.uint8) if stored.dtype == np.bool_ else stored
+
+
+def _by_value(path: Path, stored: np.ndarray, code: LabelCode) -> np.ndarray:
     table = code.values
-    if no_data is not None:
-        table = np.pad(table, (0, max(0, no_data + 1 - len(table))), constant_values=REFUSED)
-        table[no_data] = IGNORE
     if stored.dtype == np.uint8:
         mapped = cv2.LUT(stored, table[:256])  # five times faster than indexing in numpy
-    elif stored.max() < len(table):
+    elif stored.min() >= 0 and stored.max() < len(table):
         mapped = table[stored]
     else:
         raise _wrong_values(path, stored, table)
@@ -139,72 +157,32 @@ def _by_value(
     return label
 
 
-def _values(path: Path, image: Image.Image, content: bytes) -> np.ndarray:
-    if image.mode not in ("1", "L", "I", "I;16", "I;16B"):
-        raise UserError(
-            f"{path} has pixels of mode {image.mode} where one class index per pixel is expected;"
-            " save it as a PNG of class indices"
-        )
-    depth = 8
-    if image.format == "PNG" and content[_PNG_COLOR] == 0:
-        depth = content[PNG_DEPTH]
-    elif image.format == "TIFF":
-        tags = image.tag_v2  # type: ignore[attr-defined]
-        depth = tags.get(_BITS, (8,))[0]
-        if tags.get(_PHOTOMETRIC) == 0 and image.mode != "1":
-            raise UserError(
-                f"{path} counts its grays from white (MinIsWhite), so that readers differ in its"
-                " values; save it as a PNG of class indices"
-            )
-    stored = np.array(image)
-    if stored.dtype == np.bool_:
-        return stored.astype(np.uint8)
-    if depth in (2, 4):
-        stored //= 255 // (2**depth - 1)  # Pillow stretches these grays to 0..255
-    return stored
-
-
-def _no_data(path: Path, image: Image.Image, code: LabelCode) -> int | None:
-    """Return the value that a GeoTIFF declares to be no data.
-
-    Raises:
-        UserError: if it is a class.
-    """
-    if image.format != "TIFF" or _NO_DATA not in image.tag_v2:  # type: ignore[attr-defined]
-        return None
-    text = str(image.tag_v2[_NO_DATA]).strip("\0 ")  # type: ignore[attr-defined]
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    if number != number // 1 or not 0 <= number <= LARGEST_VALUE:  # nan, and what no pixel holds
-        return None
-    value = int(number)
-    if value >= len(code.values) or code.values[value] in (REFUSED, IGNORE):
-        return value
-    raise UserError(
-        f"{path} declares the value {value} to be no data, but it is a class; ignore the value, or"
-        " remove the file's no-data tag"
-    )
-
-
 def _by_palette(path: Path, image: Image.Image, indices: np.ndarray, code: LabelCode) -> np.ndarray:
     palette = np.zeros((256, 3), np.uint8)
     colors = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
     palette[: len(colors)] = colors
+    is_whole = indices.max() < len(colors)
     if code.colors is None:
-        gray = (colors == colors[:, :1]).all()
+        gray = is_whole and (colors == colors[:, :1]).all()
         return _by_value(path, palette[:, 0][indices] if gray else indices, code)
     by_color = code.color_table[_packed(palette)]
-    # a palette may be shorter than the classes, or hold other colors for values of no class
+    # behind its end a palette has no colors, where tools leave 255 as it is
+    by_color[len(colors) :] = np.where(code.values[len(colors) : 256] == IGNORE, IGNORE, REFUSED)
+    # it may be shorter than the classes, or hold other colors for values of no class
     mapped = cv2.LUT(indices, by_color)
     if mapped.min() >= 0:
         label: np.ndarray = mapped.astype(np.uint8)
         return label
+    wrong = np.setdiff1d(indices, np.flatnonzero(by_color >= 0))
+    if wrong[-1] >= len(colors):
+        raise UserError(
+            f"{path} holds the index {wrong[-1]}, but its palette has {len(colors)} colors; save it"
+            " with its whole palette"
+        )
     used = palette[np.unique(indices)]
-    if (used == used[:, :1]).all() and _are_values(used[:, 0], code):
+    if is_whole and (used == used[:, :1]).all() and _are_values(used[:, 0], code):
         return _by_value(path, palette[:, 0][indices], code)
-    raise _wrong_colors(path, used[by_color[np.unique(indices)] < 0], code)
+    raise _wrong_colors(path, palette[wrong], code)
 
 
 def _by_color(path: Path, mode: str, pixels: np.ndarray, code: LabelCode) -> np.ndarray:
@@ -245,18 +223,30 @@ def _packed(pixels: np.ndarray) -> np.ndarray:
     return red << 16 | green << 8 | blue
 
 
-def _transparent(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray | None:
-    """Return which pixels are transparent, (H, W) bool; None if none can be.
+def _clear(path: Path, image: Image.Image, pixels: np.ndarray, code: LabelCode) -> np.ndarray:
+    """Return which pixels are transparent or no data, (H, W) bool, or one False.
 
     Raises:
-        UserError: if some are, and `code` does not ignore them, or some are so in part.
+        UserError: if some are transparent, and `code` does not ignore them, or are so in part, or
+            if no data is a class.
     """
+    no_data, key = _no_data(image), image.info.get("transparency")
+    if no_data is not None:
+        if 0 <= no_data < len(code.values) and code.values[no_data] not in (REFUSED, IGNORE):
+            raise UserError(
+                f"{path} declares the value {no_data} to be no data, but it is a class; ignore the"
+                " value, or remove the file's no-data tag"
+            )
+        return np.asarray(pixels == no_data)
     if image.mode in ("RGBA", "LA"):
         alpha = np.asarray(image.getchannel("A"))
-    elif "transparency" in image.info and image.mode == "P":
+    elif key is None:
+        return np.zeros((), np.bool_)
+    elif image.mode == "P":
         alpha = np.asarray(image.convert("RGBA").getchannel("A"))
-    else:
-        return None
+    else:  # the one gray or color that is transparent; Pillow stretches that of 1 bit
+        equal = pixels == (key > 0 if image.mode == "1" else np.array(key))
+        alpha = np.where(equal.all(-1) if equal.ndim == 3 else equal, 0, 255)
     clear: np.ndarray = alpha == 0
     if not code.transparent and clear.any():
         raise UserError(
@@ -271,11 +261,15 @@ def _transparent(path: Path, image: Image.Image, code: LabelCode) -> np.ndarray 
     return clear
 
 
-def _filled(pixels: np.ndarray, clear: np.ndarray | None) -> np.ndarray:
-    """Give transparent pixels, whose color means nothing, that of one that is opaque."""
-    if clear is not None and clear.any():
-        pixels[clear] = pixels[~clear][0]
-    return pixels
+def _no_data(image: Image.Image) -> int | None:
+    """Return the whole number, or index, that a GeoTIFF of one channel declares to be no data."""
+    if image.format != "TIFF" or len(image.getbands()) > 1:
+        return None
+    try:
+        number = float(str(image.tag_v2[_NO_DATA]).strip("\0 "))  # type: ignore[attr-defined]
+        return int(number) if number == int(number) else None
+    except (KeyError, ValueError, OverflowError):  # no tag, no number, infinite
+        return None
 
 
 def _wrong_values(path: Path, stored: np.ndarray, table: np.ndarray) -> UserError:
