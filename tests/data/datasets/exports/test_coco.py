@@ -72,6 +72,14 @@ def test_single_files(tmp_path: Path, file: str, images: str, prefix: str) -> No
     assert {sample.name for sample in samples} == {f"{prefix}s0", f"{prefix}s1"}
 
 
+@pytest.mark.parametrize("name", ["train", "val", "test"])
+def test_the_name_of_the_root_is_no_split(tmp_path: Path, name: str) -> None:
+    put(tmp_path / name, file="result.json")
+    source = COCO(tmp_path / name, val_fraction=0.5)
+    found = [sample.name for split in ("train", "val") for sample in source.samples(split)]
+    assert sorted(found) == ["s0", "s1"]
+
+
 def test_polygons_and_run_lengths_are_those_of_pycocotools(tmp_path: Path) -> None:
     draw = np.random.default_rng(0)
     expected, annotations = np.zeros(SIZE, np.uint8), []

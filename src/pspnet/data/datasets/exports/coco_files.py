@@ -72,7 +72,7 @@ def read_index(root: Path) -> Index:
             f"{root} has no annotations/instances_*.json, train/{ROBOFLOW} or"
             f" {', '.join(SINGLE[1:])}; give the folder above them"
         )
-    splits = _splits(paths)
+    splits = _splits(paths, root)
     files = [(read_json(path, expected=EXPECTED), splits[path]) for path in paths]
     named = _categories([file for file, _ in files])
     pictures: dict[str, Picture] = {}
@@ -89,9 +89,9 @@ def read_index(root: Path) -> Index:
     return Index(pictures, categories, [named[it][0] for it in unused])
 
 
-def _splits(paths: list[Path]) -> dict[Path, Split | None]:
+def _splits(paths: list[Path], root: Path) -> dict[Path, Split | None]:
     """Return the split that each file's name or folder means."""
-    splits = {path: split_of(_subset(path).rstrip("0123456789")) for path in paths}
+    splits = {path: split_of(_subset(path, root).rstrip("0123456789")) for path in paths}
     for split in splits.values():
         same = [str(path) for path, its in splits.items() if its == split]
         if len(same) > 1:
@@ -134,7 +134,7 @@ def _images(file: Field, split: Split | None, root: Path) -> dict[int | str, Pic
     names = [_below(it.get("file_name")) for it in listed]
     folder = _image_folder(file.path, names, root)
     label = None if file.get("annotations").value is None else file.path
-    subset = f"{_subset(file.path)}/" if split else ""
+    subset = f"{_subset(file.path, root)}/" if split else ""
     for it, name in zip(listed, names, strict=True):
         number = it.get("id")
         if not isinstance(number.value, int | str) or number.value in images:
@@ -144,23 +144,23 @@ def _images(file: Field, split: Split | None, root: Path) -> dict[int | str, Pic
     return images
 
 
-def _subset(path: Path) -> str:
-    """Return train2017 of instances_train2017.json, and the folder of any other file."""
+def _subset(path: Path, root: Path) -> str:
+    """Return train2017 of instances_train2017.json, and the folder below root of other files."""
     if path.name.startswith("instances_"):
         return path.stem.removeprefix("instances_")
-    return path.parent.name
+    return "" if path.parent == root else path.parent.name
 
 
 def _below(name: Field) -> PurePosixPath:
     path = PurePosixPath(name.text().replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts:
+    if path.is_absolute() or ".." in path.parts or not path.name:
         raise name.error("give a path below the folder of images")
     return path
 
 
 def _image_folder(path: Path, names: list[PurePosixPath], root: Path) -> Path:
     """Return the folder in which most of the first images are."""
-    subset = _subset(path)
+    subset = _subset(path, root)
     folders = (root / "images" / subset, root / subset, root / "images", root / "data", path.parent)
     return max(folders, key=lambda folder: sum(is_file(folder / name) for name in names[:20]))
 
