@@ -129,3 +129,11 @@ def test_ignored_colors_and_transparency(tmp_path: Path) -> None:
     assert code.colors == {(0, 0, 0): 0, (255, 255, 255): 255}  # two classes of one color have none
     assert code.transparent
     assert code.values[4] == 255
+
+
+def test_an_ignored_color_is_no_class_and_no_colors_are_none(tmp_path: Path) -> None:
+    lines = ("names: [a, b]", "ignore: [[1, 1, 1]]")
+    put_text(tmp_path / "classes.yaml", *lines, "colors: [[0, 0, 0], [1, 1, 1]]")
+    assert Folder(tmp_path).label_code.colors == {(0, 0, 0): 0, (1, 1, 1): 255}
+    put_text(tmp_path / "classes.yaml", *lines, "colors:")
+    assert Folder(tmp_path).label_code.colors is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,15 @@ def test_names_in_either_form_of_unicode_are_one(tmp_path: Path) -> None:
     assert labels(Folder(tmp_path), "train") == [[0, 1]]
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_lists_name_labels_in_either_form_of_unicode(tmp_path: Path, form: str) -> None:
+    put_pairs(tmp_path, "images", "masks", "e\u0301", "b")  # as macOS stores it
+    line = unicodedata.normalize(form, "images/e\u0301.jpg masks/e\u0301.png")
+    put_text(tmp_path / "train.txt", line)
+    put_text(tmp_path / "val.txt", "b")
+    assert labels(Folder(tmp_path), "train") == [[0, 1, 2]]
+
+
 def test_a_name_that_is_no_utf8_is_named(tmp_path: Path) -> None:
     put_pairs(tmp_path, "images", "masks", "a", "b", "c")
     put_image(tmp_path / "images/caf\udce9.jpg")
@@ -273,13 +283,14 @@ def test_groups_are_not_divided(tmp_path: Path, options: dict) -> None:
 
 def test_groups_that_lists_divide_are_refused(tmp_path: Path) -> None:
     put_pairs(tmp_path, "images", "masks", "v1_1", "v1_2", "v2_1")
-    put_text(tmp_path / "train.txt", "v1_1", "v2_1")
-    put_text(tmp_path / "val.txt", "v1_2")
-    with pytest.raises(
-        UserError, match="v1_1 is trained and v1_2 validated on, and both are of one"
-    ):
-        Folder(tmp_path, group="^([^_]+)").samples("train")
-    assert names(Folder(tmp_path), "val") == ["v1_2"]
+    put_text(tmp_path / "train.txt", "v1_1")
+    for split, other in (("val", "test"), ("test", "val")):
+        put_text(tmp_path / f"{split}.txt", "v1_2")
+        put_text(tmp_path / f"{other}.txt", "v2_1")
+        words = f"v1_1 is trained on, v1_2 is of the {split} split, and both are of one group"
+        with pytest.raises(UserError, match=words):
+            Folder(tmp_path, group="^([^_]+)").samples("train")
+        assert names(Folder(tmp_path), split) == ["v1_2"]
 
 
 @pytest.mark.parametrize(
@@ -368,6 +379,9 @@ def test_roboflows_export(tmp_path: Path) -> None:
     ("file", "line", "words"),
     [
         ("class_dict.csv", "cat,1,2", "write name, red, green, blue, 0 to 255 each"),
+        ("_classes.csv", "0,cat", "each value once"),
+        ("_classes.csv", "²,cat", "write value, class"),
+        ("label_colors.txt", "1 2 3", "write red green blue name"),
         ("class_dict.csv", "cat,1,2,256", "write name, red, green, blue, 0 to 255 each"),
         ("labelmap.txt", "cat", "write name:red,green,blue::"),
         ("label_colors.txt", "1 2 cat", "write red green blue name"),
@@ -375,11 +389,22 @@ def test_roboflows_export(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_files_of_classes_are_named(tmp_path: Path, file: str, line: str, words: str) -> None:
-    first = {"class_dict.csv": "bg,0,0,0", "labelmap.txt": "bg:0,0,0::", "_classes.csv": "0,bg"}
+    first = {
+        "class_dict.csv": "bg,0,0,0",
+        "labelmap.txt": "bg:0,0,0::",
+        "label_colors.txt": "0 0 0 bg",
+        "_classes.csv": "0,bg",
+    }
     put_text(tmp_path / file, first.get(file, "0 0 0 bg"), line)
     with pytest.raises(UserError, match=words) as error:
         _ = Folder(tmp_path).classes
     assert str(tmp_path / file) in str(error.value)
+
+
+def test_a_wrong_first_line_is_no_head_of_columns(tmp_path: Path) -> None:
+    put_text(tmp_path / "class_dict.csv", "bg,0,0,300", "cat,1,2,3", "dog,4,5,6")
+    with pytest.raises(UserError, match="line 'bg 0 0 300'"):
+        _ = Folder(tmp_path).classes
 
 
 def test_one_class_is_refused(tmp_path: Path) -> None:

@@ -116,9 +116,9 @@ class OwnData(Source, ABC):
         if "val" not in splits and wanted != "test":
             origins |= self._divide(entries, splits)
         _refuse_twice(splits, origins)
+        names = {split: [entry.name for entry in its] for split, its in splits.items()}
         if "train" in splits and "val" in splits:
-            train, val = ([entry.name for entry in splits[name]] for name in ("train", "val"))
-            self.division.check_groups(train, val)
+            self.division.check_groups(names)
             self.origin = " and ".join(dict.fromkeys((origins["train"], origins["val"])))
         return splits, origins
 

@@ -35,9 +35,9 @@ def read_class_file(root: Path) -> tuple[Classes, LabelCode]:
 
 def _class_dict(path: Path) -> tuple[Classes, LabelCode]:
     rows = []
-    for number, cells in enumerate(_cells(path, ",")):
+    for number, cells in enumerate(_cells(path)):
         color = _color(cells[1:4])
-        if number == 0 and color is None:  # the heads of the columns
+        if number == 0 and not any(map(str.isdecimal, cells[1:4])):  # the heads of the columns
             continue
         rows.append((cells[0], _required(path, cells, color, "name, red, green, blue")))
     return _colored(path, rows)
@@ -57,17 +57,21 @@ def _label_colors(path: Path) -> tuple[Classes, LabelCode]:
     rows = []
     for line in read_list(path):
         cells = line.split(maxsplit=3)
-        rows.append((cells[-1], _required(path, cells, _color(cells[:3]), "red green blue name")))
+        color = _color(cells[:3]) if len(cells) == 4 else None
+        rows.append((cells[-1], _required(path, cells, color, "red green blue name")))
     return _colored(path, rows)
 
 
 def _roboflow(path: Path) -> tuple[Classes, LabelCode]:
     names: dict[int, str] = {}
-    for number, cells in enumerate(_cells(path, ",")):
-        if number == 0 and not cells[0].isdigit():
+    for number, cells in enumerate(_cells(path)):
+        if number == 0 and not cells[0].isdecimal():
             continue
-        if len(cells) != 2 or not cells[0].isdigit() or int(cells[0]) > 255:
-            raise UserError(f"{path} has the line {','.join(cells)!r}; write value, class")
+        wrong = len(cells) != 2 or not cells[0].isdecimal() or int(cells[0]) > 255
+        if wrong or int(cells[0]) in names:
+            raise UserError(
+                f"{path} has the line {','.join(cells)!r}; write value, class, each value once"
+            )
         names[int(cells[0])] = cells[1]
     values = np.full(256, REFUSED, np.int16)
     values[IGNORE] = IGNORE
@@ -95,14 +99,14 @@ def _classes(path: Path, names: Sequence[str], colors: tuple[Color, ...]) -> Cla
         raise UserError(f"{path}: {error}") from None
 
 
-def _cells(path: Path, delimiter: str) -> list[list[str]]:
-    rows = csv.reader(read_list(path), delimiter=delimiter)
+def _cells(path: Path) -> list[list[str]]:
+    rows = csv.reader(read_list(path))
     return [[cell.strip() for cell in row] for row in rows]
 
 
 def _color(cells: Sequence[str]) -> Color | None:
     numbers = [cell.strip() for cell in cells]
-    if len(numbers) != 3 or not all(it.isdigit() and int(it) <= 255 for it in numbers):
+    if len(numbers) != 3 or not all(it.isdecimal() and int(it) <= 255 for it in numbers):
         return None
     red, green, blue = map(int, numbers)
     return red, green, blue

@@ -64,18 +64,19 @@ def _code(path: Path, given: dict[Any, Any], classes: Classes) -> LabelCode:
     ignored = [(red, green, blue) for red, green, blue in filter(_is_color, ignore)]
     return LabelCode(
         values if (values[256:] != REFUSED).any() else values[:256],
-        colors=color_code(classes, ignored=ignored) if "colors" in given else None,
+        colors=color_code(classes, ignored=ignored) if given.get("colors") is not None else None,
         transparent=transparent == "ignore",
     )
 
 
 def color_code(classes: Classes, *, ignored: Sequence[Color] = ()) -> dict[Color, int]:
-    """Return the train id of each color; a color of several classes has none."""
-    codes = dict.fromkeys(ignored, IGNORE)
-    for train_id, color in enumerate(classes.colors):
-        if classes.colors.count(color) == 1:
-            codes[color] = train_id
-    return codes
+    """Return the train id of each color, or 255; a color of several classes has none."""
+    codes = {
+        color: train_id
+        for train_id, color in enumerate(classes.colors)
+        if classes.colors.count(color) == 1
+    }
+    return codes | dict.fromkeys(ignored, IGNORE)
 
 
 def _values(path: Path, given: dict[Any, Any], classes: Classes) -> dict[int, int]:

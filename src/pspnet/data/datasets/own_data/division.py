@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
+from pspnet.data.datasets.base import Split
 from pspnet.errors import UserError
 
 
@@ -73,21 +74,22 @@ class Division:
         held_out = {name for group in self._held_out(ranked, groups) for name in groups[group]}
         return sorted(set(names) - held_out), sorted(held_out)
 
-    def check_groups(self, train: Collection[str], val: Collection[str]) -> None:
-        """Refuse a division, of lists or folders, that divides a group.
+    def check_groups(self, splits: Mapping[Split, Collection[str]]) -> None:
+        """Refuse a division, of lists or folders, that trains on a part of another split's group.
 
         Raises:
             UserError: naming the group, or a name that has none.
         """
         if self.group is None:
             return
-        groups = {self._group(name): name for name in train}
-        for name in val:
-            if self._group(name) in groups:
-                raise UserError(
-                    f"group={self.group.pattern}: {groups[self._group(name)]} is trained and {name}"
-                    " validated on, and both are of one group; move one of them"
-                )
+        groups = {self._group(name): name for name in splits["train"]}
+        for split, names in splits.items():
+            for name in names if split != "train" else ():
+                if self._group(name) in groups:
+                    raise UserError(
+                        f"group={self.group.pattern}: {groups[self._group(name)]} is trained on,"
+                        f" {name} is of the {split} split, and both are of one group; move one"
+                    )
 
     def _held_out(self, ranked: list[str], groups: dict[str, list[str]]) -> list[str]:
         if self.folds is not None:

@@ -106,8 +106,10 @@ def _member(line: str, known: Mapping[str, str], root: Path) -> tuple[str, Path 
             continue
         if not label:
             return name, None
-        path = root / normal(label).lstrip("/")
-        if not is_file(path):
+        below = normal(label).lstrip("/")
+        paths = (root / unicodedata.normalize(form, below) for form in ("NFC", "NFD"))
+        path = next(filter(is_file, paths), None)
+        if path is None:
             raise UserError(f"names the label {label!r} of {name!r}, which is missing; correct it")
         return name, path
     raise UserError(f"names {line!r}, but there is no such image; write paths below {root}")
