@@ -111,6 +111,18 @@ def test_further_bands_are_refused_and_not_dropped(tmp_path: Path, bands: int, w
     one_line(error, tmp_path / "a.tif")
 
 
+def test_a_damaged_further_page_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.new("RGB", (4, 3)).save(path)
+    content = bytearray(path.read_bytes())
+    tags = int.from_bytes(content[4:8], "little")
+    behind = tags + 2 + 12 * int.from_bytes(content[tags : tags + 2], "little")
+    content[behind : behind + 4] = len(content).to_bytes(4, "little")  # the place of a next page
+    path.write_bytes(content + b"\1\0" + bytes(16))
+    with pytest.raises(UserError, match=r"a\.tif cannot be read as an image"):
+        image_io.read_image(path)
+
+
 def test_further_pages_are_refused_and_overviews_are_not(tmp_path: Path) -> None:
     path, first = tmp_path / "a.tif", Image.fromarray(PIXELS)
     small = TiffImagePlugin.ImageFileDirectory_v2()

@@ -19,7 +19,7 @@ _UNREADABLE = (
     ValueError,
     EOFError,
     TypeError,
-    IndexError,
+    LookupError,
     struct.error,
     MemoryError,
 )
@@ -85,25 +85,32 @@ def _check_bands_and_pages(path: Path, image: Image.Image, content: bytes) -> No
             f"{path} has {bands} channels, of which only red, green and blue are read; save those"
             " three by themselves"
         )
-    pages = count_pages(image, content)
+    pages = count_pages(path, image, content)
     if pages > 1:
         raise UserError(
             f"{path} has {pages} pages, of which only the first is read; save each as an image"
         )
 
 
-def count_pages(image: Image.Image, content: bytes) -> int:
-    """Count the images in a file, without the small copies and masks of a TIFF."""
-    frames = getattr(image, "n_frames", 1)
+def count_pages(path: Path, image: Image.Image, content: bytes) -> int:
+    """Count the images in a file, without the small copies and masks of a TIFF.
+
+    Raises:
+        UserError: if a further page is damaged.
+    """
     if image.format == "MPO":  # a JPEG with a preview, or a second view of the same scene
         return 1
-    if image.format != "TIFF" or frames == 1:
-        return frames
-    kinds = []
-    with Image.open(io.BytesIO(content)) as pages:  # to seek would undo a turn of the image
-        for frame in range(frames):
-            pages.seek(frame)
-            kinds.append(pages.tag_v2.get(_SUBFILE_TYPE, 0))  # type: ignore[attr-defined]
+    try:
+        frames = getattr(image, "n_frames", 1)
+        if image.format != "TIFF" or frames == 1:
+            return frames
+        kinds = []
+        with Image.open(io.BytesIO(content)) as pages:  # to seek would undo a turn of the image
+            for frame in range(frames):
+                pages.seek(frame)
+                kinds.append(pages.tag_v2.get(_SUBFILE_TYPE, 0))  # type: ignore[attr-defined]
+    except _UNREADABLE as error:
+        raise _unreadable(path, error) from None
     return sum(not kind & (_REDUCED | _MASK) for kind in kinds)
 
 

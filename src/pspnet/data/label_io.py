@@ -110,7 +110,7 @@ def write_label(path: Path, label: np.ndarray, palette: np.ndarray | None) -> No
 
 
 def _check_format(path: Path, image: Image.Image, content: bytes) -> None:
-    pages = count_pages(image, content)
+    pages = count_pages(path, image, content)
     lossy = image.format == "TIFF" and image.tag_v2.get(_COMPRESSION) in _JPEG_IN_TIFF  # type: ignore[attr-defined]
     if image.format not in EXACT or lossy:
         raise UserError(
