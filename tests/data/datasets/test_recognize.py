@@ -49,6 +49,10 @@ def test_labelme_is_recognized_by_a_file(tmp_path: Path) -> None:
     put_image(tmp_path / "a.jpg")
     put_text(tmp_path / "a.json", '{"shapes": [], "imagePath": "a.jpg"}')
     assert type(recognize(tmp_path)).__name__ == "LabelMe"
+    put_text(tmp_path / "classes.yaml", "names: [a, b]")
+    assert type(recognize(tmp_path)).__name__ == "LabelMe"
+    put_image(tmp_path / "masks/a.png")  # drawn of the shapes, or by hand
+    assert type(recognize(tmp_path)).__name__ == "Folder"
 
 
 def test_no_folder_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from pspnet.data.datasets.exports.labelme import LabelMe
 from pspnet.data.datasets.exports.supervisely import Supervisely
 from pspnet.data.datasets.folder import Folder
 from pspnet.data.datasets.own_data.class_files import READERS
+from pspnet.data.datasets.own_data.layout import MASKS
 from pspnet.data.datasets.voc import LISTS, VOC
+from pspnet.data.files import find_files
+from pspnet.data.label_io import LABEL_SUFFIXES
 from pspnet.data.scenes.dataset import Scenes
 from pspnet.errors import UserError
 
@@ -30,7 +33,10 @@ def recognize(root: Path) -> Source:
     if (scenes := Scenes.rendered(root)) is not None:
         return scenes
     if any((root / name).is_file() for name in READERS) and not CamVid.recognizes(root):
-        return Folder(root)
+        # labelme's shapes may have a classes.yaml, too, and masks drawn of them beside
+        masks = (root / name for name in MASKS if (root / name).is_dir())
+        drawn = any(find_files(folder, LABEL_SUFFIXES) for folder in masks)
+        return Folder(root) if drawn or not LabelMe.recognizes(root) else LabelMe(root)
     for kind in (ADE20K, ADE20KFull, CamVid, Cityscapes, COCO, LabelMe, Supervisely):
         if kind.recognizes(root):
             return kind(root)
