@@ -142,7 +142,9 @@ def test_a_palette_of_other_colors_is_refused_where_it_is_used(tmp_path: Path) -
     np.testing.assert_array_equal(read_label(path, code), LABEL)
     other[1] = 9, 9, 9
     label_io.write_label(path, LABEL, other)
-    with pytest.raises(UserError, match=r"holds the colors \(9, 9, 9\), which are none of the 3"):
+    with pytest.raises(
+        UserError, match=r"holds the colors \(9, 9, 9\), which are those of no class"
+    ):
         read_label(path, code)
 
 

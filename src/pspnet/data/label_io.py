@@ -182,7 +182,7 @@ def _by_palette(path: Path, image: Image.Image, indices: np.ndarray, code: Label
     used = palette[np.unique(indices)]
     if is_whole and (used == used[:, :1]).all() and _are_values(used[:, 0], code):
         return _by_value(path, palette[:, 0][indices], code)
-    raise _wrong_colors(path, palette[wrong], code)
+    raise _wrong_colors(path, palette[wrong])
 
 
 def _by_color(path: Path, mode: str, pixels: np.ndarray, code: LabelCode) -> np.ndarray:
@@ -203,7 +203,7 @@ def _by_color(path: Path, mode: str, pixels: np.ndarray, code: LabelCode) -> np.
         )
     packed = np.unique(_packed(pixels)[mapped < 0])
     wrong = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1)
-    raise _wrong_colors(path, wrong, code)
+    raise _wrong_colors(path, wrong)
 
 
 def _are_values(grays: np.ndarray, code: LabelCode) -> bool:
@@ -281,12 +281,11 @@ def _wrong_values(path: Path, stored: np.ndarray, table: np.ndarray) -> UserErro
     )
 
 
-def _wrong_colors(path: Path, wrong: np.ndarray, code: LabelCode) -> UserError:
+def _wrong_colors(path: Path, wrong: np.ndarray) -> UserError:
     some = ", ".join(str(tuple(map(int, color))) for color in wrong[:4])
     more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-    known = len(set((code.colors or {}).values()) - {IGNORE})
     return UserError(
-        f"{path} holds the colors {some}{more}, which are none of the {known} classes' colors;"
+        f"{path} holds the colors {some}{more}, which are those of no class, or of several;"
         " correct the file or the classes' colors; without colors, palettes are read by index"
     )
 
