@@ -2,6 +2,7 @@
 
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import wandb
@@ -62,13 +63,20 @@ def test_an_offline_run_lies_in_the_runs_folder_and_continues(tmp_path):
     assert run.experiment.settings.mode == "offline"
     for step, miou in ((1, 0.5), (2, 0.4)):
         run.log_metrics({"val/miou": miou}, step=step)
-    assert run.experiment.summary["val/miou"]["max"] == 0.5
+        run.log_metrics({"train/loss": 1.0}, step=step)
+    assert run.experiment.summary["val/miou"] == 0.5  # a plain number, as sweeps need
     run.experiment.finish()
     assert list((tmp_path / "a" / "version_0" / "wandb").glob("offline-run-*/*.wandb"))
     _, continued = default_loggers(
         str(tmp_path), name="a", version="version_0", wandb="auto", steps=2
     )
     assert continued._wandb_init["id"] == run.experiment.id
+    (folder,) = (tmp_path / "a" / "version_0" / "wandb").glob("offline-run-*-*")
+    folder.rename(folder.with_name("offline-run-20260101_000000-own-id"))
+    _, continued = default_loggers(
+        str(tmp_path), name="a", version="version_0", wandb="auto", steps=2
+    )
+    assert continued._wandb_init["id"] == "own-id"
     _, other = default_loggers(str(tmp_path), name="a", version="version_0", wandb="auto")
     assert other._wandb_init["id"] is None
     assert default_loggers(str(tmp_path), name="a", wandb="off")[0].version == 1
@@ -112,6 +120,8 @@ def test_settings_that_wandb_refuses_get_one_line(monkeypatch, tmp_path, refuse,
 
 class Refuses:
     """A run of W&B whose methods end in an error."""
+
+    summary: ClassVar = {}
 
     def __init__(self, error):
         self.error, self.calls = error, 0

@@ -95,7 +95,7 @@ def _wandb_logger(metrics: MetricsLogger, *, mode: str) -> WandbLogger:
 
     ids = sorted(Path(metrics.log_dir, "wandb").glob("*run-*-*"))
     continued = metrics.steps is not None and ids and "WANDB_RUN_ID" not in os.environ
-    own = ids[0].name.rpartition("-")[2] if continued else None
+    own = ids[0].name.partition("run-")[2].partition("-")[2] if continued else None
 
     def logger(mode: str) -> WandbLogger:
         silent = mode != "online"

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import wandb
-from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from pspnet.errors import warn
+
+MIOU = "val/miou"
 
 
 class OptionalWandbLogger(WandbLogger):
@@ -21,19 +23,19 @@ class OptionalWandbLogger(WandbLogger):
 
     _lost = False
 
-    @property
-    @rank_zero_experiment
-    def experiment(self) -> Any:
-        """The run of W&B, whose summary holds the best val/miou and not the last."""
-        started = self._experiment is not None
-        run = super().experiment
-        if not started:
-            run.define_metric("val/miou", step_metric="trainer/global_step", summary="max")
-        return run
-
+    @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Log metrics; the run's summary keeps the best val/miou in place of the last."""
         what = next(iter(metrics)) if len(metrics) == 1 else "the scores"  # a table comes alone
-        self._try(what, super().log_metrics, metrics, step)
+        self._try(what, self._log, metrics, step)
+
+    def _log(self, metrics: Mapping[str, Any], step: int | None) -> None:
+        # define_metric(…, summary="max") would nest the number, which sweeps do not find by name
+        summary = self.experiment.summary if MIOU in metrics else {}
+        best = summary.get(MIOU)
+        super().log_metrics(metrics, step)
+        if best is not None and best > metrics[MIOU]:
+            summary[MIOU] = best
 
     def log_hyperparams(self, *args: Any, **options: Any) -> None:
         self._try("the configuration", super().log_hyperparams, *args, **options)
