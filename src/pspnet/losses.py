@@ -36,8 +36,8 @@ class Loss(nn.Module, ABC):
     Args:
         class_weights: one weight per class, not negative; None weighs all classes 1. They come from
             the configuration and are not written to checkpoints. The name of a formula of
-            `pspnet.data.facts.class_weights` computes them from the training labels, once; those
-            are written to checkpoints.
+            `pspnet.data.facts.class_weights` computes them from the training labels, once;
+            `Segmentation` writes those to checkpoints.
 
     Raises:
         UserError: if a weight is negative or not finite, or no formula has the name.
@@ -64,8 +64,8 @@ class Loss(nn.Module, ABC):
         self.register_buffer("class_weights", weights, persistent=False)
 
     def set_class_weights(self, weights: Tensor) -> None:
-        """Take the weights (C,) that the formula gives; from now on checkpoints hold them."""
-        self.register_buffer("class_weights", weights.float())
+        """Take the weights (C,) that the formula gives."""
+        self.register_buffer("class_weights", weights.float(), persistent=False)
 
     @abstractmethod
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
@@ -94,6 +94,15 @@ class Loss(nn.Module, ABC):
         if self.class_weights is None:
             return valid.float()
         return self.class_weights.float()[torch.where(valid, target, 0)] * valid
+
+
+def computed_weights(loss: nn.Module) -> dict[str, Loss]:
+    """Return the losses within a loss, and it itself, whose class weights a formula gives."""
+    return {
+        name: part
+        for name, part in loss.named_modules()
+        if isinstance(part, Loss) and part.weight_formula is not None
+    }
 
 
 class CrossEntropy(Loss):

@@ -28,7 +28,7 @@ from pspnet.evaluation.metrics import Absent, SegmentationMetrics
 from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.evaluation.single_pass import FeatureLogits, why_not_chunked
 from pspnet.evaluation.summary import Summary, log_names, summary
-from pspnet.losses import CrossEntropy, Loss
+from pspnet.losses import CrossEntropy, Loss, computed_weights
 from pspnet.losses import why_not_chunked as why_loss_not_chunked
 from pspnet.lr_schedules import PolyLR, build_optimizer, build_scheduler, set_rates
 from pspnet.models.dropout import set_sample_seeds
@@ -152,15 +152,16 @@ class Segmentation(SavedTask):
         self._lr = value
 
     def setup(self, stage: str) -> None:
-        if stage == "fit" and isinstance(self.loss, Loss) and self.loss.weight_formula is not None:
+        for loss in computed_weights(self.loss).values() if stage == "fit" else ():
+            assert loss.weight_formula is not None
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             if not hasattr(data, "label_counts"):
                 raise UserError(
-                    f"class_weights={self.loss.weight_formula} needs the labels of a"
+                    f"class_weights={loss.weight_formula} needs the labels of a"
                     " SegmentationData; give a list of weights"
                 )
-            weights = class_weights(data.label_counts())[self.loss.weight_formula]
-            self.loss.set_class_weights(torch.from_numpy(weights))
+            weights = class_weights(data.label_counts())[loss.weight_formula]
+            loss.set_class_weights(torch.from_numpy(weights))
             said = zip(self.classes.names, weights, strict=True)
             rank_zero_info(f"class weights: {', '.join(f'{name} {it:.3g}' for name, it in said)}")
         if self.compiled and stage == "fit":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightning
 from jsonargparse import ArgumentError
-from torch import nn
+from torch import Tensor, nn
 
 from pspnet.checkpoints.reading import VERSION, check_network, check_state, read_checkpoint
 from pspnet.checkpoints.trust import check_hyper_parameters
@@ -16,7 +16,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
 from pspnet.evaluation.metrics import Absent
 from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides
-from pspnet.losses import Loss
+from pspnet.losses import computed_weights
 from pspnet.models.options import check_structure, class_and_options, plain_data, structure
 from pspnet.models.pspnet import PSPNet
 
@@ -61,6 +61,10 @@ class SavedTask(lightning.LightningModule):
             "_instantiator": "lightning.pytorch.cli.instantiate_module",
         }
         checkpoint["structure"] = structure(self.network, without="encoder")
+        # not in the state dict: averaged copies of the module are older than these weights
+        checkpoint["class_weights"] = {
+            name: loss.class_weights for name, loss in computed_weights(self.loss).items()
+        }
         checkpoint.setdefault("config", self._config())  # the command line's, where it trains
 
     def _config(self) -> dict[str, Any]:
@@ -109,9 +113,12 @@ class SavedTask(lightning.LightningModule):
         if self._trainer is not None and self._trainer.precision == "64-true":
             self.double()  # Lightning does so after it has loaded the weights into float32
         saved = checkpoint["state_dict"]
-        weights = saved.get("loss.class_weights")
-        if isinstance(self.loss, Loss) and self.loss.weight_formula and weights is not None:
-            self.loss.set_class_weights(weights)
+        kept = checkpoint.get("class_weights")
+        for name, loss in computed_weights(self.loss).items():
+            weights = kept.get(name) if isinstance(kept, dict) else None
+            if isinstance(weights, Tensor):
+                loss.set_class_weights(weights.to(self.device))
+                loss.check_classes(len(self.classes))
         own = self.state_dict()
         for key in [key for key in saved if key.startswith("loss.") and key not in own]:
             del saved[key]  # of the loss that it was trained with, which is not part of the network
