@@ -248,6 +248,11 @@ FAULTS: dict[str, tuple[Fault, str, str]] = {
         "error",
         "all 12 masks hold only the values 0 and 255",
     ),
+    "border of no class": (
+        everywhere(lambda it: np.where(it == 255, 9, it).astype(np.uint8)),
+        "error",
+        r"12 of 12 masks hold \[9\], .*`ignore: \[9\]`",
+    ),
     "class too few": (
         names("[ground, disc]"),
         "error",

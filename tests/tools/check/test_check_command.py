@@ -5,11 +5,14 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from seeded import FAULTS
 from shapes import paint
 
+from pspnet.data import Folder
+from pspnet.data.datamodule import SegmentationData
 from pspnet.tools.check.__main__ import main
 
 
@@ -95,4 +98,17 @@ def test_proposed_statistics_are_those_of_the_pixels(root: Path) -> None:
     main([str(root), "--out=report"])
     proposed = json.loads(Path("report/check.json").read_text())["proposals"]["data"]
     assert proposed["mean"] == [1, 0.2, 0]
-    assert proposed["std"] == [0, 0, 0]
+    assert proposed["std"] == [0.0039] * 3  # a gray level, as nothing can be divided by 0
+    SegmentationData(Folder(root), **proposed)
+
+
+def test_a_proposed_weight_of_a_class_that_occurs_is_above_0(root: Path) -> None:
+    for mask in (root / "masks").iterdir():
+        pixels = np.zeros((600, 800), np.uint8)
+        pixels[0, :2] = 1, 2
+        Image.fromarray(pixels).save(mask)
+        Image.new("RGB", (800, 600)).save(root / "images" / mask.name)
+    main([str(root), "--out=report"])
+    weights = json.loads(Path("report/check.json").read_text())["proposals"]["class_weights"]
+    assert 0 < weights["inverse_frequency"]["ground"] < 1e-5
+    assert "model.inference.base_size=800" in Path("report/index.html").read_text("utf-8")

@@ -73,6 +73,30 @@ def _one_more_value(source: Source, labels: Sequence[Seen], stored: Counter[int]
     return [Finding("error", "off by one", f"{first.sample.label}: {text}", [first])]
 
 
+def unknown_values(source: Source, seen: Sequence[Seen]) -> list[Finding]:
+    """Return a finding on a few values that no class has, such as a border's, all taken together.
+
+    Other suspicions say more about them.
+    """
+    if suspect_values(source, seen):
+        return []
+    table = source.label_code.values
+    refused = [it for it in seen if it.facts.label.mode == "L" and not it.facts.labeled]
+    refused = [it for it in refused if any(table[value] < 0 for value in it.facts.label.stored)]
+    stored = [it.facts.label.stored for it in refused]
+    found = sorted({value for one in stored for value in one if table[value] < 0})
+    if len(refused) < 2 or len(found) > MANY:
+        return []
+    pixels = sum(one.get(value, 0) for one in stored for value in found)
+    share = pixels / sum(sum(one.values()) for one in stored)
+    text = (
+        f"{refused[0].sample.label}: {len(refused)} of {len(seen)} masks hold {found}, which no"
+        f" class has, in {share:.2%} of their pixels; name them in classes.yaml, or write `ignore:"
+        f" {found}` there"
+    )
+    return [Finding("error", "unknown values", text, refused)]
+
+
 def _noise(source: Source, labels: Sequence[Seen]) -> list[Finding]:
     """Masks of far more values than classes, as lossy files and smooth resizing leave them."""
     noisy: list[tuple[Seen, float]] = []

@@ -26,14 +26,16 @@ def propose(data: SegmentationData, seen: Sequence[Seen], classes: Classes) -> d
     mean, std = color_statistics(train)
     return {
         "class_weights": {
-            name: dict(zip(classes.names, np.round(weights, 3).tolist(), strict=True))
+            # significant digits, as 0 would leave a frequent class untrained
+            name: {key: float(f"{it:.4g}") for key, it in zip(classes.names, weights, strict=True)}
             for name, weights in class_weights(counts).items()
         },
         "data": {
             "mean": np.round(mean, 4).tolist(),
-            "std": np.round(std, 4).tolist(),
+            "std": np.round(np.maximum(std, 1 / 255), 4).tolist(),  # 0 is refused
             "crop_size": crop_size(train),
         },
+        "base_size": int(np.median([max(it.facts.size) for it in train if it.facts.size])),
         "cost": _cost(data, train),
     }
 

@@ -16,7 +16,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.own_data.base import OwnData
 from pspnet.data.facts.findings import Finding, Seen, file_errors
 from pspnet.data.facts.forms import form_findings
-from pspnet.data.facts.label_values import suspect_values
+from pspnet.data.facts.label_values import suspect_values, unknown_values
 from pspnet.data.facts.scan import scan
 from pspnet.errors import Findings, UserError
 from pspnet.tools.check.duplicates import duplicate_findings
@@ -94,7 +94,10 @@ def check(data: SegmentationData, *, workers: int, bar: bool = False) -> Report:
     findings += [Finding("note", "files", line) for line in source.notes]
     findings += color_findings(classes)
     findings += file_errors(seen)
-    for find in (suspect_values, form_findings, duplicate_findings, pair_findings):
+    for find in (
+        *(suspect_values, unknown_values, form_findings),
+        *(duplicate_findings, pair_findings),
+    ):
         findings += find(source, seen)
     findings += class_findings(classes.names, summaries) + label_findings(seen, summaries)
     findings.sort(key=lambda it: ORDER.index(it.level))

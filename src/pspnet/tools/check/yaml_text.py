@@ -18,6 +18,9 @@ def proposals_text(proposals: dict[str, Any]) -> str:
     lines = [
         "# of all training images; the default is ImageNet's, which pretrained encoders expect",
         yaml.safe_dump({"data": proposals["data"]}, default_flow_style=None, sort_keys=False),
+        "# windows of the crop size (model.protocol=paper-ss) slide over images at their own size;"
+        " to resize",
+        f"# them to their median long side: model.inference.base_size={proposals['base_size']}",
         *_cost(proposals["cost"]),
         "",
         "# weights of the classes in the loss, of mean 1, in the order of the classes",
