@@ -72,13 +72,13 @@ def _near(read: Sequence[Seen]) -> Iterator[tuple[Seen, Seen]]:
     norm = np.linalg.norm(centered, axis=1, keepdims=True)
     flat = norm[:, 0] < FLAT * THUMB
     normal = centered / np.maximum(norm, 1e-6)
+    splits = np.array([it.split for it in its])
     for first in range(0, len(its), BLOCK):
-        alike = normal[first : first + BLOCK] @ normal.T > 1 - NEAR
-        alike &= ~flat[first : first + BLOCK, None] & ~flat[None]
-        for row, column in zip(*np.nonzero(alike), strict=True):
-            one, other = its[first + row], its[column]
-            if first + row < column and one.split != other.split:
-                yield one, other
+        block = slice(first, first + BLOCK)
+        alike = normal[block] @ normal.T > 1 - NEAR
+        alike &= ~flat[block, None] & ~flat & (splits[block, None] != splits)
+        for row, column in zip(*np.nonzero(np.triu(alike, first + 1)), strict=True):
+            yield its[first + row], its[column]
 
 
 def _same_details(one: Seen, other: Seen) -> bool:
