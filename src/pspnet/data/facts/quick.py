@@ -32,16 +32,17 @@ def quick_check(
     """
     begun, memory = monotonic(), Memory(source)
     seen = []
-    order = _alternating(train, val)
-    for split, sample in order:
-        facts = memory.recall(sample) or read_facts(source, sample, light=True)
-        seen.append(Seen(split, sample, facts))
+    unread = (
+        Seen(split, sample, memory.recall(sample) or read_facts(source, sample, light=True))
+        for split, sample in _alternating(train, val)
+    )
+    for it in unread:
+        seen.append(it)
         if monotonic() - begun > BUDGET and len(seen) >= LEAST:
             break
     suspicions = suspect_values(source, seen)
     while suspicions and monotonic() - begun < LONGEST:
-        more = islice(order, len(seen))
-        further = [Seen(*it, read_facts(source, it[1], light=True)) for it in more]
+        further = [*islice(unread, len(seen))]
         if not further:
             break
         seen += further
