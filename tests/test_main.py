@@ -76,3 +76,12 @@ def test_public_names_are_found_when_asked_for():
     assert set(pspnet.__all__) <= set(dir(pspnet))
     with pytest.raises(AttributeError, match="no attribute 'PSPNett'"):
         _ = pspnet.PSPNett
+
+
+def test_a_tool_that_is_interrupted_says_so(monkeypatch, capsys):
+    def interrupted(words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pspnet.tools.score.main", interrupted)
+    code, _, line = stop(["score"], capsys)
+    assert (code, line) == (130, "error: interrupted\n")

@@ -51,7 +51,11 @@ def _run(words: list[str]) -> None:
             options = expand_config_names(options)
         import_module("pspnet.cli").main([command, *options])
     elif command in TOOLS:
-        import_module(TOOLS[command][0]).main(options)
+        try:
+            import_module(TOOLS[command][0]).main(options)
+        except KeyboardInterrupt:
+            sys.stderr.write("error: interrupted\n")
+            raise SystemExit(130) from None
     else:
         _refuse(command)
 
