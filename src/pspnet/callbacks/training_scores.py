@@ -66,7 +66,7 @@ class TrainingScores(Callback):
         miou = mean_iou(self.matrix, pl_module.absent).float()
         # the same on every process: there is nothing to synchronize
         pl_module.log("train/miou", miou, prog_bar=True, sync_dist=False)
-        self._note(pl_module.classes.names, self.pixels, "the first epoch's training crops")
+        self._note(pl_module.classes.names, self.pixels, "an epoch's training crops")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Segmentation)
