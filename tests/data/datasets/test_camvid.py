@@ -148,7 +148,7 @@ def test_color_form_refuses_other_colors_and_files(tmp_path: Path) -> None:
     put_image(tmp_path / "val_labels/v_L.png")
     source = CamVid(tmp_path)
     with pytest.raises(
-        UserError, match=r"v_L.png holds the colors \(90, 100, 120\), which are none"
+        UserError, match=r"v_L.png holds the colors \(90, 100, 120\), which are those of no class"
     ):
         labels(source, "val")
     put_colors(tmp_path / "val_labels/w_L.png")

@@ -145,7 +145,7 @@ def color_masks(root: Path) -> None:
 
 def palette_of_others(root: Path) -> None:
     it = Image.open(mask(root, 5))
-    it.putpalette([7, 8, 9, 17, 18, 19, 27, 28, 29])
+    it.putpalette([7, 8, 9, 17, 18, 19, 27, 28, 29, 37, 38, 39])
     it.save(mask(root, 5))
 
 

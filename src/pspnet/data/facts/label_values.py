@@ -38,7 +38,10 @@ def _only_0_and_255(source: Source, labels: Sequence[Seen], stored: Counter[int]
     names = source.classes.names
     first = next(it for it in labels if IGNORE in _grays(it.facts.label.stored))
     share = stored[IGNORE] / stored.total()
-    values = f"{{0: {names[0]}, 255: {names[1]}}}" if len(names) > 1 else "{0: …, 255: …}"
+    colors = [*source.classes.colors]
+    black_is_second = (0, 0, 0) in colors[1:2] or (255, 255, 255) in colors[:1]
+    low, high = (names[1], names[0]) if black_is_second else (*names, "…", "…")[:2]
+    values = f"{{0: {low}, 255: {high}}}"
     return [
         Finding(
             "error",
