@@ -10,12 +10,24 @@ if TYPE_CHECKING:
     from pspnet.models.pspnet import PSPNet
     from pspnet.models.published.load import PublishedNetwork, load_published
     from pspnet.models.pyramid_pooling import PyramidPooling
+    from pspnet.prediction.prediction import Prediction
+    from pspnet.prediction.predictor import Predictor
 
-__all__ = ["Dilation", "PSPNet", "PublishedNetwork", "PyramidPooling", "load_published"]
+__all__ = [
+    "Dilation",
+    "PSPNet",
+    "Prediction",
+    "Predictor",
+    "PublishedNetwork",
+    "PyramidPooling",
+    "load_published",
+]
 
 _HOMES = {
     "Dilation": "pspnet.models.dilation",
     "PSPNet": "pspnet.models.pspnet",
+    "Prediction": "pspnet.prediction.prediction",
+    "Predictor": "pspnet.prediction.predictor",
     "PublishedNetwork": "pspnet.models.published.load",
     "PyramidPooling": "pspnet.models.pyramid_pooling",
     "load_published": "pspnet.models.published.load",

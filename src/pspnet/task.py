@@ -64,6 +64,8 @@ class Segmentation(SavedTask):
             "zero".
         protocol: how images are evaluated and predicted on, see `evaluation.protocols.resolve`.
         inference: overrides of individual fields of the named protocol.
+        temperature: by which logits are divided where the confidence of a prediction is computed;
+            `python -m pspnet validate --calibrate` fits it.
         crop_size: height and width of the windows of protocols that slide; from the data.
         base_size: the data set's long side in the paper's tests; from the data.
         compile: run training and evaluation by `torch.compile`; the first steps take minutes.
@@ -91,6 +93,7 @@ class Segmentation(SavedTask):
         absent: Absent = "skip",
         protocol: ProtocolName = "whole",
         inference: ProtocolOverrides = ProtocolOverrides(),  # noqa: B008  (frozen)
+        temperature: float = 1.0,
         crop_size: tuple[int, int] | None = None,
         base_size: int | None = None,
         compile: bool = False,
@@ -107,6 +110,8 @@ class Segmentation(SavedTask):
             raise UserError(f"model.new_layer_factor={new_layer_factor}: give a number above 0")
         if not 0 <= auxiliary_weight < math.inf:
             raise UserError(f"model.auxiliary_weight={auxiliary_weight}: give 0 or more")
+        if not 0 < temperature < math.inf:
+            raise UserError(f"model.temperature={temperature}: give a number above 0")
         if compile and recompute:
             raise UserError(
                 "model.recompute=true with model.compile=true: torch.compile decides itself what to"
@@ -122,6 +127,7 @@ class Segmentation(SavedTask):
         self.optimizer, self.lr_scheduler = optimizer, lr_scheduler
         self.new_layer_factor, self.norm_decay = new_layer_factor, norm_decay
         self.protocol_name, self.inference = protocol, inference
+        self.temperature = temperature
         self.crop_size, self.base_size = crop_size, base_size
         self.protocol = resolve(protocol, inference, crop_size=crop_size, base_size=base_size)
         self.compiled = compile

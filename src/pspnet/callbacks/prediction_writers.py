@@ -13,12 +13,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
-from pspnet.callbacks.prediction_folder import PredictionFolder, file_digest
 from pspnet.data.datamodule import SegmentationData
 from pspnet.errors import UserError, warn
 from pspnet.evaluation.submission import Submission
 from pspnet.files.paths import is_file, local_path
 from pspnet.files.writing import make_folder
+from pspnet.prediction.folder import PredictionFolder, file_digest
 from pspnet.task import Segmentation
 
 

@@ -48,6 +48,7 @@ class SavedTask(lightning.LightningModule):
     inference: ProtocolOverrides
     crop_size: tuple[int, int] | None
     base_size: int | None
+    temperature: float
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["hyper_parameters"] = {
@@ -56,6 +57,7 @@ class SavedTask(lightning.LightningModule):
             "absent": self.absent,
             "protocol": self.protocol_name,
             "inference": plain_data(self.inference),
+            "temperature": self.temperature,
             "crop_size": None if self.crop_size is None else list(self.crop_size),
             "base_size": self.base_size,
             "_instantiator": "lightning.pytorch.cli.instantiate_module",

@@ -47,6 +47,11 @@ def read_image(path: Path) -> np.ndarray:
     image = decode(path, content, upright=True)
     check_depth(path, image, content)
     _check_bands_and_pages(path, image, content)
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> np.ndarray:
+    """Return an image of up to 8 bits per channel as RGB, (H, W, 3) uint8."""
     if image.mode == "P":  # Pillow warns when it drops a palette's alpha on the way to RGB
         image = image.convert("RGBA")
     return np.array(image.convert("RGB"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import torch
@@ -12,8 +13,10 @@ from pspnet.evaluation.protocols import Protocol
 from pspnet.evaluation.single_pass import FeatureLogits, full_logits, single_pass
 from pspnet.evaluation.sliding_window import Window, windows
 from pspnet.models.pspnet import PSPNet
+from pspnet.ops.chunked_logits import at_least_float32, highest_probability_
 
 CLASSES_AT_ONCE = 16  # bounds the memory of resizing the windows' scores
+ROWS_AT_ONCE = 64  # bounds that of the confidence
 
 
 def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
@@ -79,6 +82,45 @@ def predict(
         return logits.argmax(1).to(torch.uint8), logits
     scores = evaluate(network, image, protocol)
     return scores.argmax(1).to(torch.uint8), scores
+
+
+def confidence(
+    scores: FeatureLogits | Tensor, protocol: Protocol, *, temperature: float = 1.0
+) -> Tensor:
+    """Return the probability of each pixel's class, (N, H, W) float32.
+
+    Args:
+        scores: of `predict`.
+        protocol: under which they were computed.
+        temperature: by which logits are divided before their softmax, and log-probabilities where
+            the protocol averages probabilities; it leaves the classes as they are (Guo et al.,
+            arXiv 1706.04599).
+    """
+    if isinstance(scores, FeatureLogits):
+        return scores.confidence(temperature)
+    maps = []
+    for image in scores:
+        parts = (_logits(part, scores, protocol) for part in image.split(ROWS_AT_ONCE, dim=1))
+        maps.append(torch.cat([highest_probability_(part, temperature) for part in parts]))
+    return torch.stack(maps)
+
+
+def probabilities(
+    scores: FeatureLogits | Tensor, protocol: Protocol, *, temperature: float = 1.0
+) -> Tensor:
+    """Return the probability of every class, (N, C, H, W) float32, as `confidence`."""
+    if isinstance(scores, FeatureLogits):
+        full = replace(scores, logits=at_least_float32(scores.logits)).upsample()
+    else:
+        full = scores
+    return (_logits(full, full, protocol) / temperature).softmax(1)
+
+
+def _logits(part: Tensor, scores: Tensor, protocol: Protocol) -> Tensor:
+    """Return a copy of a part of an image's scores as logits; a single pass has them already."""
+    size = (scores.shape[2], scores.shape[3])
+    averaged = protocol.average == "softmax" and not _is_single_pass(protocol, size)
+    return part.float().log() if averaged else part.float().clone()
 
 
 def _is_single_pass(protocol: Protocol, size: tuple[int, int]) -> bool:

@@ -50,6 +50,16 @@ class FeatureLogits:
             self.logits, self.padded, align_corners=self.align_corners, window=self.window
         )
 
+    def confidence(self, temperature: float) -> Tensor:
+        """Probability of each pixel's class, (N, H, W), computed in chunks of rows."""
+        return chunked_logits.confidence(
+            self.logits,
+            self.padded,
+            temperature=temperature,
+            align_corners=self.align_corners,
+            window=self.window,
+        )
+
     def loss(self, loss: Callable[..., Tensor], target: Tensor, *, ignore_index: int) -> Tensor:
         """A loss's `chunked` form on targets (N, H, W) at the images' own size."""
         around = target.new_full((len(target), *self.padded), ignore_index)

@@ -18,7 +18,7 @@ from torch import nn
 
 from pspnet.errors import UserError
 
-Network = TypeVar("Network", bound=nn.Module)
+Built = TypeVar("Built")
 NONE = re.compile("None|Optional|Any")  # in annotations
 NO_STRUCTURE = ("training", "fused_pyramid", "norm_eval", "call_super_init", "dump_patches")
 SCHEDULED = ("p", "momentum", "drop_prob")  # what trainings change as they go
@@ -77,8 +77,8 @@ def constructor_options(
     return options
 
 
-def build(cls: type[Network], options: Mapping[str, Any]) -> Network:
-    """Build the network that has these options, with weights of its own.
+def build(cls: type[Built], options: Mapping[str, Any]) -> Built:
+    """Build what has these options, such as a network, with weights of its own.
 
     Raises:
         UserError: if they are no options of `cls`.
@@ -90,8 +90,8 @@ def build(cls: type[Network], options: Mapping[str, Any]) -> Network:
         parsed = parser.parse_object({"network": dict(options)})
     except ArgumentError as error:
         raise UserError(f"no options of {cls.__name__}: {error}") from error
-    network: Network = parser.instantiate(parsed).network
-    return network
+    built: Built = parser.instantiate(parsed).network
+    return built
 
 
 def _check_values(cls: type, options: Mapping[str, Any]) -> None:

@@ -127,6 +127,35 @@ def argmax(
     return torch.stack(images)
 
 
+def confidence(
+    logits: Tensor,
+    size: tuple[int, int],
+    *,
+    temperature: float,
+    align_corners: bool,
+    window: tuple[slice, slice] | None = None,
+) -> Tensor:
+    """Return the highest probability per pixel, (N, H, W) float32, or float64 as the logits.
+
+    Args:
+        logits: (N, C, h, w).
+        size, align_corners, window: as in `argmax`.
+        temperature: by which the logits are divided before the softmax.
+    """
+    images = []
+    for image in logits:
+        upsampled = ChunkedUpsampling(image, size, align_corners=align_corners, window=window)
+        chunks = [highest_probability_(chunk, temperature) for _, chunk in upsampled.chunks()]
+        images.append(torch.cat(chunks))
+    return torch.stack(images)
+
+
+def highest_probability_(logits: Tensor, temperature: float) -> Tensor:
+    """Return the largest softmax of logits (C, …) over their classes, (…); overwrite them."""
+    logits -= logits.amax(0)
+    return 1 / logits.div_(temperature).exp_().sum(0)
+
+
 def pixel_losses(
     logits: Tensor, target: Tensor, *, ignore_index: int, align_corners: bool
 ) -> Tensor:

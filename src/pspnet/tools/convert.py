@@ -11,23 +11,16 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pspnet.data import ADE20K, VOC, CamVid, Cityscapes
 from pspnet.data.datasets.base import Source
 from pspnet.data.datasets.classes import Classes
-from pspnet.data.datasets.own_data.classes_yaml import default_colors, read_classes
+from pspnet.data.datasets.known import KNOWN, plain_classes
+from pspnet.data.datasets.own_data.classes_yaml import read_classes
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new, write_atomic
 
 if TYPE_CHECKING:
     from pspnet.models.published.load import PublishedNetwork
-
-DATASETS: dict[str, type[VOC] | type[Cityscapes] | type[ADE20K] | type[CamVid]] = {
-    "voc": VOC,
-    "cityscapes": Cityscapes,
-    "ade20k": ADE20K,
-    "camvid": CamVid,
-}
 
 
 def convert(
@@ -46,7 +39,7 @@ def convert(
         path: a file that `load_published` takes.
         out: the checkpoint to write; must not exist.
         num_classes, bins, align_corners: as in `load_published`.
-        dataset: one of `DATASETS`; None is the one that fits the file's classes.
+        dataset: one of `KNOWN`; None is the one that fits the file's classes.
         classes: of a data set of one's own: a `classes.yaml`, or their number, with the names that
             the file has, or "class 0" and so on.
 
@@ -74,7 +67,7 @@ def convert(
         checkpoint, names = _from_published(published, path, table, run=out.stem), "of one's own"
     else:
         dataset = dataset or _infer_dataset(published, path)
-        source: Source = DATASETS[dataset]()
+        source: Source = KNOWN[dataset]()
         checkpoint = _from_published(published, path, source.classes, run=out.stem, source=source)
         names = f"as {dataset}'s"
     content = io.BytesIO()
@@ -162,15 +155,13 @@ def _own_classes(published: PublishedNetwork, given: str) -> Classes:
     """Return the classes of a `classes.yaml`, or as many as given with the names of the file."""
     if not given.isdecimal():
         return read_classes(Path(given))[0]
-    names = published.class_names or tuple(f"class {index}" for index in range(int(given)))
-    colors = tuple((red, green, blue) for red, green, blue in default_colors(len(names)))
-    return Classes(names, colors)
+    return plain_classes(published.class_names or int(given))
 
 
 def _infer_dataset(published: PublishedNetwork, path: Path) -> str:
     """Return the data set with as many classes, and with the same names if the file has names."""
     count, names = published.network.num_classes, published.class_names
-    tables = {name: source().classes.names for name, source in DATASETS.items()}
+    tables = {name: source().classes.names for name, source in KNOWN.items()}
     fitting = [name for name, table in tables.items() if len(table) == count]
     if not fitting:
         known = ", ".join(f"{name} {len(table)}" for name, table in tables.items())
@@ -216,7 +207,7 @@ def _parser() -> Parser:
     parser.add_argument("out", type=path_argument, help="the checkpoint to write")
     parser.add_argument("--num_classes", type=int, help="refuse a file with another number")
     parser.add_argument(
-        "--dataset", choices=sorted(DATASETS), help="the data set of its classes, if names differ"
+        "--dataset", choices=sorted(KNOWN), help="the data set of its classes, if names differ"
     )
     parser.add_argument("--classes", help="of one's own: a classes.yaml, or their number")
     parser.add_argument("--bins", type=_bins, help="1,2,3,6 unless the file says")

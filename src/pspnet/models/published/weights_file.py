@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from pspnet.models.published import caffe
 from pspnet.models.published.key_maps import PSPNET, KeyMap, recognize
 from pspnet.models.torch_file import first_line, load, regular_file
 
+WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a folder as the Hub holds it
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin", ".caffemodel")
 
 
@@ -81,8 +83,22 @@ def read_weights(path: str | Path) -> WeightsFile:
         state = {key.removeprefix("module."): value for key, value in state.items()}
     key_map = recognize(state)
     if key_map is PSPNET:  # the LightningModule may have tensors of its own
+        metadata = metadata or _beside(path)
         state = {key: value for key, value in state.items() if key.startswith("network.")}
     return WeightsFile(path, state, metadata, key_map)
+
+
+def _beside(path: Path) -> dict[str, Any]:
+    """Return the entries of the config.json beside a safetensors file of this package, if any."""
+    if not (path.parent / CONFIG).exists():
+        return {}
+    try:
+        content = json.loads((path.parent / CONFIG).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: its {CONFIG} cannot be read: {first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path.parent / CONFIG}: no mapping by name; a damaged file")
+    return content
 
 
 def _in_folder(path: Path) -> Path:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pspnet.callbacks.prediction_folder import PredictionFolder, blend, origin_of
 from pspnet.data.datasets.classes import load_table
 from pspnet.errors import UserError
+from pspnet.prediction.folder import PredictionFolder, blend, origin_of
 
 PALETTE = load_table("ade20k").palette()
 LABEL = np.arange(256, dtype=np.uint8).reshape(8, 32)  # every value that a file can hold

@@ -1,0 +1,227 @@
+"""A trained network as a function of images, with all that it needs to predict on them.
+
+predictor = Predictor.load("best.ckpt")
+predictor("street.jpg").overlay().save("overlay.png")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from pspnet.data.image_io import read_image, to_rgb
+from pspnet.data.transforms.normalize import normalize
+from pspnet.errors import UserError
+from pspnet.evaluation.inference import confidence, predict, probabilities
+from pspnet.evaluation.inference_network import inference_copy
+from pspnet.evaluation.memory import check_memory
+from pspnet.evaluation.numeric_precision import Precision, default_precision
+from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
+from pspnet.prediction.hub import HubFolder, fetched
+from pspnet.prediction.loading import Trained, load
+from pspnet.prediction.prediction import Prediction
+
+if TYPE_CHECKING:
+    from pspnet.data.datasets.classes import Classes
+    from pspnet.task import Segmentation
+
+Picture: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
+
+
+class Predictor(HubFolder):
+    """Predicts the classes of images with a trained network.
+
+    The network is copied as it stands, in evaluation mode, with BN folded into convolutions.
+
+    Args:
+        task: a trained task; its network, classes, protocol and temperature are used.
+        mean: of R, G and B, 0 to 1, subtracted from the images; the training's.
+        std: of R, G and B, the divisor after that.
+        device: to run on; None is a GPU if there is one.
+        precision: "32-true" or "bf16-mixed"; None is the faster one of the device, as everywhere.
+
+    Raises:
+        UserError: for a device that is not there.
+    """
+
+    def __init__(
+        self,
+        task: Segmentation,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        device: str | torch.device | None = None,
+        precision: Precision | None = None,
+    ) -> None:
+        self.trained = Trained(task, _color(mean), _color(std))
+        self.device = _device(device)
+        self.precision = precision or default_precision(self.device)
+        self.protocol, self.temperature = task.protocol, task.temperature
+        self.network = deepcopy(inference_copy(task.network)[0]).to(self.device).eval()
+
+    @classmethod
+    def load(
+        cls,
+        path: str | Path,
+        *,
+        protocol: ProtocolName | None = None,
+        device: str | torch.device | None = None,
+        precision: Precision | None = None,
+        trust: bool = False,
+    ) -> Predictor:
+        """Load a checkpoint of ours, a published one, a saved folder, or one of the Hub.
+
+        Args:
+            path: a file that `load_published` takes, a folder of `save_pretrained`, or an id of
+                the Hugging Face Hub such as "name/network". Reading them runs no code.
+            protocol: how images are evaluated, see `evaluation.protocols`; None is the file's.
+            device: as in the constructor.
+            precision: as in the constructor.
+            trust: import the network's class even if it is neither the package's nor imported.
+
+        Raises:
+            UserError: if there is no such file or id, or it holds no PSPNet.
+        """
+        trained = load(fetched(path), trust=trust)
+        if protocol is not None:
+            task = trained.task
+            task.protocol_name, task.inference = protocol, ProtocolOverrides()
+            task.protocol = resolve(
+                protocol, task.inference, crop_size=task.crop_size, base_size=task.base_size
+            )
+        return cls.of(trained, device=device, precision=precision)
+
+    @classmethod
+    def of(
+        cls,
+        trained: Trained,
+        *,
+        device: str | torch.device | None = None,
+        precision: Precision | None = None,
+    ) -> Predictor:
+        """Return the predictor for what `prediction.loading.load` has read."""
+        mean, std = trained.mean, trained.std
+        predictor = cls(trained.task, mean=mean, std=std, device=device, precision=precision)
+        predictor.trained = trained
+        return predictor
+
+    @classmethod
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        device: str | torch.device | None = None,
+        precision: Precision | None = None,
+        **options: Any,
+    ) -> Predictor:
+        return cls.of(load(fetched(model_id, **options)), device=device, precision=precision)
+
+    @property
+    def classes(self) -> Classes:
+        """Names and colors of the classes, in the order of their ids."""
+        return self.trained.task.classes
+
+    @overload
+    def __call__(self, image: Picture) -> Prediction: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, image: Sequence[Picture]) -> list[Prediction]: ...
+    def __call__(self, image: Picture | Sequence[Picture]) -> Prediction | list[Prediction]:
+        """Predict on one image, or on each of a list.
+
+        Args:
+            image: a path, a PIL image, an array (H, W, 3) uint8 or a tensor (3, H, W) uint8 of RGB.
+
+        Raises:
+            UserError: if it is none of these, cannot be read, or is too large for the memory.
+        """
+        if isinstance(image, Sequence) and not isinstance(image, str):
+            return [self(each) for each in image]
+        pixels = pixels_of(image)
+        label, certain = self._run(pixels)
+        return Prediction(
+            label,
+            certain,
+            pixels,
+            self.classes,
+            name=Path(image).stem if isinstance(image, str | Path) else "image",
+            _compute=lambda: self._scores(pixels),
+        )
+
+    @torch.inference_mode()
+    def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return class ids (H, W) uint8 and confidence (H, W) float32."""
+        image = self._normalized(pixels)
+        check_memory(self.network, image, self.protocol)
+        with self._autocast():
+            label, scores = predict(self.network, image, self.protocol)
+            certain = confidence(scores, self.protocol, temperature=self.temperature)
+        return label[0].cpu().numpy(), certain[0].float().cpu().numpy()
+
+    @torch.inference_mode()
+    def _scores(self, pixels: np.ndarray) -> np.ndarray:
+        with self._autocast():
+            _, scores = predict(self.network, self._normalized(pixels), self.protocol)
+            found = probabilities(scores, self.protocol, temperature=self.temperature)
+        return found[0].float().cpu().numpy()
+
+    def _normalized(self, pixels: np.ndarray) -> Tensor:
+        image = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).to(self.device)
+        return normalize(image, mean=self.trained.mean, std=self.trained.std)
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self.precision == "32-true":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+
+def pixels_of(image: object) -> np.ndarray:
+    """Return an image as an array (H, W, 3) uint8, RGB, upright.
+
+    Raises:
+        UserError: if it is none, see `Predictor.__call__`, or cannot be read.
+    """
+    if isinstance(image, str | Path):
+        return read_image(Path(image))
+    if isinstance(image, Image.Image):
+        if image.mode[0] in "IF":
+            raise UserError(f"an image of mode {image.mode}: scale it to 8-bit RGB")
+        return to_rgb(ImageOps.exif_transpose(image))
+    if isinstance(image, Tensor):
+        fits = image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] == 3
+        if fits and image.numel():
+            return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
+        kind = f"a tensor {tuple(image.shape)} of {str(image.dtype).removeprefix('torch.')}"
+    elif isinstance(image, np.ndarray):
+        if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
+            return np.array(image, order="C")
+        kind = f"an array {image.shape} of {image.dtype}"
+    else:
+        kind = repr(type(image).__name__)
+    raise UserError(
+        f"{kind} is no image; give a path, a PIL image, an array (H, W, 3) or a tensor (3, H, W) of"
+        " uint8, RGB"
+    )
+
+
+def _color(values: Sequence[float]) -> tuple[float, float, float]:
+    red, green, blue = map(float, values)
+    return red, green, blue
+
+
+def _device(given: str | torch.device | None) -> torch.device:
+    if given is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(given)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device={given}: {str(error).splitlines()[0]}; give another") from error
+    return device
