@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -10,12 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pspnet.evaluation.protocols import Protocol
+from pspnet.evaluation.score_blocks import MEMORY, Reader, score_blocks
 from pspnet.evaluation.single_pass import FeatureLogits, full_logits, single_pass
-from pspnet.evaluation.sliding_window import Window, windows
+from pspnet.evaluation.sliding_window import windows
+from pspnet.evaluation.window_scores import add_scores
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.chunked_logits import at_least_float32, highest_probability_
 
-CLASSES_AT_ONCE = 16  # bounds the memory of resizing the windows' scores
 ROWS_AT_ONCE = 64  # bounds that of the confidence
 
 
@@ -57,7 +59,7 @@ def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
         )
         at_once = max(1, protocol.batch // len(image))
         while batch := [*islice(every, at_once)]:  # full, whatever the scales
-            _add(total, network, batch, protocol=protocol)
+            add_scores(total, network, batch, protocol=protocol)
     return total.div_(len(scales))
 
 
@@ -84,6 +86,72 @@ def predict(
     return scores.argmax(1).to(torch.uint8), scores
 
 
+def label_and_confidence(
+    network: PSPNet, image: Tensor, protocol: Protocol, *, temperature: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    """Return class ids (1, H, W) uint8 and their probabilities (1, H, W) float32 of one image.
+
+    Sliding windows take no memory for the scores of the entire image.
+
+    Args:
+        network: in evaluation mode.
+        image: (1, 3, H, W), normalized, so that the mean color is 0.
+        protocol: see `pspnet.evaluation.protocols.resolve`.
+        temperature: by which logits are divided before their softmax, and log-probabilities where
+            the protocol averages probabilities; it leaves the classes as they are (Guo et al.,
+            arXiv 1706.04599).
+    """
+    size = (image.shape[2], image.shape[3])
+    if protocol.crop_size is None:
+        label, scores = predict(network, image, protocol)
+        return label, confidence(scores, protocol, temperature=temperature)
+    label = image.new_empty((1, *size), dtype=torch.uint8)
+    certain = image.new_empty((1, *size), dtype=torch.float32)
+    for block in label_blocks(
+        network,
+        lambda rows, columns: image[0, :, rows, columns],
+        size,
+        protocol,
+        temperature=temperature,
+    ):
+        label[0, block.rows, block.columns] = block.label
+        certain[0, block.rows, block.columns] = block.confidence
+    return label, certain
+
+
+@dataclass(frozen=True)
+class LabelBlock:
+    """A rectangle of an image with its class ids (H, W) uint8 and confidence (H, W) float32."""
+
+    rows: slice
+    columns: slice
+    label: Tensor
+    confidence: Tensor
+
+
+def label_blocks(
+    network: PSPNet,
+    read: Reader,
+    size: tuple[int, int],
+    protocol: Protocol,
+    *,
+    temperature: float = 1.0,
+    multiple: int = 1,
+    memory: int = MEMORY,
+) -> Iterator[LabelBlock]:
+    """Yield class ids and confidence of an image of any size, as `label_and_confidence`.
+
+    Args:
+        network, read, size, multiple, memory: as in `score_blocks`.
+        protocol: one that slides.
+        temperature: as in `label_and_confidence`.
+    """
+    for block in score_blocks(network, read, size, protocol, multiple=multiple, memory=memory):
+        label = block.scores.argmax(0).to(torch.uint8)
+        certain = confidence(block.scores[None], protocol, temperature=temperature)[0]
+        yield LabelBlock(block.rows, block.columns, label, certain)
+
+
 def confidence(
     scores: FeatureLogits | Tensor, protocol: Protocol, *, temperature: float = 1.0
 ) -> Tensor:
@@ -93,8 +161,7 @@ def confidence(
         scores: of `predict`.
         protocol: under which they were computed.
         temperature: by which logits are divided before their softmax, and log-probabilities where
-            the protocol averages probabilities; it leaves the classes as they are (Guo et al.,
-            arXiv 1706.04599).
+            the protocol averages probabilities.
     """
     if isinstance(scores, FeatureLogits):
         return scores.confidence(temperature)
@@ -146,33 +213,3 @@ def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
     if image.shape[2:] == size:
         return image
     return F.interpolate(image, size=size, mode="bilinear", align_corners=False)
-
-
-def _add(total: Tensor, network: PSPNet, batch: list[Window], *, protocol: Protocol) -> None:
-    """Run a batch of windows through the network and add their scores to those of the images."""
-    pixels = torch.cat([window.pixels for window in batch])
-    if protocol.mirror:
-        pixels = torch.cat([pixels, pixels.flip(3)])
-    scores = _scores(network, pixels, protocol)  # (windows · N, or twice as many, C, *crop)
-    plain = scores[: len(batch) * len(total)]
-    flipped = scores[len(plain) :] if protocol.mirror else None
-    for low in range(0, total.shape[1], CLASSES_AT_ONCE):
-        classes = slice(low, low + CLASSES_AT_ONCE)
-        part = plain[:, classes]
-        if flipped is not None:
-            part = (part + flipped[:, classes].flip(3)) / 2
-        for window, found in zip(batch, part.chunk(len(batch)), strict=True):
-            row, column = window.row, window.column
-            resized = column.resize(row.resize(found, axis=2), axis=3)
-            total[:, classes, row.target, column.target] += resized
-
-
-def _scores(network: PSPNet, pixels: Tensor, protocol: Protocol) -> Tensor:
-    logits = full_logits(network, pixels).float()
-    if protocol.average == "scores":
-        return logits
-    # the softmax in place, as it would double the memory
-    logits -= logits.amax(1, keepdim=True)
-    logits.exp_()
-    logits /= logits.sum(1, keepdim=True)
-    return logits

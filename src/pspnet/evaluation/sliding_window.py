@@ -37,6 +37,21 @@ class AxisWindow:
             result.addcmul_(score.index_select(axis, self.high), self.high_weight.view(shape))
         return result
 
+    def within(self, target: slice) -> AxisWindow:
+        """Return the part that reaches output pixels of `target`, counted from its first one."""
+        start = min(max(self.target.start, target.start), target.stop)
+        stop = max(min(self.target.stop, target.stop), start)
+        part = slice(start - self.target.start, stop - self.target.start)
+        high = None if self.high_weight is None else self.high_weight[part]
+        return AxisWindow(
+            self.window,
+            slice(start - target.start, stop - target.start),
+            self.low[part],
+            self.high[part],
+            self.low_weight[part],
+            high,
+        )
+
 
 @dataclass(frozen=True)
 class Window:
@@ -45,6 +60,51 @@ class Window:
     pixels: Tensor
     row: AxisWindow
     column: AxisWindow
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All windows over images at one scale, along both axes.
+
+    Args:
+        scaled: height and width of the images at that scale.
+        before: rows and columns of padding above and left of them.
+        rows: the windows along the vertical axis.
+        columns: those along the horizontal axis.
+    """
+
+    scaled: tuple[int, int]
+    before: tuple[int, int]
+    rows: list[AxisWindow]
+    columns: list[AxisWindow]
+
+    @classmethod
+    def of(
+        cls,
+        scaled: tuple[int, int],
+        protocol: Protocol,
+        *,
+        size: tuple[int, int],
+        align_corners: bool,
+        device: torch.device,
+    ) -> Grid:
+        """Return the windows of a protocol that slides; the arguments are those of `windows`."""
+        crop = protocol.crop_size
+        assert crop is not None
+        top, left = (
+            (max(side, least) - side) // 2 for side, least in zip(scaled, crop, strict=True)
+        )
+        rows, columns = (
+            _axis_windows(
+                neighbors(output, side, align_corners=align_corners),
+                before=before,
+                starts=window_starts(max(side, least), crop=least, stride=protocol.stride),
+                crop=least,
+                device=device,
+            )
+            for output, side, before, least in zip(size, scaled, (top, left), crop, strict=True)
+        )
+        return cls(scaled, (top, left), rows, columns)
 
 
 def windows(
@@ -58,23 +118,17 @@ def windows(
         size: height and width of the images at their own scale, to which the scores are resized.
         align_corners: how the scores are resized.
     """
-    crop = protocol.crop_size
-    assert crop is not None
-    padded, first_pixel = pad_centrally(image, multiple=1, smallest=crop)
-    rows, columns = (
-        _axis_windows(
-            neighbors(output, scaled, align_corners=align_corners),
-            before=before,
-            starts=window_starts(max(scaled, side), crop=side, stride=protocol.stride),
-            crop=side,
-            device=image.device,
-        )
-        for output, scaled, before, side in zip(
-            size, image.shape[2:], first_pixel, crop, strict=True
-        )
+    assert protocol.crop_size is not None
+    padded, _ = pad_centrally(image, multiple=1, smallest=protocol.crop_size)
+    grid = Grid.of(
+        (image.shape[2], image.shape[3]),
+        protocol,
+        size=size,
+        align_corners=align_corners,
+        device=image.device,
     )
-    for row in rows:
-        for column in columns:
+    for row in grid.rows:
+        for column in grid.columns:
             yield Window(padded[:, :, row.window, column.window], row, column)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from pspnet.data.image_io import read_image, to_rgb
 from pspnet.data.transforms.normalize import normalize
 from pspnet.errors import UserError
-from pspnet.evaluation.inference import confidence, predict, probabilities
+from pspnet.evaluation.inference import label_and_confidence, predict, probabilities
 from pspnet.evaluation.inference_network import inference_copy
 from pspnet.evaluation.memory import check_memory
 from pspnet.evaluation.numeric_precision import Precision, default_precision
@@ -161,8 +161,9 @@ class Predictor(HubFolder):
         image = self._normalized(pixels)
         check_memory(self.network, image, self.protocol)
         with self._autocast():
-            label, scores = predict(self.network, image, self.protocol)
-            certain = confidence(scores, self.protocol, temperature=self.temperature)
+            label, certain = label_and_confidence(
+                self.network, image, self.protocol, temperature=self.temperature
+            )
         return label[0].cpu().numpy(), certain[0].float().cpu().numpy()
 
     @torch.inference_mode()

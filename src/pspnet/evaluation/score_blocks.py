@@ -1,0 +1,173 @@
+"""Sliding windows over one image of any size, whose scores are held for a block at a time.
+
+The image is cut into strips of columns. Within a strip the windows are taken from the top down, and
+the rows that no later window reaches are given out and forgotten. Windows across the border of two
+strips are computed for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pspnet.evaluation.protocols import Protocol
+from pspnet.evaluation.sliding_window import AxisWindow, Grid, Window
+from pspnet.evaluation.window_scores import add_scores
+from pspnet.models.pspnet import PSPNet
+from pspnet.ops.chunked_logits import neighbors
+
+MEMORY = 2**29  # bytes of scores at once
+ROWS_AT_ONCE = 64  # of a scaled image, which bounds the memory of the pixels behind them
+# returns rows and columns of an image, normalized, (3, rows, columns), on the network's device
+Reader = Callable[[slice, slice], Tensor]
+
+
+@dataclass(frozen=True)
+class ScoreBlock:
+    """A rectangle of an image, and the scores (C, rows, columns) in it, averaged over all scales.
+
+    They are overwritten when the next block is asked for.
+    """
+
+    rows: slice
+    columns: slice
+    scores: Tensor
+
+
+def score_blocks(
+    network: PSPNet,
+    read: Reader,
+    size: tuple[int, int],
+    protocol: Protocol,
+    *,
+    memory: int = MEMORY,
+    multiple: int = 1,
+) -> Iterator[ScoreBlock]:
+    """Yield the scores of all pixels, as `evaluation.inference.evaluate` gives them at once.
+
+    Args:
+        network: in evaluation mode.
+        read: gives the pixels of a part of the image.
+        size: height and width of the image.
+        protocol: one that slides.
+        memory: bytes of scores at once; more where one window needs more.
+        multiple: blocks begin at multiples of so many rows and columns, as files with tiles like.
+    """
+    device = next(network.parameters()).device
+    # as `evaluate` resizes scores
+    align_corners = network.align_corners and protocol.fit is not None
+    grids = [
+        Grid.of(scaled, protocol, size=size, align_corners=align_corners, device=device)
+        for scaled in protocol.sizes(*size)
+    ]
+    rows = [(row, grid) for grid in grids for row in grid.rows if row.target.stop]
+    rows.sort(key=lambda pair: pair[0].target.start)
+    height = max(row.target.stop - _floor(row.target.start, multiple) for row, _ in rows)
+    most = max(memory // (4 * network.num_classes * height * multiple), 1) * multiple
+    strips = -(-size[1] // most)
+    width = -(-size[1] // (strips * multiple)) * multiple
+    for left in range(0, size[1], width):
+        columns = slice(left, min(left + width, size[1]))
+        total = torch.zeros((1, network.num_classes, height, columns.stop - left), device=device)
+        top = 0
+        for row, grid in rows:
+            done = _floor(row.target.start, multiple)
+            if done > top:
+                yield _block(total, slice(top, done), columns, scales=len(grids))
+                _shift(total, done - top)
+                top = done
+            reach = row.within(slice(top, top + height))
+            for batch in _batches(read, size, row, reach, grid, columns, protocol):
+                add_scores(total, network, batch, protocol=protocol)
+        yield _block(total, slice(top, size[0]), columns, scales=len(grids))
+
+
+def _floor(number: int, multiple: int) -> int:
+    return number // multiple * multiple
+
+
+def _block(total: Tensor, rows: slice, columns: slice, *, scales: int) -> ScoreBlock:
+    return ScoreBlock(rows, columns, total[0, :, : rows.stop - rows.start].div_(scales))
+
+
+def _shift(total: Tensor, rows: int) -> None:
+    """Move scores (1, C, H, W) up by some rows, and begin new ones below."""
+    for scores in total[0]:  # class by class, as each is copied
+        scores[: len(scores) - rows] = scores[rows:].clone()
+        scores[len(scores) - rows :] = 0
+
+
+def _batches(
+    read: Reader,
+    size: tuple[int, int],
+    row: AxisWindow,
+    reach: AxisWindow,
+    grid: Grid,
+    columns: slice,
+    protocol: Protocol,
+) -> Iterator[list[Window]]:
+    """Yield the windows of one row that reach a strip, as many as go through the network at once.
+
+    Args:
+        read, size, protocol: of `score_blocks`.
+        row: the windows' place along the vertical axis.
+        reach: the same, counted from the first row of scores that are held.
+        grid: of all windows at this scale.
+        columns: the strip.
+    """
+    places = [(column, column.within(columns)) for column in grid.columns]
+    places = [(c, within) for c, within in places if within.target.stop > within.target.start]
+    left, right = places[0][0].window.start, places[-1][0].window.stop
+    pixels = _padded(read, size, grid, row.window, slice(left, right))
+    for first in range(0, len(places), protocol.batch):
+        yield [
+            Window(pixels[:, :, :, c.window.start - left : c.window.stop - left], reach, within)
+            for c, within in places[first : first + protocol.batch]
+        ]
+
+
+def _padded(read: Reader, size: tuple[int, int], grid: Grid, rows: slice, columns: slice) -> Tensor:
+    """Return a part (1, 3, rows, columns) of the padded image at a grid's scale."""
+    inside, padding = [], []
+    for part, before, side in zip((rows, columns), grid.before, grid.scaled, strict=True):
+        start, stop = max(part.start - before, 0), min(part.stop - before, side)
+        inside.append(slice(start, stop))
+        padding.append((start + before - part.start, part.stop - stop - before))
+    pixels = _scaled(read, size, grid.scaled, inside[0], inside[1])
+    return F.pad(pixels, (*padding[1], *padding[0]))[None]
+
+
+def _scaled(
+    read: Reader, size: tuple[int, int], scaled: tuple[int, int], rows: slice, columns: slice
+) -> Tensor:
+    """Return a part (3, rows, columns) of the image resized bilinearly to height and width."""
+    if scaled == size:
+        return read(rows, columns)
+    parts = [
+        slice(first, min(first + ROWS_AT_ONCE, rows.stop))
+        for first in range(rows.start, rows.stop, ROWS_AT_ONCE)
+    ]
+    return torch.cat([_resized(read, size, scaled, part, columns) for part in parts], dim=1)
+
+
+def _resized(
+    read: Reader, size: tuple[int, int], scaled: tuple[int, int], rows: slice, columns: slice
+) -> Tensor:
+    found = []
+    for part, source, output in zip((rows, columns), size, scaled, strict=True):
+        near = neighbors(output, source, align_corners=False)
+        found.append((near.low[part], near.high[part], near.weight[part].float()))
+    (low, high, down), (left, right, across) = found
+    top, first = int(low[0]), int(left[0])
+    pixels = read(slice(top, int(high[-1]) + 1), slice(first, int(right[-1]) + 1))
+    device = pixels.device
+    pixels = pixels[:, :, (left - first).to(device)].lerp(
+        pixels[:, :, (right - first).to(device)], across.to(device)
+    )
+    return pixels[:, (low - top).to(device)].lerp(
+        pixels[:, (high - top).to(device)], down.to(device)[:, None]
+    )
