@@ -21,7 +21,7 @@ from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.facts.class_weights import class_weights
 from pspnet.errors import UserError
 from pspnet.evaluation.crop_counts import crop_counts
-from pspnet.evaluation.inference import predict
+from pspnet.evaluation.inference import label_and_confidence, predict, probabilities
 from pspnet.evaluation.inference_network import InferenceCopy
 from pspnet.evaluation.memory import check_memory
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
@@ -237,7 +237,8 @@ class Segmentation(SavedTask):
 
     def test_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         if "label" not in batch:  # of a benchmark's server: the predictions are submitted
-            return self.predict_step(batch, batch_idx)
+            check_memory(self.network, batch["image"], self.protocol)
+            return self._predict(batch["image"])[0]
         return self._evaluate(batch, split="test")
 
     def on_validation_epoch_end(self) -> None:
@@ -252,19 +253,37 @@ class Segmentation(SavedTask):
     def on_predict_epoch_end(self) -> None:
         self.inference_copy.network = None
 
-    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        """Return class ids (N, H, W) uint8 at the images' own size.
+    def predict_step(self, batch: dict[str, Any], batch_idx: int) -> tuple[Tensor, Tensor]:
+        """Return class ids (N, H, W) uint8 and their probabilities (N, H, W) float32.
 
-        An image that is too large for the memory is left out as an unreadable one is.
+        An image that is too large for the memory is left out as an unreadable one is, and one that
+        is read by windows is left to the callback that writes it.
         """
+        if any(batch.get("raster", ())):
+            return torch.zeros(0), torch.zeros(0)
+        network, image = self.inference_network, batch["image"]
         try:
-            check_memory(self.network, batch["image"], self.protocol)
+            check_memory(network, image, self.protocol, scores=False)
         except UserError as error:
             if "unreadable" not in batch:
                 raise
             batch["unreadable"] = [f"{name}: {error}" for name in batch["name"]]
-            return torch.zeros(0)
-        return self._predict(batch["image"])[0]
+            return torch.zeros(0), torch.zeros(0)
+        found = [
+            label_and_confidence(network, each[None], self.protocol, temperature=self.temperature)
+            for each in image
+        ]
+        return torch.cat([label for label, _ in found]), torch.cat([one for _, one in found])
+
+    def probabilities(self, image: Tensor) -> Tensor:
+        """Return the probability of every class, (N, C, H, W) float32, of normalized images."""
+        _, scores = self._predict(image)
+        return probabilities(scores, self.protocol, temperature=self.temperature)
+
+    @property
+    def inference_network(self) -> PSPNet:
+        """The network that evaluation and prediction run, a copy while they do."""
+        return self.inference_copy.network or self.network
 
     def scores(self) -> Summary:
         """Return every score of the last evaluation, over all processes."""
@@ -370,7 +389,7 @@ class Segmentation(SavedTask):
         return not (alone and self.trainer.global_step > 0)
 
     def _predict(self, image: Tensor) -> tuple[Tensor, FeatureLogits | Tensor]:
-        return predict(self.inference_copy.network or self.network, image, self.protocol)
+        return predict(self.inference_network, image, self.protocol)
 
     def _log_scores(self, *, split: str) -> None:
         self.matrix = self.evaluation.total().cpu()

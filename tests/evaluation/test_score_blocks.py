@@ -35,7 +35,7 @@ def test_blocks_are_the_image(network, size, protocol, multiple):
         return image[0, :, rows, columns]
 
     for block in score_blocks(network, read, size, protocol, memory=40_000, multiple=multiple):
-        assert block.rows.start % multiple == block.columns.start % multiple == 0
+        assert block.columns.start % multiple == 0
         assert found[:, block.rows, block.columns].isnan().all()
         assert block.scores.numel() * 4 <= 90_000
         found[:, block.rows, block.columns] = block.scores

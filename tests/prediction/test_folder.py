@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pspnet.data.datasets.classes import load_table
+from pspnet.data.datasets.classes import Classes, load_table
 from pspnet.errors import UserError
-from pspnet.prediction.folder import PredictionFolder, blend, origin_of
+from pspnet.prediction.folder import PredictionFolder, origin_of
+from pspnet.prediction.forms import Options
+from pspnet.prediction.prediction import Prediction, blend
 
 PALETTE = load_table("ade20k").palette()
 LABEL = np.arange(256, dtype=np.uint8).reshape(8, 32)  # every value that a file can hold
@@ -20,6 +22,13 @@ def nothing(name):
     return
 
 
+def predicted(name, label, image):
+    names = tuple(f"class {index}" for index in range(255))
+    colors = tuple(map(tuple, PALETTE[:255].tolist()))
+    confidence = np.ones(label.shape, np.float32)
+    return Prediction(label, confidence, image, Classes(names, colors), name=name)
+
+
 def tree(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file())
 
@@ -27,7 +36,7 @@ def tree(folder):
 @pytest.mark.parametrize("values", [256, 2])
 def test_index_keeps_every_value_and_shows_its_color(tmp_path, values):
     label = np.where(values > LABEL, LABEL, 0).astype(np.uint8)
-    PredictionFolder(tmp_path, palette=PALETTE).write("a", label, IMAGE)
+    PredictionFolder(tmp_path).write(predicted("a", label, IMAGE))
     assert tree(tmp_path) == FILES
     with (
         Image.open(tmp_path / "index/a.png") as index,
@@ -52,16 +61,16 @@ def test_blend_against_loops():
 def test_overlay_is_the_blend(tmp_path):
     label = np.repeat(np.array([[3, 7]], np.uint8), 32, axis=0).repeat(32, axis=1)  # two halves
     image = np.full((32, 64, 3), (200, 100, 40), np.uint8)
-    PredictionFolder(tmp_path, palette=PALETTE, alpha=0.25).write("a", label, image)
+    PredictionFolder(tmp_path, options=Options(alpha=0.25)).write(predicted("a", label, image))
     overlay = np.asarray(Image.open(tmp_path / "overlay/a.jpg"), float)
     expected = 0.25 * PALETTE[label] + 0.75 * image
     assert np.abs(overlay - expected).max() < 6  # JPEG
 
 
 def test_names_keep_their_folders_and_dots(tmp_path):
-    writer = PredictionFolder(tmp_path, palette=PALETTE)
-    writer.write("bonn/bonn_01.left", LABEL, IMAGE)
-    writer.write("bonn/bonn_01.right", LABEL, IMAGE)
+    writer = PredictionFolder(tmp_path)
+    writer.write(predicted("bonn/bonn_01.left", LABEL, IMAGE))
+    writer.write(predicted("bonn/bonn_01.right", LABEL, IMAGE))
     assert len(tree(tmp_path)) == 6
     assert (tmp_path / "index/bonn/bonn_01.left.png").is_file()
 
@@ -71,34 +80,34 @@ def test_names_keep_their_folders_and_dots(tmp_path):
     ["", ".", "..", "../a", "a/../../b", "/a", "a//b", "./a", "a/", "a\\..\\b", "C:\\a", "C:a"],
 )
 def test_names_that_are_no_plain_relative_path_are_refused(tmp_path, name):
-    writer = PredictionFolder(tmp_path / "out", palette=PALETTE)
+    writer = PredictionFolder(tmp_path / "out")
     with pytest.raises(UserError, match="stay below"):
         writer.check([name], nothing)
     with pytest.raises(UserError, match="stay below"):
-        writer.write(name, LABEL, IMAGE)
+        writer.write(predicted(name, LABEL, IMAGE))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_predictions_of_one_origin_are_kept_and_others_refused(tmp_path):
-    writer = PredictionFolder(tmp_path, palette=PALETTE)
+    writer = PredictionFolder(tmp_path)
     for name in "ab":
-        writer.write(name, LABEL, IMAGE, origin=ORIGIN)
+        writer.write(predicted(name, LABEL, IMAGE), origin=ORIGIN)
     for file in FILES:
         assert origin_of(tmp_path / file) == ORIGIN
         Image.open(tmp_path / file).load()
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "index/a.png")), LABEL)
     (tmp_path / "index/b.png").unlink()  # as after a kill between the files
     assert writer.check("abc", lambda name: ORIGIN) == ["a"]
-    writer.write("b", LABEL, IMAGE, origin=ORIGIN)
+    writer.write(predicted("b", LABEL, IMAGE), origin=ORIGIN)
     assert writer.check("abc", lambda name: ORIGIN) == ["a", "b"]
     for origin in (OTHER, None):
         with pytest.raises(
-            UserError, match=r"b\.png exists.*; use another folder or overwrite=true"
+            UserError, match=r"b\.jpg exists.*; use another folder or overwrite=true"
         ):
             writer.check("b", lambda name, origin=origin: origin)
         with pytest.raises(UserError, match="exists"):
-            writer.write("b", LABEL, IMAGE, origin=origin)
-    again = PredictionFolder(tmp_path, palette=PALETTE, overwrite=True)
+            writer.write(predicted("b", LABEL, IMAGE), origin=origin)
+    again = PredictionFolder(tmp_path, overwrite=True)
     assert again.check("ab", lambda name: ORIGIN) == []
 
 
@@ -107,11 +116,11 @@ def test_any_existing_file_is_refused_before_anything_is_written(tmp_path, file)
     existing = tmp_path / file
     existing.parent.mkdir()
     existing.write_bytes(b"mine")
-    writer = PredictionFolder(tmp_path, palette=PALETTE)
+    writer = PredictionFolder(tmp_path)
     message = f"{existing} exists; use another folder or overwrite=true"
     for attempt in (
         lambda: writer.check(["b", "a"], nothing),
-        lambda: writer.write("a", LABEL, IMAGE),
+        lambda: writer.write(predicted("a", LABEL, IMAGE)),
     ):
         with pytest.raises(UserError) as error:
             attempt()
@@ -121,16 +130,16 @@ def test_any_existing_file_is_refused_before_anything_is_written(tmp_path, file)
 
 
 def test_overwrite_replaces(tmp_path):
-    PredictionFolder(tmp_path, palette=PALETTE).write("a", LABEL, IMAGE)
-    writer = PredictionFolder(tmp_path, palette=PALETTE, overwrite=True)
+    PredictionFolder(tmp_path).write(predicted("a", LABEL, IMAGE))
+    writer = PredictionFolder(tmp_path, overwrite=True)
     writer.check(["a"], nothing)
-    writer.write("a", LABEL[::-1].copy(), IMAGE)
+    writer.write(predicted("a", LABEL[::-1].copy(), IMAGE))
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "index/a.png")), LABEL[::-1])
     assert tree(tmp_path) == FILES
 
 
 def test_check_writes_nothing_and_refuses_doubles(tmp_path):
-    writer = PredictionFolder(tmp_path / "out", palette=PALETTE, overwrite=True)
+    writer = PredictionFolder(tmp_path / "out", overwrite=True)
     writer.check((f"folder/{number}" for number in range(5)), nothing)
     with pytest.raises(UserError, match="'a' occurs twice"):
         writer.check(["a", "b", "a"], nothing)
@@ -147,13 +156,13 @@ def test_an_interrupted_write_leaves_no_index_file_and_no_half_file(tmp_path, mo
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        PredictionFolder(tmp_path, palette=PALETTE).write("a", LABEL, IMAGE)
+        PredictionFolder(tmp_path).write(predicted("a", LABEL, IMAGE))
     assert tree(tmp_path) == ["color/a.png", "overlay/a.jpg"]
 
 
 def test_wrong_settings_are_refused_at_construction(tmp_path):
     with pytest.raises(UserError, match=r"alpha=1\.5"):
-        PredictionFolder(tmp_path, palette=PALETTE, alpha=1.5)
+        Options(alpha=1.5)
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file"):
-        PredictionFolder(tmp_path / "file", palette=PALETTE)
+        PredictionFolder(tmp_path / "file")

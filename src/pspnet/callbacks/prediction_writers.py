@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,36 +15,55 @@ from lightning.pytorch.callbacks import BasePredictionWriter
 from torch import Tensor
 
 from pspnet.data.datamodule import SegmentationData
-from pspnet.errors import UserError, warn
+from pspnet.data.datasets.base import Sample
+from pspnet.data.raster import Raster, is_raster
+from pspnet.errors import NotWritten, UserError, warn
 from pspnet.evaluation.submission import Submission
 from pspnet.files.paths import is_file, local_path
 from pspnet.files.writing import make_folder
-from pspnet.prediction.folder import PredictionFolder, file_digest
+from pspnet.prediction.folder import DEFAULT, PredictionFolder, file_digest
+from pspnet.prediction.forms import FormName, Options
+from pspnet.prediction.prediction import Prediction
+from pspnet.prediction.raster_files import RASTER_FORMS, RasterFiles, raster_blocks
 from pspnet.task import Segmentation
 
 
 class PredictionWriter(BasePredictionWriter):
-    """Writes each prediction as label values, as colors, and over its image.
+    """Writes each prediction as class ids, as colors, over its image, or in other forms.
 
     Predictions that are in the folder already, of the same checkpoint, image and options, are kept.
+    TIFF files that are large or lie somewhere on the ground are read and written by windows, see
+    `data.raster`.
 
     Args:
         folder: the folder to write to; None is `predictions` in the run's folder.
         overwrite: replace files that exist.
         alpha: weight of the colors over the image, 0 to 1.
+        forms: the files to write: index, color, overlay, confidence, probabilities, geojson, coco
+            or labelme, see `prediction.forms`.
+        tolerance: pixels by which the border of a polygon may differ.
 
     Raises:
-        UserError: if alpha is out of range, or `folder` is no path.
+        UserError: if a value is out of range, or `folder` is no path.
     """
 
     def __init__(
-        self, folder: str | Path | None = None, overwrite: bool = False, alpha: float = 0.5
+        self,
+        folder: str | Path | None = None,
+        overwrite: bool = False,
+        alpha: float = 0.5,
+        forms: tuple[FormName, ...] = DEFAULT,
+        tolerance: float = 1.0,
     ) -> None:
         super().__init__(write_interval="batch")
-        if not 0 <= alpha <= 1:
-            raise UserError(f"output.alpha={alpha}: give a weight from 0 to 1")
+        try:
+            self.options = Options(alpha, tolerance)
+        except UserError as error:
+            raise UserError(f"output.{error}") from None
+        if not forms:
+            raise UserError("output.forms=[]: give at least one, such as index")
         self.folder = None if folder is None else local_path(folder, option="output.folder")
-        self.overwrite, self.alpha = overwrite, alpha
+        self.overwrite, self.forms = overwrite, tuple(dict.fromkeys(forms))
         self.checkpoint: Path | None = None  # without it no prediction is known by its origin
         self.written = 0
 
@@ -59,16 +79,15 @@ class PredictionWriter(BasePredictionWriter):
                 f"output.folder={folder} lies in data.images={data.images}, and would be predicted "
                 "on next time; name another folder"
             )
-        palette = pl_module.classes.palette()
-        self.writer = PredictionFolder(
-            folder, palette=palette, overwrite=self.overwrite, alpha=self.alpha
-        )
         samples = data.predict_set.samples
+        self.writer = PredictionFolder(
+            folder, forms=self.forms, options=self.options, overwrite=self.overwrite
+        )
         self.names = [sample.name for sample in samples]
         self._settings = self._describe(trainer, pl_module)
         self._images = {sample.name: sample.image for sample in samples}
-        self.there = self.writer.check(self.names, self._origin)
-        for file in self.writer.files("a"):
+        self.there = self.writer.check(self.names, self._origin, rasters=self._rasters(samples))
+        for file in self.writer.files("a").values():
             make_folder(file.parent)  # refused before anything is computed
         known = {*self.there}
         # a process without an image would leave the others waiting
@@ -81,25 +100,98 @@ class PredictionWriter(BasePredictionWriter):
         self.unreadable: list[str] = []
         trainer.strategy.barrier()  # before another process writes a file that this one refuses
 
+    def _rasters(self, samples: Sequence[Sample]) -> set[str]:
+        """Return the names of the images that are read by windows, whose forms must be tiles."""
+        rasters = {sample.name for sample in samples if is_raster(sample.image)}
+        others = [form for form in self.forms if form not in RASTER_FORMS]
+        if rasters and others:
+            first = self._images[min(rasters)]
+            raise UserError(
+                f"output.forms={others}: {first} is read by windows, and written as "
+                f"{', '.join(RASTER_FORMS)} alone; leave out the others"
+            )
+        return rasters
+
     def write_on_batch_end(
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        prediction: Tensor,
+        prediction: tuple[Tensor, Tensor],
         batch_indices: Any,
         batch: dict[str, Any],
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        reasons = [reason for reason in batch["unreadable"] if reason]
-        if reasons:  # batches are of one image
-            warn(f"{reasons[0]}; continued without it")
-            self.unreadable += reasons
-            return
-        for name, image, label in zip(batch["name"], batch["image"], prediction, strict=True):
-            pixels = denormalize(image, data_of(trainer))
-            self.writer.write(name, to_uint8(label), pixels, origin=self._origin(name))
+        assert isinstance(pl_module, Segmentation)
+        name = batch["name"][0]  # batches are of one image
+        reason = batch["unreadable"][0]
+        with trainer.precision_plugin.predict_step_context():
+            if not reason and batch["raster"][0]:
+                reason = self._write_raster(trainer, pl_module, name)
+            elif not reason:
+                self._write_image(trainer, pl_module, name, batch["image"], prediction)
+        if reason:
+            warn(f"{reason}; continued without it")
+            self.unreadable.append(reason)
+        else:
             self.written += name not in self._again
+
+    def _write_image(
+        self,
+        trainer: Trainer,
+        module: Segmentation,
+        name: str,
+        image: Tensor,
+        found: tuple[Tensor, Tensor],
+    ) -> None:
+        label, confidence = (part[0].cpu().numpy() for part in found)
+        prediction = Prediction(
+            label,
+            confidence,
+            denormalize(image[0], data_of(trainer)),
+            module.classes,
+            name=name,
+            file=self._images[name].name,
+            _compute=lambda: module.probabilities(image)[0].float().cpu().numpy(),
+        )
+        self.writer.write(prediction, origin=self._origin(name))
+
+    def _write_raster(self, trainer: Trainer, module: Segmentation, name: str) -> str:
+        """Predict on an image by windows, and write it; return why it cannot be read, or ""."""
+        data = data_of(trainer)
+
+        def normalized(pixels: np.ndarray) -> Tensor:
+            image = torch.from_numpy(pixels)[None].permute(0, 3, 1, 2).to(module.device)
+            found: Tensor = data.on_after_batch_transfer({"image": image}, 0)["image"]
+            return found
+
+        files = self.writer.files(name, suffix=".tif")
+        for file in files.values():
+            make_folder(file.parent)
+        try:
+            with (
+                Raster(self._images[name]) as raster,
+                RasterFiles(
+                    raster,
+                    files,
+                    palette=module.classes.palette(),
+                    options=self.options,
+                    origin=self._origin(name),
+                ) as written,
+            ):
+                for block in raster_blocks(
+                    module.inference_network,
+                    raster,
+                    module.protocol,
+                    normalized=normalized,
+                    temperature=module.temperature,
+                ):
+                    written.write(block)
+        except NotWritten:
+            raise
+        except UserError as error:
+            return str(error)
+        return ""
 
     def on_predict_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End in an error if images could not be read.
@@ -118,7 +210,7 @@ class PredictionWriter(BasePredictionWriter):
         if self.checkpoint is None:
             return None
         data, protocol = data_of(trainer), asdict(module.protocol)
-        look = (self.alpha, self.writer.palette.tolist())
+        look = (self.options, self.forms, module.classes.colors, module.temperature)
         digest = file_digest(self.checkpoint)
         return repr((digest, protocol, trainer.precision, data.mean, data.std, look))
 

@@ -13,6 +13,7 @@ from torch.utils.data import Dataset, default_collate
 from pspnet.data.cache import Cache
 from pspnet.data.datasets.base import Sample
 from pspnet.data.image_io import is_turned, read_image
+from pspnet.data.raster import is_raster
 from pspnet.data.transforms.seeding import seed_transform
 from pspnet.errors import UserError
 
@@ -81,7 +82,8 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
     An item holds `image`, (3, H, W) uint8, `name`, `size`, the (H, W) of the file, and
     `unreadable`, why it cannot be read, otherwise "". Such an image is black: one file among
-    thousands does not end a prediction.
+    thousands does not end a prediction. So is one that is read by windows, whose path is `raster`,
+    otherwise "".
 
     Args:
         samples: the files to read.
@@ -94,13 +96,17 @@ class ImageDataset(Dataset[dict[str, Any]]):
         return len(self.samples)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        sample = self.samples[index]
+        sample, reason, raster = self.samples[index], "", ""
+        pixels = np.zeros((64, 64, 3), np.uint8)
         try:
-            pixels, reason = read_image(sample.image), ""
+            if is_raster(sample.image):
+                raster = str(sample.image)
+            else:
+                pixels = read_image(sample.image)
         except UserError as error:
-            pixels, reason = np.zeros((64, 64, 3), np.uint8), str(error)
-        item = {"image": _channels_first(pixels), "name": sample.name, "unreadable": reason}
-        return {**item, "size": pixels.shape[:2]}
+            reason = str(error)
+        item = {"image": _channels_first(pixels), "name": sample.name, "raster": raster}
+        return {**item, "unreadable": reason, "size": pixels.shape[:2]}
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:

@@ -165,6 +165,8 @@ def confidence(
     """
     if isinstance(scores, FeatureLogits):
         return scores.confidence(temperature)
+    if temperature == 1 and _averages_probabilities(scores, protocol):
+        return scores.amax(1)
     maps = []
     for image in scores:
         parts = (_logits(part, scores, protocol) for part in image.split(ROWS_AT_ONCE, dim=1))
@@ -185,9 +187,30 @@ def probabilities(
 
 def _logits(part: Tensor, scores: Tensor, protocol: Protocol) -> Tensor:
     """Return a copy of a part of an image's scores as logits; a single pass has them already."""
-    size = (scores.shape[2], scores.shape[3])
-    averaged = protocol.average == "softmax" and not _is_single_pass(protocol, size)
+    averaged = _averages_probabilities(scores, protocol)
     return part.float().log() if averaged else part.float().clone()
+
+
+def log_scores_at(
+    scores: FeatureLogits | Tensor, index: int, pixels: Tensor, protocol: Protocol
+) -> Tensor:
+    """Return logits or log-probabilities of some pixels of one image, (K, C) float32.
+
+    Args:
+        scores: of `predict`.
+        index: of the image.
+        pixels: (K,) places in the flattened image.
+        protocol: of the scores.
+    """
+    if isinstance(scores, FeatureLogits):
+        return scores.at(index, pixels)
+    found = scores[index].flatten(1)[:, pixels.to(scores.device)].T.float()
+    return found.log() if _averages_probabilities(scores, protocol) else found
+
+
+def _averages_probabilities(scores: Tensor, protocol: Protocol) -> bool:
+    size = (scores.shape[2], scores.shape[3])
+    return protocol.average == "softmax" and not _is_single_pass(protocol, size)
 
 
 def _is_single_pass(protocol: Protocol, size: tuple[int, int]) -> bool:

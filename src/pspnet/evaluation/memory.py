@@ -14,6 +14,7 @@ from pspnet.data.memory import available_memory
 from pspnet.errors import UserError
 from pspnet.evaluation.inference import predict
 from pspnet.evaluation.protocols import Protocol
+from pspnet.evaluation.score_blocks import MEMORY
 from pspnet.models.pspnet import PSPNet
 
 LARGE = 2**24  # pixels; fewer take seconds, and are not measured
@@ -22,7 +23,9 @@ MARGIN = 1.3  # for what libraries take beside the tensors
 WRITING = 64  # bytes per pixel to write a prediction in colors and over its image
 
 
-def check_memory(network: PSPNet, image: Tensor, protocol: Protocol) -> None:
+def check_memory(
+    network: PSPNet, image: Tensor, protocol: Protocol, *, scores: bool = True
+) -> None:
     """Refuse a large image whose prediction needs more memory than there is left.
 
     Linux would kill the process instead.
@@ -31,6 +34,7 @@ def check_memory(network: PSPNet, image: Tensor, protocol: Protocol) -> None:
         network: in evaluation mode.
         image: (N, 3, H, W), normalized.
         protocol: see `pspnet.evaluation.protocols.resolve`.
+        scores: sliding windows hold the scores of the entire image, not those of blocks alone.
 
     Raises:
         UserError: with the image's size and the remedy.
@@ -40,6 +44,8 @@ def check_memory(network: PSPNet, image: Tensor, protocol: Protocol) -> None:
         return
     if protocol.crop_size is None:
         need = bytes_per_pixel(network, image, protocol) * height * width
+    elif not scores:
+        need = 2 * MEMORY
     else:  # the scores and the image at its largest scale; memory of the windows does not grow
         scaled = max(rows * columns for rows, columns in protocol.sizes(height, width))
         need = 4 * ((network.num_classes + 1) * height * width + 3 * scaled)

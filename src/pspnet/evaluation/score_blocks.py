@@ -20,7 +20,7 @@ from pspnet.evaluation.window_scores import add_scores
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.chunked_logits import neighbors
 
-MEMORY = 2**29  # bytes of scores at once
+MEMORY = 3 * 2**28  # bytes of the scores of a block, and four times those of its windows
 ROWS_AT_ONCE = 64  # of a scaled image, which bounds the memory of the pixels behind them
 # returns rows and columns of an image, normalized, (3, rows, columns), on the network's device
 Reader = Callable[[slice, slice], Tensor]
@@ -55,7 +55,7 @@ def score_blocks(
         size: height and width of the image.
         protocol: one that slides.
         memory: bytes of scores at once; more where one window needs more.
-        multiple: blocks begin at multiples of so many rows and columns, as files with tiles like.
+        multiple: blocks begin at multiples of so many columns, which suits files with tiles.
     """
     device = next(network.parameters()).device
     # as `evaluate` resizes scores
@@ -66,7 +66,8 @@ def score_blocks(
     ]
     rows = [(row, grid) for grid in grids for row in grid.rows if row.target.stop]
     rows.sort(key=lambda pair: pair[0].target.start)
-    height = max(row.target.stop - _floor(row.target.start, multiple) for row, _ in rows)
+    height = max(row.target.stop - row.target.start for row, _ in rows)
+    at_once = _windows_at_once(network, protocol, memory=memory // 4)
     most = max(memory // (4 * network.num_classes * height * multiple), 1) * multiple
     strips = -(-size[1] // most)
     width = -(-size[1] // (strips * multiple)) * multiple
@@ -75,19 +76,21 @@ def score_blocks(
         total = torch.zeros((1, network.num_classes, height, columns.stop - left), device=device)
         top = 0
         for row, grid in rows:
-            done = _floor(row.target.start, multiple)
-            if done > top:
+            if (done := row.target.start) > top:
                 yield _block(total, slice(top, done), columns, scales=len(grids))
                 _shift(total, done - top)
                 top = done
             reach = row.within(slice(top, top + height))
-            for batch in _batches(read, size, row, reach, grid, columns, protocol):
+            for batch in _batches(read, size, row, reach, grid, columns, at_once):
                 add_scores(total, network, batch, protocol=protocol)
         yield _block(total, slice(top, size[0]), columns, scales=len(grids))
 
 
-def _floor(number: int, multiple: int) -> int:
-    return number // multiple * multiple
+def _windows_at_once(network: PSPNet, protocol: Protocol, *, memory: int) -> int:
+    """Return how many windows go through the network at once, with their flips."""
+    height, width = protocol.crop_size or (1, 1)
+    each = 4 * network.num_classes * height * width * (2 if protocol.mirror else 1)
+    return min(protocol.batch, max(1, memory // each))
 
 
 def _block(total: Tensor, rows: slice, columns: slice, *, scales: int) -> ScoreBlock:
@@ -108,25 +111,26 @@ def _batches(
     reach: AxisWindow,
     grid: Grid,
     columns: slice,
-    protocol: Protocol,
+    at_once: int,
 ) -> Iterator[list[Window]]:
     """Yield the windows of one row that reach a strip, as many as go through the network at once.
 
     Args:
-        read, size, protocol: of `score_blocks`.
+        read, size: of `score_blocks`.
         row: the windows' place along the vertical axis.
         reach: the same, counted from the first row of scores that are held.
         grid: of all windows at this scale.
         columns: the strip.
+        at_once: windows of a batch.
     """
     places = [(column, column.within(columns)) for column in grid.columns]
     places = [(c, within) for c, within in places if within.target.stop > within.target.start]
     left, right = places[0][0].window.start, places[-1][0].window.stop
     pixels = _padded(read, size, grid, row.window, slice(left, right))
-    for first in range(0, len(places), protocol.batch):
+    for first in range(0, len(places), at_once):
         yield [
             Window(pixels[:, :, :, c.window.start - left : c.window.stop - left], reach, within)
-            for c, within in places[first : first + protocol.batch]
+            for c, within in places[first : first + at_once]
         ]
 
 

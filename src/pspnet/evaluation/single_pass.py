@@ -60,6 +60,34 @@ class FeatureLogits:
             window=self.window,
         )
 
+    def at(self, index: int, pixels: Tensor) -> Tensor:
+        """Return the logits of some pixels of one image, (K, C) float32.
+
+        Args:
+            index: of the image.
+            pixels: (K,) places in the flattened image.
+        """
+        logits = self.logits[index].float()
+        rows, columns = self.window
+        width = columns.stop - columns.start
+        places = (pixels.cpu() // width + rows.start, pixels.cpu() % width + columns.start)
+        (top, bottom, down), (left, right, across) = (
+            self._neighbors(place, axis) for axis, place in enumerate(places)
+        )
+        upper, lower = (
+            torch.lerp(logits[:, row, left], logits[:, row, right], across) for row in (top, bottom)
+        )
+        return torch.lerp(upper, lower, down).T
+
+    def _neighbors(self, places: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return both neighbors of pixels along an axis, and the weight of the higher."""
+        found = chunked_logits.neighbors(
+            self.padded[axis], self.logits.shape[2 + axis], align_corners=self.align_corners
+        )
+        device = self.logits.device
+        low, high, weight = found.low[places], found.high[places], found.weight[places].float()
+        return low.to(device), high.to(device), weight.to(device)
+
     def loss(self, loss: Callable[..., Tensor], target: Tensor, *, ignore_index: int) -> Tensor:
         """A loss's `chunked` form on targets (N, H, W) at the images' own size."""
         around = target.new_full((len(target), *self.padded), ignore_index)

@@ -7,49 +7,63 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
 
-import cv2
-import numpy as np
-
-from pspnet.data.image_io import encode
 from pspnet.errors import UserError
 from pspnet.files.writing import make_folder, write_atomic
+from pspnet.prediction.forms import FORMS, FormName, Options
 
-KEYWORD = b"pspnet\0"  # begins a comment in PNG and JPEG files
+if TYPE_CHECKING:
+    from pspnet.prediction.prediction import Prediction
+
+DEFAULT: tuple[FormName, ...] = ("overlay", "color", "index")  # the class ids last
+KEYWORD = b"pspnet\0"  # begins a comment in PNG, JPEG and zip files
+ORIGIN = re.compile(rb'pspnet[\0": ]+([0-9a-f]{64})')
+HEAD = 2**18  # bytes at both ends of a file where its origin may stand
 _HEADER = 33  # bytes of a PNG before its second chunk
 
 
 class PredictionFolder:
-    """Three files per prediction below a folder, never over a file unless asked to.
+    """The files of predictions below a folder, never over a file unless asked to.
 
-    `index/NAME.png` holds the label values; a palette in it lets viewers show colors. Pillow reads
+    `index/NAME.png` holds the class ids; a palette in it lets viewers show colors. Pillow reads
     the values back (`np.array(Image.open(path))`), OpenCV would expand them to colors.
-    `color/NAME.png` holds the colors, `overlay/NAME.jpg` the colors over the image. Each file holds
-    the `origin` of its prediction as a comment, so that a prediction that was stopped continues.
+    `color/NAME.png` holds the colors, `overlay/NAME.jpg` the colors over the image; other forms are
+    in folders of their names, see `prediction.forms`. Each file holds the `origin` of its
+    prediction, so that a prediction that was stopped continues.
 
     Args:
         out_dir: the folder; it is created with the first file.
-        palette: RGB per label value, (256, 3) uint8.
+        forms: the files to write.
+        options: what they depend on beside the prediction.
         overwrite: replace files that exist.
-        alpha: weight of the colors in the overlay, 0 (image only) to 1 (colors only).
 
     Raises:
-        UserError: if alpha is out of range, or `out_dir` is a file.
+        UserError: if `out_dir` is a file.
     """
 
     def __init__(
-        self, out_dir: Path, *, palette: np.ndarray, overwrite: bool = False, alpha: float = 0.5
+        self,
+        out_dir: Path,
+        *,
+        forms: Sequence[FormName] = DEFAULT,
+        options: Options = Options(),  # noqa: B008  (frozen)
+        overwrite: bool = False,
     ) -> None:
-        if not 0 <= alpha <= 1:
-            raise UserError(f"alpha={alpha}: give a weight from 0 to 1")
         if out_dir.exists() and not out_dir.is_dir():
             raise UserError(f"{out_dir} is a file; name a folder for the predictions")
-        self.out_dir, self.palette = out_dir, palette
-        self.overwrite, self.alpha = overwrite, alpha
+        self.out_dir, self.forms, self.options = out_dir, tuple(forms), options
+        self.overwrite = overwrite
 
-    def check(self, names: Iterable[str], origin: Callable[[str], str | None]) -> list[str]:
+    def check(
+        self,
+        names: Iterable[str],
+        origin: Callable[[str], str | None],
+        *,
+        rasters: Collection[str] = (),
+    ) -> list[str]:
         """Return the names whose predictions are there, of the same origin; none to overwrite.
 
         Names that cannot all be written are refused before anything is computed.
@@ -57,6 +71,7 @@ class PredictionFolder:
         Args:
             names: the names.
             origin: returns the origin of a name, see `write`.
+            rasters: those of the names whose files are TIFFs.
 
         Raises:
             UserError: for a name that would leave the folder or occurs twice, and for the first
@@ -68,37 +83,38 @@ class PredictionFolder:
             if name in seen:
                 raise UserError(f"name {name!r} occurs twice; each prediction needs its own")
             seen.add(name)
-            files = self.files(name)
+            files = [*self.files(name, suffix=".tif" if name in rasters else None).values()]
             existing = [file for file in files if os.path.lexists(file)]
             if existing and not self.overwrite:
                 self._refuse_existing(files, origin(name))
                 there += [name] if len(existing) == len(files) else []
         return there
 
-    def write(
-        self, name: str, label: np.ndarray, image: np.ndarray, *, origin: str | None = None
-    ) -> None:
-        """Write the three files of one prediction, the index file last.
+    def write(self, prediction: Prediction, *, origin: str | None = None) -> None:
+        """Write the files of one prediction.
 
         Args:
-            name: relative path without suffix; its folders are kept.
-            label: (H, W) uint8.
-            image: (H, W, 3) uint8 RGB.
+            prediction: its `name` is a relative path without suffix, whose folders are kept.
             origin: a digest of all that the prediction follows from; None if it is not known.
 
         Raises:
             UserError: if the name would leave the folder, or one of the files exists and is of
                 another origin, unless `overwrite` is set.
         """
-        index, color, overlay = self.files(name)
-        self._refuse_existing((index, color, overlay), origin)
-        colors = self.palette[label]  # (H, W, 3)
-        _save(encode(blend(image, colors, alpha=self.alpha), "JPEG"), overlay, origin)
-        _save(encode(colors), color, origin)
-        _save(encode(label, palette=self.palette), index, origin)
+        files = self.files(prediction.name)
+        self._refuse_existing([*files.values()], origin)
+        for form, file in files.items():
+            content = FORMS[form].encode(prediction, self.options)
+            make_folder(file.parent)
+            marked = content if origin is None else with_origin(content, origin)
+            write_atomic(file, marked, durable=False)
 
-    def files(self, name: str) -> tuple[Path, Path, Path]:
-        """Return the index, color and overlay file of a name.
+    def files(self, name: str, *, suffix: str | None = None) -> dict[FormName, Path]:
+        """Return the file of each form of a prediction.
+
+        Args:
+            name: of the prediction.
+            suffix: of all forms; None is each form's own.
 
         Raises:
             UserError: if the name is empty, absolute, or holds `..`, `.` or empty parts.
@@ -109,13 +125,12 @@ class PredictionFolder:
             raise UserError(
                 f"name {name!r} is no plain relative path; predictions stay below {self.out_dir}"
             )
-        return (
-            self.out_dir / "index" / f"{name}.png",
-            self.out_dir / "color" / f"{name}.png",
-            self.out_dir / "overlay" / f"{name}.jpg",
-        )
+        return {
+            form: self.out_dir / form / f"{name}{suffix or FORMS[form].suffix}"
+            for form in self.forms
+        }
 
-    def _refuse_existing(self, files: tuple[Path, ...], origin: str | None) -> None:
+    def _refuse_existing(self, files: Sequence[Path], origin: str | None) -> None:
         for file in files:
             same = origin is not None and origin_of(file) == origin
             if not (self.overwrite or same) and os.path.lexists(file):
@@ -124,10 +139,12 @@ class PredictionFolder:
 
 
 def origin_of(file: Path) -> str | None:
-    """Return the origin that a PNG or JPEG file names, None if it names none or is missing."""
+    """Return the origin that a file names, None if it names none or is missing."""
     try:
         with file.open("rb") as opened:
-            found = re.search(KEYWORD + rb"([0-9a-f]{64})", opened.read(160))
+            start = opened.read(HEAD)
+            opened.seek(max(0, opened.seek(0, os.SEEK_END) - HEAD))
+            found = ORIGIN.search(start) or ORIGIN.search(opened.read())
     except OSError:
         return None
     return None if found is None else found[1].decode()
@@ -142,24 +159,17 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def blend(image: np.ndarray, colors: np.ndarray, *, alpha: float) -> np.ndarray:
-    """Return alpha * colors + (1 - alpha) * image, rounded; all (H, W, 3) uint8."""
-    mixed: np.ndarray = cv2.addWeighted(colors, alpha, image, 1 - alpha, 0)
-    return mixed
-
-
-def _save(content: bytes, file: Path, origin: str | None) -> None:
-    make_folder(file.parent)
-    write_atomic(file, content if origin is None else _with_comment(content, origin), durable=False)
-
-
-def _with_comment(content: bytes, origin: str) -> bytes:
-    """Return a PNG or JPEG file with an origin as its first comment."""
+def with_origin(content: bytes, origin: str) -> bytes:
+    """Return a PNG, JPEG, JSON or zip file that names its origin."""
     text = KEYWORD + origin.encode()
     if content.startswith(b"\xff\xd8\xff\xe0"):  # a JPEG, whose first segment is JFIF's
         end = 4 + struct.unpack(">H", content[4:6])[0]
         comment = b"\xff\xfe" + struct.pack(">H", len(text) + 2) + text
         return content[:end] + comment + content[end:]
+    if content.startswith(b"{"):
+        return b'{"pspnet": "' + origin.encode() + b'", ' + content[1:]
+    if content.startswith(b"PK"):  # it ends with the length of its comment, 0
+        return content[:-2] + struct.pack("<H", len(text)) + text
     chunk = b"tEXt" + text
     sized = struct.pack(">I", len(text)) + chunk + struct.pack(">I", zlib.crc32(chunk))
     return content[:_HEADER] + sized + content[_HEADER:]

@@ -95,12 +95,13 @@ class HubFolder(ModelHubMixin):
         checkpoint: dict[str, Any] = {}
         task = self.trained.task
         task.on_save_checkpoint(checkpoint)
-        del checkpoint["hyper_parameters"]["_instantiator"]
+        saved = {key: checkpoint[key] for key in ("hyper_parameters", "structure")}
+        del saved["hyper_parameters"]["_instantiator"]
         data = {"mean": list(self.trained.mean), "std": list(self.trained.std)}
-        checkpoint["config"] = {"data": data, "model": {}}
+        saved["config"] = {"data": data, "model": {}}
         if task.crop_size is not None:
             data["crop_size"] = list(task.crop_size)
-        content = {"library_name": "pspnet", **checkpoint, "results": results_of(self.trained)}
+        content = {"library_name": "pspnet", **saved, "results": results_of(self.trained)}
         state = {
             f"network.{key}": value.detach().cpu().contiguous().clone()
             for key, value in task.network.state_dict().items()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from PIL import Image
 
 from pspnet.data.datasets.classes import Classes
-from pspnet.prediction.folder import PredictionFolder, blend
+from pspnet.prediction.folder import DEFAULT, PredictionFolder
+from pspnet.prediction.forms import FormName, Options
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,6 +32,7 @@ class Prediction:
         image: RGB, (H, W, 3) uint8.
         classes: names and colors of the class ids.
         name: of its files, a relative path without suffix.
+        file: name of the file that it is of, "" if there is none.
     """
 
     label: np.ndarray
@@ -37,6 +40,7 @@ class Prediction:
     image: np.ndarray
     classes: Classes
     name: str = "image"
+    file: str = ""
     _compute: Callable[[], np.ndarray] | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
@@ -72,15 +76,30 @@ class Prediction:
         colors: np.ndarray = self.classes.palette()[self.label]
         return colors
 
-    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write class ids, colors and overlay to a folder, as `python -m pspnet predict` does.
+    def save(
+        self,
+        folder: str | Path,
+        *,
+        forms: Sequence[FormName] = DEFAULT,
+        alpha: float = 0.5,
+        tolerance: float = 1.0,
+        overwrite: bool = False,
+    ) -> None:
+        """Write files to a folder, as `python -m pspnet predict` does.
+
+        Args:
+            folder: the folder; it is made.
+            forms: the files, each in a folder of its name, see `prediction.forms`.
+            alpha: weight of the colors in the overlay, 0 to 1.
+            tolerance: pixels by which the border of a polygon may differ.
+            overwrite: replace files that exist.
 
         Raises:
             UserError: if one of the files exists, unless `overwrite` is set.
         """
-        palette = self.classes.palette()
-        PredictionFolder(Path(folder), palette=palette, overwrite=overwrite).write(
-            self.name, self.label, self.image
+        options = Options(alpha, tolerance)
+        PredictionFolder(Path(folder), forms=forms, options=options, overwrite=overwrite).write(
+            self
         )
 
     def show(self) -> None:
@@ -117,3 +136,9 @@ class Prediction:
         axes.set_axis_off()
         legend(drawn, entries)
         return drawn
+
+
+def blend(image: np.ndarray, colors: np.ndarray, *, alpha: float) -> np.ndarray:
+    """Return alpha * colors + (1 - alpha) * image, rounded; all (H, W, 3) uint8."""
+    mixed: np.ndarray = cv2.addWeighted(colors, alpha, image, 1 - alpha, 0)
+    return mixed

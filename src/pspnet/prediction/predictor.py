@@ -159,7 +159,7 @@ class Predictor(HubFolder):
     def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return class ids (H, W) uint8 and confidence (H, W) float32."""
         image = self._normalized(pixels)
-        check_memory(self.network, image, self.protocol)
+        check_memory(self.network, image, self.protocol, scores=False)
         with self._autocast():
             label, certain = label_and_confidence(
                 self.network, image, self.protocol, temperature=self.temperature

@@ -1,0 +1,112 @@
+"""Rasters are predicted on as images are, and keep their place on the ground."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from trained import CLASSES, MEAN, STD, small_task, write_checkpoint
+
+from pspnet import Predictor
+from pspnet.__main__ import main
+from pspnet.data.raster import Raster, is_raster
+from pspnet.errors import UserError
+from pspnet.prediction.folder import origin_of
+
+rasterio = pytest.importorskip("rasterio")
+from rasterio.transform import from_origin  # noqa: E402
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8).repeat(16, 0).repeat(16, 1)
+PLACE = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_000_000, 0.5, 0.5)}
+FORMS = ("index", "color", "overlay", "confidence")
+
+
+def write(path, bands, **options):
+    """Write bands (H, W, B) as a TIFF."""
+    count, kind = bands.shape[2], bands.dtype.name
+    profile = {"driver": "GTiff", "count": count, "dtype": kind, "photometric": "rgb", **options}
+    with rasterio.open(path, "w", height=len(bands), width=bands.shape[1], **profile) as file:
+        file.write(bands.transpose(2, 0, 1))
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "last.ckpt", small_task())
+
+
+@pytest.mark.parametrize("protocol", ["whole", "paper-ss"])
+def test_command_writes_rasters_that_lie_where_their_images_do(
+    checkpoint, tmp_path, protocol, capsys
+):
+    write(tmp_path / "map.tif", PIXELS, **PLACE)
+    command = [
+        *("predict", f"--ckpt_path={checkpoint}", f"--data.images={tmp_path / 'map.tif'}"),
+        *("--data.workers=0", "--wandb=off", "--trainer.accelerator=cpu"),
+        *(f"--output.folder={tmp_path / 'out'}", f"--output.forms={[*FORMS]}"),
+        f"--model.protocol={protocol}",
+    ]
+    main(command)
+    task = small_task(protocol=protocol)
+    expected = Predictor(task, mean=MEAN, std=STD, device="cpu", precision="32-true")(PIXELS)
+    for form in FORMS:
+        path = tmp_path / f"out/{form}/map.tif"
+        with rasterio.open(path) as file:
+            assert (file.crs, file.transform) == (PLACE["crs"], PLACE["transform"])
+            bands = file.read()
+        assert origin_of(path) is not None
+        if form == "index":
+            np.testing.assert_array_equal(bands[0], expected.label)
+        elif form == "confidence":
+            np.testing.assert_allclose(bands[0] / 65535, expected.confidence, atol=2e-5)
+        else:
+            exact = expected.colors() if form == "color" else np.asarray(expected.overlay())
+            assert np.abs(bands.transpose(1, 2, 0).astype(int) - exact).mean() < 8  # JPEG
+    before = [(tmp_path / f"out/{form}/map.tif").stat().st_mtime_ns for form in FORMS]
+    main(command)
+    assert "0 predictions written" in capsys.readouterr().out
+    assert before == [(tmp_path / f"out/{form}/map.tif").stat().st_mtime_ns for form in FORMS]
+
+
+def test_pixels_without_data_have_no_class(checkpoint, tmp_path):
+    alpha = np.full((*PIXELS.shape[:2], 1), 255, np.uint8)
+    alpha[:40] = 0
+    write(
+        tmp_path / "map.tif", np.concatenate([PIXELS, alpha], 2), alpha="non-premultiplied", **PLACE
+    )
+    main(
+        [
+            *("predict", f"--ckpt_path={checkpoint}", f"--data.images={tmp_path / 'map.tif'}"),
+            *("--data.workers=0", "--wandb=off", f"--output.folder={tmp_path / 'out'}"),
+        ]
+    )
+    with rasterio.open(tmp_path / "out/index/map.tif") as file:
+        index = file.read(1)
+        assert file.nodata == 255
+    assert (index[:40] == 255).all()
+    assert (index[40:] < len(CLASSES)).all()
+
+
+def test_files_that_are_no_raster_are_read_at_once(tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "plain.tif")
+    write(tmp_path / "map.tif", PIXELS, **PLACE)
+    (tmp_path / "broken.tif").write_bytes(b"II*\0")
+    assert [is_raster(tmp_path / f"{name}.tif") for name in ("plain", "map", "broken")] == [
+        *(False, True, False)
+    ]
+
+
+@pytest.mark.parametrize(("bands", "kind"), [(2, np.uint8), (5, np.uint8), (3, np.uint16)])
+def test_other_bands_are_refused_by_name(tmp_path, bands, kind):
+    path = write(tmp_path / "map.tif", np.zeros((8, 8, bands), kind), photometric="minisblack")
+    with pytest.raises(UserError, match=f"map.tif has {bands} bands of {kind.__name__}"):
+        Raster(path)
+
+
+def test_forms_that_are_no_raster_are_refused_before_anything_is_computed(
+    checkpoint, tmp_path, capsys
+):
+    write(tmp_path / "map.tif", PIXELS, **PLACE)
+    command = ["predict", f"--ckpt_path={checkpoint}", f"--data.images={tmp_path / 'map.tif'}"]
+    with pytest.raises(SystemExit):
+        main([*command, f"--output.folder={tmp_path / 'out'}", "--output.forms=[coco]"])
+    assert "map.tif is read by windows" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
