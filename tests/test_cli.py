@@ -13,6 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
+from pspnet import Predictor
 from pspnet.cli import main
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
@@ -177,6 +178,38 @@ def test_a_protocol_is_chosen_changed_and_named_with_the_score(trained, tmp_path
     first = json.loads((trained / "results.json").read_text())
     assert results["iou"] != first["iou"]
     assert (first["protocol"], first["inference"]["crop_size"]) == ("whole", None)
+
+
+def test_calibration_is_stored_in_the_checkpoint_and_used(trained, tmp_path, capsys):
+    path = tmp_path / "run.ckpt"
+    shutil.copy(best(trained), path)
+    command = ["validate", f"--ckpt_path={path}", f"--logs={tmp_path}", *QUIET]
+    main([*command, "--name=calibrated", "--calibrate"])
+    run = tmp_path / "calibrated" / "version_0"
+    found = json.loads((run / "results.json").read_text())["calibration"]
+    last = capsys.readouterr().out.splitlines()[-1]
+    before, after = (100 * found["ece"][key] for key in ("before", "after"))
+    assert last.startswith(f"ECE {before:.2f} % before, {after:.2f} % with temperature")
+    assert {*found["ece_by_class"]} == {*json.loads((run / "results.json").read_text())["iou"]}
+    assert (run / "reliability.png").stat().st_size > 5000
+    assert found["temperature"] != 1
+    image = next((shapes_of(trained) / "images").iterdir())
+    plain, calibrated = (Predictor.load(each)(image) for each in (best(trained), path))
+    np.testing.assert_array_equal(plain.label, calibrated.label)
+    sharper = found["temperature"] < 1
+    assert ((calibrated.confidence >= plain.confidence - 1e-6) == sharper).mean() > 0.99
+    main([*command, "--name=again"])  # what else is in the file is as it was
+    scores = [
+        json.loads((tmp_path / name / "version_0/results.json").read_text())["miou"]
+        for name in ("calibrated", "again")
+    ]
+    assert scores[0] == scores[1]
+    assert "validate alone" in refusal(["predict", f"--ckpt_path={path}", "--calibrate"], capsys)
+
+
+def shapes_of(run: Path) -> Path:
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    return Path(config["data"]["source"]["init_args"]["root"])
 
 
 def test_predictions_follow_the_protocol_and_a_broken_image_is_left_out(trained, tmp_path, capsys):

@@ -30,6 +30,7 @@ from pspnet.callbacks.training_scores import TrainingScores
 from pspnet.checkpoints.initial_weights import InitialWeights, initialize, read_initial_weights
 from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState, check_training
+from pspnet.checkpoints.temperature import store_temperature
 from pspnet.command_line import checkpoint_config, initial_config
 from pspnet.command_line.option_types import InitFrom, Logs, Name, Seed, Version
 from pspnet.command_line.parser import Parser, check_names
@@ -38,6 +39,7 @@ from pspnet.command_line.words import checkpoint_argument, from_python, raw_opti
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, one_line_errors
+from pspnet.evaluation.calibration import Calibration
 from pspnet.evaluation.numeric_precision import default_precision, on_gpu
 from pspnet.evaluation.summary import format_table
 from pspnet.models.encoder import input_statistics
@@ -88,6 +90,11 @@ class PSPNetCLI(LightningCLI):
             type=InitFrom | None,
             default=None,
             help="start a new run from the weights of a checkpoint that fit, published ones too",
+        )
+        parser.add_argument(
+            "--calibrate",
+            action="store_true",
+            help="validate: fit the temperature of confidences, and store it in the checkpoint",
         )
         parser.add_argument("--trust", action="store_true", help=checkpoint_config.TRUST)
         parser.add_lightning_class_args(PredictionWriter, "output")
@@ -155,6 +162,8 @@ class PSPNetCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
+        if config.calibrate and self.config.subcommand != "validate":
+            raise UserError("calibrate: validate alone calibrates; leave it out")
         if config.resume:  # of a file
             raise UserError("resume=true: give --resume in the command, not in a file")
         if self.checkpoint is not None and self.config.subcommand == "fit":
@@ -244,8 +253,21 @@ class PSPNetCLI(LightningCLI):
             self.trainer.validate(self.model, self.datamodule, ckpt_path=path, verbose=False)
             self._say(split="val")
 
+    def before_validate(self) -> None:
+        if self.config_init.validate.calibrate:
+            self.model.calibration = Calibration(len(self.model.classes))
+
     def after_validate(self) -> None:
         self._say(split="val")
+        found = self.model.calibrated
+        if found is not None and self.trainer.is_global_zero:
+            assert self.ckpt_path is not None
+            store_temperature(self.ckpt_path, found.temperature)
+            print(
+                f"ECE {100 * (found.before.ece or 0):.2f} % before, "
+                f"{100 * (found.after.ece or 0):.2f} % with temperature {found.temperature:.2f}, "
+                f"now in {self.ckpt_path}"
+            )
 
     def after_test(self) -> None:
         if self.submission.archive is not None:

@@ -20,6 +20,7 @@ from pspnet.checkpoints.saved_task import SavedTask, adopt_classifier
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.facts.class_weights import class_weights
 from pspnet.errors import UserError
+from pspnet.evaluation.calibration import Calibrated, Calibration
 from pspnet.evaluation.crop_counts import crop_counts
 from pspnet.evaluation.inference import label_and_confidence, predict, probabilities
 from pspnet.evaluation.inference_network import InferenceCopy
@@ -137,6 +138,8 @@ class Segmentation(SavedTask):
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
         self.evaluation_loss = MeanMetric()
         self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
+        self.calibration: Calibration | None = None  # collects in an evaluation that calibrates
+        self.calibrated: Calibrated | None = None
         self.crop_counts: tuple[Tensor, Tensor] | None = None  # of the last training batch
         self._lr: float | None = None  # set by a learning rate finder
 
@@ -243,6 +246,8 @@ class Segmentation(SavedTask):
 
     def on_validation_epoch_end(self) -> None:
         self.inference_copy.network = None  # its folded weights would go stale
+        if self.calibration is not None:
+            self.calibrated = self.calibration.compute()
         self._log_scores(split="val")
 
     def on_test_epoch_end(self) -> None:
@@ -363,6 +368,8 @@ class Segmentation(SavedTask):
         check_memory(self.network, batch["image"], self.protocol)
         prediction, scores = self._predict(batch["image"])
         self.evaluation.update(prediction, target)
+        if self.calibration is not None:
+            self.calibration.update(scores, target, batch["name"], self.protocol)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]
         if self.protocol.average == "scores":  # the loss takes no probabilities
             loss = self._evaluation_loss(scores, target)

@@ -6,7 +6,7 @@ import torch
 from torchmetrics.classification import MulticlassCalibrationError
 
 from pspnet.errors import UserError
-from pspnet.evaluation.calibration import Calibration
+from pspnet.evaluation.calibration import Calibration, CalibrationError
 from pspnet.evaluation.inference import log_scores_at, predict
 from pspnet.evaluation.protocols import Protocol
 from pspnet.evaluation.single_pass import FeatureLogits
@@ -32,18 +32,22 @@ def test_temperature_that_the_targets_were_drawn_at_is_found(temperature):
     for name, logits, target in images(24, temperature=temperature):
         metric.update(logits, target, [name], PASS)
     found = metric.compute()
-    assert found == pytest.approx(temperature, rel=0.05)
-    before, after = metric.error(1.0), metric.error(found)
-    assert after.ece < 0.02
+    assert found.temperature == pytest.approx(temperature, rel=0.05)
+    assert found.after.ece < 0.02
     if temperature != 1.0:
-        assert before.ece > 3 * after.ece
+        assert found.before.ece > 3 * found.after.ece
+    parts = [part.count for part in found.before_by_class]
+    np.testing.assert_allclose(sum(parts), found.before.count)
+    described = found.describe(("a", "b", "c"))
+    assert described["ece_by_class"]["c"]["after"] == found.after_by_class[2].ece
 
 
 def test_errors_are_those_of_torchmetrics():
     metric = Calibration(3)
+    places = {2.0 ** (place / 16 - 3): place for place in (48, 64)}
     others = {
         temperature: MulticlassCalibrationError(3, n_bins=15, ignore_index=255)
-        for temperature in (1.0, 2.0)
+        for temperature in places
     }
     for name, logits, target in images(12, temperature=1.5):
         before = metric.bins.sum()
@@ -52,9 +56,8 @@ def test_errors_are_those_of_torchmetrics():
             for temperature, other in others.items():
                 other.update((logits / temperature).softmax(1), target)
     for temperature, other in others.items():
-        assert metric.error(temperature).ece == pytest.approx(float(other.compute()), abs=1e-6)
-    parts = [metric.error(1.0, predicted=index) for index in range(3)]
-    np.testing.assert_allclose(sum(part.count for part in parts), metric.error(1.0).count)
+        found = CalibrationError.of(metric.bins[places[temperature]].sum(0))
+        assert found.ece == pytest.approx(float(other.compute()), abs=1e-6)
 
 
 def test_order_of_images_does_not_matter():

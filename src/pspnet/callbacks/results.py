@@ -20,6 +20,7 @@ from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
 from pspnet.callbacks.figures.curves import draw_curves
 from pspnet.callbacks.figures.iou_bars import draw_iou_bars
 from pspnet.callbacks.figures.prediction_grid import draw_prediction_grid
+from pspnet.callbacks.figures.reliability import draw_reliability
 from pspnet.callbacks.metrics_file import MetricsLogger
 from pspnet.callbacks.prediction_writers import data_of, denormalize, to_uint8
 from pspnet.files.writing import make_folder, optional, write_atomic
@@ -29,9 +30,9 @@ from pspnet.task import Segmentation
 class Report(Callback):
     """Writes and draws the results of evaluations, and the curves of a training.
 
-    After `validate` and `test`: results.json, iou_per_class.png, confusion.png and predictions.png;
-    after `fit`: curves.png; all in the run's folder and in W&B if it is used. A test split without
-    labels has no report.
+    After `validate` and `test`: results.json, iou_per_class.png, confusion.png and predictions.png,
+    and reliability.png where `validate` calibrates; after `fit`: curves.png; all in the run's
+    folder and in W&B if it is used. A test split without labels has no report.
 
     Args:
         examples: number of images in predictions.png, spread evenly over the split.
@@ -129,6 +130,8 @@ class Report(Callback):
             drawings["predictions"] = lambda out: draw_prediction_grid(
                 rows, out, palette=classes.palette(), names=names
             )
+        if (calibrated := module.calibrated) is not None:
+            drawings["reliability"] = lambda out: draw_reliability(calibrated, out)
         return [file for name, draw in drawings.items() if (file := _drawn(draw, folder, name))]
 
 
@@ -142,12 +145,14 @@ def _drawn(draw: Callable[[Path], None], folder: Path, name: str) -> Path | None
 
 def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str, Any]:
     """Return the content of results.json: the conditions of an evaluation and its scores."""
+    names, calibrated = module.classes.names, module.calibrated
     return {
         "split": split,
         "protocol": module.protocol.name,
         "precision": trainer.precision,
         "checkpoint": trainer.ckpt_path,
         **module.scores(),
+        **({} if calibrated is None else {"calibration": calibrated.describe(names)}),
         "inference": asdict(module.protocol),
     }
 

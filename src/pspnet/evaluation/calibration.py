@@ -7,7 +7,9 @@ the expected calibration error (ECE) before and after. Guo et al., arXiv 1706.04
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +27,7 @@ TEMPERATURES = torch.logspace(-3, 3, 97, base=2.0, dtype=torch.float64)  # 1/8 t
 BINS = 15  # as in the paper
 
 
-@dataclass(frozen=True)
+@dataclass  # torchmetrics takes no frozen one
 class CalibrationError:
     """Confidence and accuracy of pixels by bins of their confidence.
 
@@ -39,11 +41,44 @@ class CalibrationError:
     confidence: np.ndarray
     accuracy: np.ndarray
 
+    @classmethod
+    def of(cls, sums: Tensor) -> CalibrationError:
+        """Return the error of the sums of pixels, confidences and right pixels, (BINS, 3)."""
+        count, confidence, right = sums.cpu().numpy().T
+        return cls(count, confidence / np.maximum(count, 1), right / np.maximum(count, 1))
+
     @property
-    def ece(self) -> float:
-        """Mean distance of confidence and accuracy over all pixels."""
+    def ece(self) -> float | None:
+        """Mean distance of confidence and accuracy over all pixels; None if there are none."""
+        if not self.count.any():
+            return None
         distance = np.abs(self.confidence - self.accuracy)
-        return float((distance * self.count).sum() / max(self.count.sum(), 1))
+        return float((distance * self.count).sum() / self.count.sum())
+
+
+@dataclass
+class Calibrated:
+    """A fitted temperature, and the other half's errors before and after: all, and by class.
+
+    A pixel is of the class that is predicted for it.
+    """
+
+    temperature: float
+    before: CalibrationError
+    after: CalibrationError
+    before_by_class: list[CalibrationError]
+    after_by_class: list[CalibrationError]
+
+    def describe(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return the entry of results.json."""
+        pairs = zip(names, self.before_by_class, self.after_by_class, strict=True)
+        return {
+            "temperature": self.temperature,
+            "ece": {"before": self.before.ece, "after": self.after.ece},
+            "ece_by_class": {
+                name: {"before": before.ece, "after": after.ece} for name, before, after in pairs
+            },
+        }
 
 
 class Calibration(Metric):
@@ -113,8 +148,8 @@ class Calibration(Metric):
             sums.index_add_(0, where, values)
             self.bins[place] += sums.view(self.num_classes, BINS, 3).to(self.bins.device)
 
-    def compute(self) -> float:
-        """Return the temperature.
+    def compute(self) -> Calibrated:
+        """Fit the temperature, and return it with the errors.
 
         Raises:
             UserError: if one of the halves has no labeled pixel.
@@ -123,18 +158,13 @@ class Calibration(Metric):
             raise UserError(
                 "calibrate: half of the validation images have no labeled pixel; give more images"
             )
-        return float(TEMPERATURES[int(self.losses[:-1].argmin())])
-
-    def error(self, temperature: float, *, predicted: int | None = None) -> CalibrationError:
-        """Return the calibration error of the other half at one of `TEMPERATURES`.
-
-        Args:
-            temperature: 1, or the one that is computed.
-            predicted: the pixels of this predicted class alone.
-        """
-        place = int((TEMPERATURES - temperature).abs().argmin())
-        sums = self.bins[place].cpu()
-        table = (sums.sum(0) if predicted is None else sums[predicted]).numpy()
-        count = table[:, 0]
-        confidence, accuracy = (table[:, i] / np.maximum(count, 1) for i in (1, 2))
-        return CalibrationError(count, confidence, accuracy)
+        best = int(self.losses[:-1].argmin())
+        plain = int(TEMPERATURES.log().abs().argmin())  # 1
+        before, after = self.bins[plain], self.bins[best]
+        return Calibrated(
+            float(TEMPERATURES[best]),
+            CalibrationError.of(before.sum(0)),
+            CalibrationError.of(after.sum(0)),
+            [CalibrationError.of(sums) for sums in before],
+            [CalibrationError.of(sums) for sums in after],
+        )
