@@ -78,7 +78,7 @@ def test_images_keep_the_size_of_their_file(tmp_path: Path) -> None:
     dataset = ImageDataset([write_sample(tmp_path, "a")])
     item = dataset[0]
     assert len(dataset) == 1
-    assert set(item) == {"image", "name", "size", "unreadable"}
+    assert set(item) == {"image", "name", "raster", "size", "unreadable"}
     assert item["name"] == "a"
     assert item["size"] == (9, 12)
     assert item["image"].dtype == torch.uint8
