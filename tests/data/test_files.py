@@ -9,7 +9,8 @@ from layouts import put_image, put_label, put_text
 
 from pspnet.data import ADE20K, Cityscapes, Folder
 from pspnet.data.datasets.base import Sample
-from pspnet.data.files import check_samples, find_files, find_images, read_list, read_stems
+from pspnet.data.files import check_samples, find_files, read_list, read_stems
+from pspnet.data.prediction_images import find_images
 from pspnet.errors import UserError
 
 
@@ -120,13 +121,13 @@ def test_images_that_still_share_a_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_missing_images_are_refused(tmp_path: Path) -> None:
-    touch(tmp_path, "empty/notes.txt")
+    touch(tmp_path, "empty/notes.md")
     with pytest.raises(UserError, match=r"nowhere: .*data\.images"):
         find_images(tmp_path / "nowhere")
     with pytest.raises(UserError, match=r"empty: no image"):
         find_images(tmp_path / "empty")
-    with pytest.raises(UserError, match=r"notes\.txt: not an image"):
-        find_images(tmp_path / "empty" / "notes.txt")
+    with pytest.raises(UserError, match=r"notes\.md: not an image"):
+        find_images(tmp_path / "empty" / "notes.md")
 
 
 # lists and samples

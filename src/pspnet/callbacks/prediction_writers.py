@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Sample
+from pspnet.data.prediction_images import Frame
 from pspnet.data.raster import Raster, is_raster
 from pspnet.errors import NotWritten, UserError, warn
 from pspnet.evaluation.submission import Submission
@@ -23,6 +24,7 @@ from pspnet.files.paths import is_file, local_path
 from pspnet.files.writing import make_folder
 from pspnet.prediction.folder import DEFAULT, PredictionFolder, file_digest
 from pspnet.prediction.forms import FormName, Options
+from pspnet.prediction.overlay_video import write_overlay_video
 from pspnet.prediction.prediction import Prediction
 from pspnet.prediction.raster_files import RASTER_FORMS, RasterFiles, raster_blocks
 from pspnet.task import Segmentation
@@ -66,6 +68,7 @@ class PredictionWriter(BasePredictionWriter):
         self.overwrite, self.forms = overwrite, tuple(dict.fromkeys(forms))
         self.checkpoint: Path | None = None  # without it no prediction is known by its origin
         self.written = 0
+        self._last_digest: tuple[Path | None, str] = None, ""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Check all names, and leave out of the data what is there."""
@@ -85,7 +88,7 @@ class PredictionWriter(BasePredictionWriter):
         )
         self.names = [sample.name for sample in samples]
         self._settings = self._describe(trainer, pl_module)
-        self._images = {sample.name: sample.image for sample in samples}
+        self._samples = {sample.name: sample for sample in samples}
         self.there = self.writer.check(self.names, self._origin, rasters=self._rasters(samples))
         for file in self.writer.files("a").values():
             make_folder(file.parent)  # refused before anything is computed
@@ -105,7 +108,7 @@ class PredictionWriter(BasePredictionWriter):
         rasters = {sample.name for sample in samples if is_raster(sample.image)}
         others = [form for form in self.forms if form not in RASTER_FORMS]
         if rasters and others:
-            first = self._images[min(rasters)]
+            first = self._samples[min(rasters)].image
             raise UserError(
                 f"output.forms={others}: {first} is read by windows, and written as "
                 f"{', '.join(RASTER_FORMS)} alone; leave out the others"
@@ -151,7 +154,7 @@ class PredictionWriter(BasePredictionWriter):
             denormalize(image[0], data_of(trainer)),
             module.classes,
             name=name,
-            file=self._images[name].name,
+            file=self._samples[name].image.name,
             _compute=lambda: module.probabilities(image)[0].float().cpu().numpy(),
         )
         self.writer.write(prediction, origin=self._origin(name))
@@ -170,7 +173,7 @@ class PredictionWriter(BasePredictionWriter):
             make_folder(file.parent)
         try:
             with (
-                Raster(self._images[name]) as raster,
+                Raster(self._samples[name].image) as raster,
                 RasterFiles(
                     raster,
                     files,
@@ -199,6 +202,9 @@ class PredictionWriter(BasePredictionWriter):
         Raises:
             UserError: with their number and the first.
         """
+        trainer.strategy.barrier()  # after the last file of every process
+        if trainer.is_global_zero and "overlay" in self.forms:
+            self._write_videos()
         counts = torch.tensor([self.written, len(self.unreadable)], device=pl_module.device)
         self.written, unreadable = trainer.strategy.reduce(counts, reduce_op="sum").tolist()
         if unreadable:
@@ -216,14 +222,32 @@ class PredictionWriter(BasePredictionWriter):
 
     def _origin(self, name: str) -> str | None:
         """Return a digest of all that the prediction on an image follows from."""
-        path = self._images[name]
-        if self._settings is None or not is_file(path):
+        sample = self._samples[name]
+        if self._settings is None or not is_file(sample.image):
             return None
         try:
-            image = file_digest(path)
+            image = self._digest(sample.image)
         except OSError:  # as will be said where it is read
             return None
-        return hashlib.sha256(f"{self._settings} {image}".encode()).hexdigest()
+        frame = sample.frame if isinstance(sample, Frame) else ""
+        return hashlib.sha256(f"{self._settings} {image}{frame}".encode()).hexdigest()
+
+    def _digest(self, path: Path) -> str:
+        if self._last_digest[0] != path:  # all frames of a video are of one file
+            self._last_digest = path, file_digest(path)
+        return self._last_digest[1]
+
+    def _write_videos(self) -> None:
+        """Write the overlays of each video as a video, if all of its frames are there."""
+        videos: dict[Path, list[str]] = {}
+        for name, sample in self._samples.items():
+            if isinstance(sample, Frame):
+                videos.setdefault(sample.image, []).append(name)
+        for video, names in videos.items():
+            frames = [self.writer.files(name)["overlay"] for name in names]
+            out = frames[0].parent.with_name(f"{frames[0].parent.name}.mp4")
+            if (self.overwrite or not out.exists()) and all(frame.exists() for frame in frames):
+                write_overlay_video(frames, video, out)
 
 
 class SubmissionWriter(Callback):

@@ -21,8 +21,8 @@ from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.facts import label_counts
-from pspnet.data.files import find_images
 from pspnet.data.image_io import LARGEST_SIDE
+from pspnet.data.prediction_images import find_images
 from pspnet.data.samplers import EvaluationSampler, TrainingSampler, rare_class_chances
 from pspnet.data.training_loader import StepSize, TrainingLoader
 from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
@@ -67,7 +67,8 @@ class SegmentationData(lightning.LightningDataModule):
         std: standard deviation of R, G and B, above 0, by which images are divided; None is
             ImageNet's.
         seed: seed of order and augmentation, 0 or more.
-        images: an image or a folder of images to predict on; None predicts on the test split.
+        images: what to predict on, an image, a folder, a list (.txt) or a video, see
+            `pspnet.data.prediction_images`; None predicts on the test split.
         cache: a folder that keeps decoded images and labels, 4 bytes per pixel, see
             `pspnet.data.cache.Cache`; None decodes each file whenever it is needed.
         rare_class_sampling: draw images with rare classes more often, by this temperature, such as

@@ -13,8 +13,10 @@ from torch.utils.data import Dataset, default_collate
 from pspnet.data.cache import Cache
 from pspnet.data.datasets.base import Sample
 from pspnet.data.image_io import is_turned, read_image
+from pspnet.data.prediction_images import Frame
 from pspnet.data.raster import is_raster
 from pspnet.data.transforms.seeding import seed_transform
+from pspnet.data.video import Video
 from pspnet.errors import UserError
 
 if TYPE_CHECKING:
@@ -91,6 +93,7 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self.samples = samples
+        self._video: Video | None = None  # the last one, of this loading process
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -101,12 +104,19 @@ class ImageDataset(Dataset[dict[str, Any]]):
         try:
             if is_raster(sample.image):
                 raster = str(sample.image)
+            elif isinstance(sample, Frame):
+                pixels = self._frame(sample)
             else:
                 pixels = read_image(sample.image)
         except UserError as error:
             reason = str(error)
         item = {"image": _channels_first(pixels), "name": sample.name, "raster": raster}
         return {**item, "unreadable": reason, "size": pixels.shape[:2]}
+
+    def _frame(self, sample: Frame) -> np.ndarray:
+        if self._video is None or self._video.path != sample.image:
+            self._video = Video(sample.image)
+        return self._video.read(sample.frame)
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:

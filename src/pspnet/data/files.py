@@ -67,33 +67,6 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def find_images(path: Path) -> list[Sample]:
-    """Find the image at a path, or all images in the folder there and in its subfolders, sorted.
-
-    An image's name is its path in the folder without suffix; where two would share it, as a.jpg
-    and a.png, the names are a_jpg and a_png. A note counts the files that are no images.
-
-    Raises:
-        UserError: if there is no such path, no image in the folder, no image suffix, or if images
-            would still share a name.
-    """
-    if not (is_file(path) or path.is_dir()):
-        raise UserError(f"{path}: no such image or folder; set data.images to one")
-    suffixes = ", ".join(IMAGE_SUFFIXES)
-    if path.is_dir():
-        folder, every = path, find_files(path, "")
-        files = [file for file in every if file.suffix.lower() in IMAGE_SUFFIXES]
-        note_unread("data.images", every, IMAGE_SUFFIXES)
-        if not files:
-            raise UserError(f"{path}: no image in this folder; {suffixes} are read")
-    else:
-        folder, files = path.parent, [path]
-        if path.suffix.lower() not in IMAGE_SUFFIXES:
-            raise UserError(f"{path}: not an image by its suffix; {suffixes} are read")
-    names = _names([file.relative_to(folder) for file in files])
-    return [Sample(name, file, None) for name, file in zip(names, files, strict=True)]
-
-
 def note_unread(where: str, paths: list[Path], suffixes: tuple[str, ...]) -> None:
     """Count in one line the files that have none of the suffixes, and so are not read."""
     from lightning.pytorch.utilities import rank_zero_only  # late, as it imports torch
@@ -104,20 +77,6 @@ def note_unread(where: str, paths: list[Path], suffixes: tuple[str, ...]) -> Non
         each = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in counts)
         files = "files were" if len(others) > 1 else "file was"
         rank_zero_only(note)(f"{where}: {len(others)} {files} not read: {each}")
-
-
-def _names(paths: list[Path]) -> list[str]:
-    stems = Counter(path.with_suffix("") for path in paths)
-    names = [
-        path.with_suffix("").as_posix()
-        + (path.suffix.replace(".", "_") if stems[path.with_suffix("")] > 1 else "")
-        for path in paths
-    ]
-    for name, count in Counter(names).items():
-        if count > 1:
-            files = [str(path) for path, its in zip(paths, names, strict=True) if its == name]
-            raise UserError(f"{', '.join(files)} would all be written as {name!r}; rename them")
-    return names
 
 
 def read_list(path: Path) -> list[str]:
