@@ -1,5 +1,7 @@
 """Rasters are predicted on as images are, and keep their place on the ground."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +14,9 @@ from pspnet.errors import UserError
 from pspnet.prediction.folder import origin_of
 
 rasterio = pytest.importorskip("rasterio")
+from rasterio.features import rasterize  # noqa: E402
 from rasterio.transform import from_origin  # noqa: E402
+from rasterio.warp import transform_geom  # noqa: E402
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (9, 12, 3), np.uint8).repeat(16, 0).repeat(16, 1)
 PLACE = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_000_000, 0.5, 0.5)}
@@ -64,6 +68,35 @@ def test_command_writes_rasters_that_lie_where_their_images_do(
     main(command)
     assert "0 predictions written" in capsys.readouterr().out
     assert before == [(tmp_path / f"out/{form}/map.tif").stat().st_mtime_ns for form in FORMS]
+
+
+def test_polygons_lie_where_their_regions_do(checkpoint, tmp_path):
+    write(tmp_path / "map.tif", PIXELS, **PLACE)
+    main(
+        [
+            *("predict", f"--ckpt_path={checkpoint}", f"--data.images={tmp_path / 'map.tif'}"),
+            *("--data.workers=0", "--wandb=off", f"--output.folder={tmp_path / 'out'}"),
+            *("--output.forms=[index,geojson]", "--output.tolerance=0"),
+        ]
+    )
+    content = json.loads((tmp_path / "out/geojson/map.geojson").read_text())
+    shapes = [(each["geometry"], each["properties"]["class_id"]) for each in content["features"]]
+    with rasterio.open(tmp_path / "out/index/map.tif") as file:
+        index = file.read(1)
+        drawn = rasterize(
+            [(transform_geom("EPSG:4326", file.crs, shape), value) for shape, value in shapes],
+            index.shape,
+            transform=file.transform,
+            fill=255,
+            dtype="uint8",
+        )
+    np.testing.assert_array_equal(drawn, index)
+    assert all(
+        8 < longitude < 10 and 44 < latitude < 46
+        for shape, _ in shapes
+        for longitude, latitude in shape["coordinates"][0]
+    )
+    assert origin_of(tmp_path / "out/geojson/map.geojson") is not None
 
 
 def test_pixels_without_data_have_no_class(checkpoint, tmp_path):

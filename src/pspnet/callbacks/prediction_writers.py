@@ -27,6 +27,7 @@ from pspnet.prediction.forms import FormName, Options
 from pspnet.prediction.overlay_video import write_overlay_video
 from pspnet.prediction.prediction import Prediction
 from pspnet.prediction.raster_files import RASTER_FORMS, RasterFiles, raster_blocks
+from pspnet.prediction.raster_polygons import write_polygons
 from pspnet.task import Segmentation
 
 
@@ -113,6 +114,8 @@ class PredictionWriter(BasePredictionWriter):
                 f"output.forms={others}: {first} is read by windows, and written as "
                 f"{', '.join(RASTER_FORMS)} alone; leave out the others"
             )
+        if rasters and "geojson" in self.forms and "index" not in self.forms:
+            raise UserError(f"output.forms={[*self.forms]}: geojson of a TIFF needs index; add it")
         return rasters
 
     def write_on_batch_end(
@@ -168,7 +171,7 @@ class PredictionWriter(BasePredictionWriter):
             found: Tensor = data.on_after_batch_transfer({"image": image}, 0)["image"]
             return found
 
-        files = self.writer.files(name, suffix=".tif")
+        files = self.writer.files(name, raster=True)
         for file in files.values():
             make_folder(file.parent)
         try:
@@ -190,6 +193,14 @@ class PredictionWriter(BasePredictionWriter):
                     temperature=module.temperature,
                 ):
                     written.write(block)
+            if "geojson" in files:
+                write_polygons(
+                    files["index"],
+                    files["geojson"],
+                    module.classes,
+                    tolerance=self.options.tolerance,
+                    origin=self._origin(name),
+                )
         except NotWritten:
             raise
         except UserError as error:

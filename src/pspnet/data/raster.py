@@ -50,7 +50,7 @@ class Raster:
     """
 
     def __init__(self, path: Path) -> None:
-        self._file = _open(path)
+        self._file = open_raster(path)
         self.path = path
         self.size = (self._file.height, self._file.width)
         from rasterio.enums import ColorInterp
@@ -98,7 +98,7 @@ class Raster:
             "compress": "deflate",
             "bigtiff": "if_safer",
         }
-        return _open(path, "w", **(profile | options))
+        return open_raster(path, "w", **(profile | options))
 
 
 def window(rows: slice, columns: slice) -> Any:
@@ -118,7 +118,12 @@ def _readable(path: Path) -> Iterator[None]:
         raise UserError(f"{path} cannot be read as an image ({error}); replace it") from error
 
 
-def _open(path: Path, mode: str = "r", **options: Any) -> Any:
+def open_raster(path: Path, mode: str = "r", **options: Any) -> Any:
+    """Open a TIFF file by rasterio, as `rasterio.open`.
+
+    Raises:
+        UserError: if rasterio is missing, or the file cannot be read or written.
+    """
     try:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError

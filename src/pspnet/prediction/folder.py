@@ -83,7 +83,7 @@ class PredictionFolder:
             if name in seen:
                 raise UserError(f"name {name!r} occurs twice; each prediction needs its own")
             seen.add(name)
-            files = [*self.files(name, suffix=".tif" if name in rasters else None).values()]
+            files = [*self.files(name, raster=name in rasters).values()]
             existing = [file for file in files if os.path.lexists(file)]
             if existing and not self.overwrite:
                 self._refuse_existing(files, origin(name))
@@ -109,12 +109,12 @@ class PredictionFolder:
             marked = content if origin is None else with_origin(content, origin)
             write_atomic(file, marked, durable=False)
 
-    def files(self, name: str, *, suffix: str | None = None) -> dict[FormName, Path]:
+    def files(self, name: str, *, raster: bool = False) -> dict[FormName, Path]:
         """Return the file of each form of a prediction.
 
         Args:
             name: of the prediction.
-            suffix: of all forms; None is each form's own.
+            raster: images are TIFF files.
 
         Raises:
             UserError: if the name is empty, absolute, or holds `..`, `.` or empty parts.
@@ -125,10 +125,11 @@ class PredictionFolder:
             raise UserError(
                 f"name {name!r} is no plain relative path; predictions stay below {self.out_dir}"
             )
-        return {
-            form: self.out_dir / form / f"{name}{suffix or FORMS[form].suffix}"
+        suffixes = {
+            form: ".tif" if raster and form != "geojson" else FORMS[form].suffix
             for form in self.forms
         }
+        return {form: self.out_dir / form / f"{name}{suffixes[form]}" for form in self.forms}
 
     def _refuse_existing(self, files: Sequence[Path], origin: str | None) -> None:
         for file in files:

@@ -80,7 +80,7 @@ def regions(label: np.ndarray, *, tolerance: float) -> Iterator[Region]:
         rings = [np.array(ring) for ring in shape["coordinates"]]
         found.append((abs(cv2.contourArea(rings[0].astype(np.float32))), int(value), rings))
     for _, value, (outer, *holes) in sorted(found, key=lambda one: -one[0]):
-        simple = [_simplified(ring, tolerance) for ring in (outer, *holes)]
+        simple = [simplified(ring, tolerance) for ring in (outer, *holes)]
         if simple[0] is not None:
             yield Region(value, simple[0], [hole for hole in simple[1:] if hole is not None])
 
@@ -110,7 +110,7 @@ def outlines(label: np.ndarray, *, tolerance: float) -> Iterator[tuple[int, np.n
         yield value, corners if len(corners) > 2 else np.repeat(corners, 3, axis=0)
 
 
-def _simplified(ring: np.ndarray, tolerance: float) -> np.ndarray | None:
+def simplified(ring: np.ndarray, tolerance: float) -> np.ndarray | None:
     """Return a closed ring with fewer corners, None if nothing is left of it."""
     if tolerance > 0:
         open_ring = ring[:-1].astype(np.float32)[:, None]

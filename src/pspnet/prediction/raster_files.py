@@ -21,7 +21,8 @@ from pspnet.models.pspnet import PSPNet
 from pspnet.prediction.forms import MOST, FormName, Options
 from pspnet.prediction.prediction import blend
 
-RASTER_FORMS: tuple[FormName, ...] = ("index", "color", "overlay", "confidence")
+BANDS: tuple[FormName, ...] = ("index", "color", "overlay", "confidence")
+RASTER_FORMS: tuple[FormName, ...] = (*BANDS, "geojson")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class RasterFiles:
 
     Args:
         raster: the image.
-        files: the path of each form, of `RASTER_FORMS`.
+        files: the path of each form; those of `BANDS` are written.
         palette: RGB per label value, (256, 3) uint8.
         options: what forms depend on beside the prediction.
         origin: of the prediction, see `prediction.folder`.
@@ -96,7 +97,9 @@ class RasterFiles:
         self.raster, self.palette, self.options, self.origin = raster, palette, options, origin
         with contextlib.ExitStack() as stack:
             self.files = {}
-            for form, path in files.items():
+            for form in BANDS:
+                if (path := files.get(form)) is None:
+                    continue
                 draft = stack.enter_context(atomic(path, durable=False))
                 self.files[form] = stack.enter_context(self._create(form, draft))
             self._open = stack.pop_all()
