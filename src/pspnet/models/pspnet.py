@@ -126,7 +126,7 @@ class PSPNet(nn.Module):
 
     def forward(self, image: Tensor, upsample: bool = True) -> Tensor | tuple[Tensor, Tensor]:
         size = (image.shape[2], image.shape[3])
-        if min(size) < SMALLEST_SIDE:
+        if any(side < SMALLEST_SIDE for side in size):
             raise UserError(
                 f"an image of {size[0]}×{size[1]} pixels: pad it to {SMALLEST_SIDE} a side at least"
             )

@@ -1,0 +1,89 @@
+"""Export a checkpoint as one file that takes images of any size.
+
+python -m pspnet export best.ckpt network.onnx
+python -m pspnet export best.ckpt network.pt2 --precision float16
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from pspnet.errors import Parser, UserError, one_line_errors
+from pspnet.files.paths import path_argument
+from pspnet.files.writing import check_new
+
+SUFFIXES = (".onnx", ".pt2")
+PRECISIONS = ("float32", "float16", "int8")
+OPSETS = (18, 19, 20, 21)  # torch writes none below; OpenVINO and TensorRT know all of 18
+PACKAGES = ("onnx", "onnxruntime", "onnxscript")
+SMALLEST, LARGEST = 32, 16_384  # pixels of a side
+
+
+def main(words: list[str] | None = None) -> None:
+    """Run the command line; `words` default to `sys.argv[1:]`.
+
+    Raises:
+        SystemExit: with code 1 and one line for what is refused, 2 for wrong options.
+    """
+    given = _parser().parse_args(words)
+    with one_line_errors():
+        check_new(given.out)
+        _check_form(given.out, given.precision, given.opset)
+        size = _size(given.size)
+
+        from pspnet.prediction.loading import load
+        from pspnet.tools.export.write import export
+
+        trained = load(given.path, trust=given.trust)
+        agreement = export(
+            trained,
+            given.out,
+            precision=given.precision,
+            size=size,
+            opset=given.opset,
+            license=given.license,
+        )
+    takes = "any height and width" if size is None else "×".join(map(str, size))
+    print(f"{given.out} written, {given.out.stat().st_size / 1e6:.1f} MB: uint8 RGB of {takes}")
+    print(f"beside the network on {agreement}")
+
+
+def _check_form(out: Path, precision: str, opset: int | None) -> None:
+    """Refuse what no file of this suffix can be, before torch is imported."""
+    if out.suffix not in SUFFIXES:
+        raise UserError(f"{out}: unknown suffix {out.suffix!r}; give {' or '.join(SUFFIXES)}")
+    if out.suffix == ".pt2" and (precision == "int8" or opset is not None):
+        wrong = "--precision int8" if precision == "int8" else f"--opset {opset}"
+        raise UserError(f"{wrong} with {out}: is of ONNX; give a file *.onnx")
+    if opset is not None and opset not in OPSETS:
+        raise UserError(f"--opset {opset}: give one of {', '.join(map(str, OPSETS))}")
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if out.suffix == ".onnx" and missing:
+        raise UserError(f"{out} needs {', '.join(missing)}: pip install {' '.join(missing)}")
+
+
+def _size(given: list[int] | None) -> tuple[int, int] | None:
+    if given is None:
+        return None
+    height, width = given
+    if not all(SMALLEST <= side <= LARGEST for side in given):
+        raise UserError(f"--size {height} {width}: give {SMALLEST} to {LARGEST} pixels a side")
+    return height, width
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="pspnet export", description=(__doc__ or "").partition("\n")[0])
+    add = parser.add_argument
+    add("path", type=path_argument, help="a checkpoint, ours or a published one")
+    add("out", type=path_argument, help="the file to write, *.onnx or *.pt2")
+    add("--precision", choices=PRECISIONS, default="float32", help="of the network; float32")
+    add("--size", nargs=2, type=int, metavar=("H", "W"), help="take images of this size alone")
+    add("--opset", type=int, metavar="N", help="version of ONNX's operators; default 18")
+    add("--license", help="of the weights, stored in the file")
+    add("--trust", action="store_true", help="import the classes that the checkpoint names")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""An exported file, whole or absent, and what it says of itself."""
+
+from __future__ import annotations
+
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pspnet.data.datasets.classes import IGNORE
+from pspnet.files.writing import atomic
+from pspnet.models.options import plain_data
+from pspnet.prediction.loading import Trained
+from pspnet.tools.export.checks import SIZES, Agreement, check, pictures
+from pspnet.tools.export.graph import ImageGraph
+from pspnet.tools.export.onnx_file import DEFAULT_OPSET, model_of
+from pspnet.tools.export.program import program_of, save
+
+SINGLE_PASS = "whole"  # the one protocol that a graph can hold
+
+
+def export(
+    trained: Trained,
+    out: Path,
+    *,
+    precision: str = "float32",
+    size: tuple[int, int] | None = None,
+    opset: int | None = None,
+    license: str | None = None,
+) -> Agreement:
+    """Write a network as an .onnx or .pt2 file, and return how far it agrees with the network.
+
+    The file is written to a draft, which takes its name when it has run and agrees.
+
+    Args:
+        trained: the network.
+        out: the file, with one of the suffixes; it must not exist.
+        precision: float32 or float16.
+        size: height and width of the images; None is any.
+        opset: of ONNX; None is the default.
+        license: of the weights, for the metadata.
+
+    Raises:
+        UserError: if a module cannot be exported, or the file disagrees with the network.
+    """
+    dtype = torch.float16 if precision == "float16" else torch.float32
+    traced = program_of(ImageGraph(trained, dtype=dtype), size=size)
+    described = metadata_of(trained, precision=precision, size=size, license=license)
+    with atomic(out) as draft:
+        if out.suffix == ".pt2":
+            save(traced, draft, described)
+        else:
+            model = model_of(traced, opset=opset or DEFAULT_OPSET, metadata=described)
+            draft.write_bytes(model.SerializeToString())
+        sizes = SIZES if size is None else [size] * 4
+        return check(draft, trained, pictures(sizes), precision=precision)
+
+
+def metadata_of(
+    trained: Trained, *, precision: str, size: tuple[int, int] | None, license: str | None
+) -> dict[str, Any]:
+    """Return the metadata as plain data, for ONNX's `metadata_props` and a .pt2's extra file.
+
+    Args:
+        trained: the network with its classes.
+        precision: float32, float16 or int8.
+        size: height and width that the file takes; None is any.
+        license: of the weights; None if it is not known.
+    """
+    task = trained.task
+    options = {key: value for key, value in task.network.options.items() if value is not None}
+    described = {
+        "generator": f"pspnet {metadata.version('pspnet')}",
+        "classes": list(task.classes.names),
+        "colors": [list(color) for color in task.classes.colors],
+        "ignore": IGNORE,
+        "mean": list(trained.mean),
+        "std": list(trained.std),
+        "temperature": float(task.temperature),
+        "protocol": SINGLE_PASS,
+        "protocol_of_training": task.protocol.name,
+        "crop_size": task.crop_size and list(task.crop_size),
+        "encoder": options.get("encoder"),
+        "bins": options.get("bins"),
+        "network": options,
+        "precision": precision,
+        "size": size and list(size),
+        "license": license,
+    }
+    plain: dict[str, Any] = plain_data(described)
+    return {key: value for key, value in plain.items() if value is not None}
