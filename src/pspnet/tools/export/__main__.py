@@ -6,12 +6,17 @@ python -m pspnet export best.ckpt network.pt2 --precision float16
 
 from __future__ import annotations
 
+import argparse
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new
+
+if TYPE_CHECKING:
+    from pspnet.tools.export.int8 import Calibration
 
 SUFFIXES = (".onnx", ".pt2")
 PRECISIONS = ("float32", "float16", "int8")
@@ -36,17 +41,18 @@ def main(words: list[str] | None = None) -> None:
         from pspnet.tools.export.write import export
 
         trained = load(given.path, trust=given.trust)
-        agreement = export(
+        said = export(
             trained,
             given.out,
             precision=given.precision,
             size=size,
             opset=given.opset,
             license=given.license,
+            calibration=_calibration(given) if given.precision == "int8" else None,
         )
     takes = "any height and width" if size is None else "×".join(map(str, size))
     print(f"{given.out} written, {given.out.stat().st_size / 1e6:.1f} MB: uint8 RGB of {takes}")
-    print(f"beside the network on {agreement}")
+    print(f"beside the network on {said}")
 
 
 def _check_form(out: Path, precision: str, opset: int | None) -> None:
@@ -61,6 +67,14 @@ def _check_form(out: Path, precision: str, opset: int | None) -> None:
     missing = [name for name in PACKAGES if find_spec(name) is None]
     if out.suffix == ".onnx" and missing:
         raise UserError(f"{out} needs {', '.join(missing)}: pip install {' '.join(missing)}")
+
+
+def _calibration(given: argparse.Namespace) -> Calibration:
+    from pspnet.tools.export.int8 import calibration_of_folder, calibration_of_run
+
+    if given.images is not None:
+        return calibration_of_folder(given.images)
+    return calibration_of_run(given.path, root=given.root, trust=given.trust)
 
 
 def _size(given: list[int] | None) -> tuple[int, int] | None:
@@ -81,6 +95,8 @@ def _parser() -> Parser:
     add("--size", nargs=2, type=int, metavar=("H", "W"), help="take images of this size alone")
     add("--opset", type=int, metavar="N", help="version of ONNX's operators; default 18")
     add("--license", help="of the weights, stored in the file")
+    add("--images", type=path_argument, help="int8: a folder of images to calibrate on")
+    add("--root", type=path_argument, help="int8: folder of the data set, if it moved")
     add("--trust", action="store_true", help="import the classes that the checkpoint names")
     return parser
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -12,10 +12,14 @@ from pspnet.data.datasets.classes import IGNORE
 from pspnet.files.writing import atomic
 from pspnet.models.options import plain_data
 from pspnet.prediction.loading import Trained
-from pspnet.tools.export.checks import SIZES, Agreement, check, pictures
+from pspnet.tools.export.checks import SIZES, check, pictures
 from pspnet.tools.export.graph import ImageGraph
-from pspnet.tools.export.onnx_file import DEFAULT_OPSET, model_of
+from pspnet.tools.export.int8 import Calibration, quantize, score
+from pspnet.tools.export.onnx_file import DEFAULT_OPSET, Session, model_of
 from pspnet.tools.export.program import program_of, save
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 SINGLE_PASS = "whole"  # the one protocol that a graph can hold
 
@@ -28,18 +32,20 @@ def export(
     size: tuple[int, int] | None = None,
     opset: int | None = None,
     license: str | None = None,
-) -> Agreement:
-    """Write a network as an .onnx or .pt2 file, and return how far it agrees with the network.
+    calibration: Calibration | None = None,
+) -> str:
+    """Write a network as an .onnx or .pt2 file, and return a line on how far it agrees.
 
     The file is written to a draft, which takes its name when it has run and agrees.
 
     Args:
         trained: the network.
         out: the file, with one of the suffixes; it must not exist.
-        precision: float32 or float16.
+        precision: float32, float16, or int8 of an .onnx file.
         size: height and width of the images; None is any.
         opset: of ONNX; None is the default.
         license: of the weights, for the metadata.
+        calibration: the images that int8 needs.
 
     Raises:
         UserError: if a module cannot be exported, or the file disagrees with the network.
@@ -52,9 +58,36 @@ def export(
             save(traced, draft, described)
         else:
             model = model_of(traced, opset=opset or DEFAULT_OPSET, metadata=described)
+            if calibration is not None:
+                return _write_int8(model, draft, trained, calibration, size=size)
             draft.write_bytes(model.SerializeToString())
-        sizes = SIZES if size is None else [size] * 4
-        return check(draft, trained, pictures(sizes), precision=precision)
+        shown = pictures(SIZES if size is None else [size] * 4)
+        return str(check(draft, trained, shown, precision=precision))
+
+
+def _write_int8(
+    model: ModelProto,
+    draft: Path,
+    trained: Trained,
+    calibration: Calibration,
+    *,
+    size: tuple[int, int] | None,
+) -> str:
+    """Quantize, compare on calibration images cut to odd sizes, and score if there are labels."""
+    quantize(model, draft, calibration, size=size)
+    sizes = SIZES if size is None else [size] * len(SIZES)
+    pairs = zip(calibration.pixels(size), sizes, strict=False)
+    shown = (image[:, :height, :width].copy() for image, (height, width) in pairs)
+    said = str(check(draft, trained, shown, precision="int8"))
+    if calibration.scored is None:
+        return f"{said}; mIoU unknown without the data, see --root"
+    sessions = Session(model.SerializeToString()), Session(draft)
+    before, after = (
+        100 * score(session, calibration.scored, classes=len(trained.task.classes), size=size)
+        for session in sessions
+    )
+    count = len(calibration.scored)
+    return f"{said}\nmIoU of {count} validation images: float32 {before:.2f} %, int8 {after:.2f} %"
 
 
 def metadata_of(
