@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -19,9 +19,6 @@ from pspnet.errors import UserError
 from pspnet.evaluation.metrics import confusion_matrix, mean_iou
 from pspnet.tools.export.onnx_file import IMAGE, Session
 from pspnet.tools.export.program import quiet
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
 
 CALIBRATION = 64  # images, evenly over those that there are
 SCORED = 500  # images of the validation split at most
@@ -76,20 +73,20 @@ def calibration_of_run(path: Path, *, root: Path | None, trust: bool) -> Calibra
     return Calibration(_evenly(samples, CALIBRATION), scored)
 
 
-def quantize(
-    model: ModelProto, out: Path, calibration: Calibration, *, size: tuple[int, int] | None
-) -> None:
-    """Write a model with 8-bit convolutions, except that to the classes, in the form QDQ.
+def quantize(path: Path, calibration: Calibration, *, size: tuple[int, int] | None) -> None:
+    """Make the convolutions of an ONNX file 8-bit, except that to the classes, in the form QDQ.
 
     Weights have a scale per output channel; activations one per map, from their extremes.
     """
+    import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    convolutions = [node.name for node in model.graph.node if node.op_type == "Conv"]
+    nodes = onnx.load(path, load_external_data=False).graph.node
+    convolutions = [node.name for node in nodes if node.op_type == "Conv"]
     with quiet():
         quantize_static(
-            model,
-            out,
+            path,
+            path,
             _Reader(calibration.pixels(size)),
             quant_format=QuantFormat.QDQ,
             per_channel=True,

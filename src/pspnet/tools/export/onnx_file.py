@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,19 +63,18 @@ def _name_axes(model: ModelProto) -> None:
 
 def _untranslated(error: BaseException, program: ExportedProgram) -> str:
     """Return the line about an operation without translation, named in the chain of errors."""
-    texts = []
     chain: BaseException | None = error
+    said = ""
     while chain is not None:
-        texts.append(str(chain))
-        chain = chain.__cause__
-    said = " ".join(texts)
+        said, chain = str(chain), chain.__cause__  # the first cause tells the operation
+    operation = re.search(r"op='\w+\.(\w+)'", said)
     for node in program.graph.nodes:
-        if node.op == "call_function" and f"'{node.target}'" in said.replace("op='", "'"):
+        if operation and operation[1] in str(node.target):
             stack = [*node.meta.get("nn_module_stack", {}).values()]
-            place, kind = stack[-1] if stack else ("network", "")
-            name = getattr(kind, "__name__", str(kind).rpartition(".")[2])
-            return f"{place} ({name}) cannot be exported: ONNX has no {node.target}; give OUT.pt2"
-    return f"network cannot be exported: {' '.join(texts[0].split())[:300]}; give OUT.pt2"
+            name, kind = stack[-1] if stack else ("network", "")
+            kind = str(getattr(kind, "__name__", kind)).rpartition(".")[2]
+            return f"{name} ({kind}) cannot be exported: ONNX has no {node.target}; give OUT.pt2"
+    return f"network cannot be exported: {' '.join(said.split())[:300]}; give OUT.pt2"
 
 
 class Session:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import sympy
 import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
@@ -66,6 +68,26 @@ def culprit(error: BaseException, network: nn.Module) -> str:
     return f"{names.get(id(found), 'network')} ({type(found).__name__})"
 
 
+def size_choices(program: ExportedProgram, sizes: Iterable[tuple[int, int]]) -> str:
+    """Return where the network chose by the size of an image, as some of these sizes would not.
+
+    Returns:
+        Places in the code, empty if there are none.
+    """
+    image = next(node for node in program.graph.nodes if node.meta["val"].dtype == torch.uint8)
+    sides = [side for side in image.meta["val"].shape[1:3] if isinstance(side, torch.SymInt)]
+    if not sides:
+        return ""
+    symbols = [side.node.expr for side in sides]
+    return ", ".join(
+        str(guard.sloc).strip("()").rpartition("/")[2]
+        for guard in sides[0].node.shape_env.guards  # type: ignore[union-attr]
+        if any(
+            guard.expr.subs(dict(zip(symbols, size, strict=True))) == sympy.false for size in sizes
+        )
+    )
+
+
 def save(program: ExportedProgram, path: Path, metadata: dict[str, Any]) -> None:
     """Write a .pt2 file, with the metadata as one of its extra files."""
     with quiet():
@@ -84,10 +106,18 @@ class SavedProgram:
             self.module = torch.export.load(path).module()
 
     def run(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return class ids, confidence, and the logits (N, C, H', W') of the padded images."""
+        """Return class ids, confidence, and the logits (N, C, H', W') of the padded images.
+
+        Raises:
+            UserError: if the program does not take images of this size.
+        """
         recorder = _Recorder(self.module)
-        with torch.no_grad():
-            label, confidence = recorder.run(image)
+        try:
+            with torch.no_grad():
+                label, confidence = recorder.run(image)
+        except AssertionError as error:  # of the sizes that the trace holds for
+            size = "×".join(map(str, image.shape[1:3]))
+            raise UserError(f"the file takes no image of {size} pixels") from error
         return label, confidence, recorder.logits
 
 
@@ -105,10 +135,13 @@ class _Recorder(torch.fx.Interpreter):
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the exporters' own remarks from the terminal; their errors are raised."""
-    logging.disable(logging.WARNING)
+    logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with (
+            warnings.catch_warnings(action="ignore"),
+            redirect_stdout(StringIO()),
+            redirect_stderr(StringIO()),
+        ):
             yield
     finally:
         logging.disable(logging.NOTSET)

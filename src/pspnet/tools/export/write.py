@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch.export import ExportedProgram
 
 from pspnet.data.datasets.classes import IGNORE
+from pspnet.errors import UserError
 from pspnet.files.writing import atomic
 from pspnet.models.options import plain_data
 from pspnet.prediction.loading import Trained
@@ -16,10 +18,7 @@ from pspnet.tools.export.checks import SIZES, check, pictures
 from pspnet.tools.export.graph import ImageGraph
 from pspnet.tools.export.int8 import Calibration, quantize, score
 from pspnet.tools.export.onnx_file import DEFAULT_OPSET, Session, model_of
-from pspnet.tools.export.program import program_of, save
-
-if TYPE_CHECKING:
-    from onnx import ModelProto
+from pspnet.tools.export.program import program_of, save, size_choices
 
 SINGLE_PASS = "whole"  # the one protocol that a graph can hold
 
@@ -58,33 +57,37 @@ def export(
             save(traced, draft, described)
         else:
             model = model_of(traced, opset=opset or DEFAULT_OPSET, metadata=described)
-            if calibration is not None:
-                return _write_int8(model, draft, trained, calibration, size=size)
             draft.write_bytes(model.SerializeToString())
+            if calibration is not None:
+                return _quantized(draft, trained, calibration, size=size)
         shown = pictures(SIZES if size is None else [size] * 4)
-        return str(check(draft, trained, shown, precision=precision))
+        try:
+            return str(check(draft, trained, shown, precision=precision))
+        except UserError as error:
+            raise UserError(f"{error}; {_remedy(traced)}") from error
 
 
-def _write_int8(
-    model: ModelProto,
-    draft: Path,
-    trained: Trained,
-    calibration: Calibration,
-    *,
-    size: tuple[int, int] | None,
+def _remedy(traced: ExportedProgram) -> str:
+    if chosen := size_choices(traced, SIZES):
+        return f"the network chooses by an image's size in Python, at {chosen}; give --size H W"
+    return "give --precision float32, or --size H W"
+
+
+def _quantized(
+    draft: Path, trained: Trained, calibration: Calibration, *, size: tuple[int, int] | None
 ) -> str:
-    """Quantize, compare on calibration images cut to odd sizes, and score if there are labels."""
-    quantize(model, draft, calibration, size=size)
-    sizes = SIZES if size is None else [size] * len(SIZES)
-    pairs = zip(calibration.pixels(size), sizes, strict=False)
-    shown = (image[:, :height, :width].copy() for image, (height, width) in pairs)
+    """Quantize a file in place, compare it on calibration images, and score if there are labels."""
+    sides = SIZES if size is None else [size] * len(SIZES)
+    pairs = zip(calibration.pixels(size), sides, strict=False)
+    shown = [image[:, :height, :width].copy() for image, (height, width) in pairs]
+    float32 = Session(draft)
+    quantize(draft, calibration, size=size)
     said = str(check(draft, trained, shown, precision="int8"))
     if calibration.scored is None:
-        return f"{said}; mIoU unknown without the data, see --root"
-    sessions = Session(model.SerializeToString()), Session(draft)
+        return f"{said}; mIoU unknown without the data"
     before, after = (
         100 * score(session, calibration.scored, classes=len(trained.task.classes), size=size)
-        for session in sessions
+        for session in (float32, Session(draft))
     )
     count = len(calibration.scored)
     return f"{said}\nmIoU of {count} validation images: float32 {before:.2f} %, int8 {after:.2f} %"
