@@ -129,7 +129,7 @@ def _runner(path: Path) -> Run:
 
         def run(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             label, confidence, logits = program.run(torch.from_numpy(image))
-            return label.numpy(), confidence.numpy(), _cut(logits.numpy(), image)
+            return label.numpy(), confidence.numpy(), cut(logits.numpy(), image)
 
         return run
 
@@ -137,12 +137,12 @@ def _runner(path: Path) -> Run:
 
     def run_onnx(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         label, confidence = plain.run(image)
-        return label, confidence, _cut(probed.run(image)[2], image)
+        return label, confidence, cut(probed.run(image)[2], image)
 
     return run_onnx
 
 
-def _cut(logits: np.ndarray, image: np.ndarray) -> np.ndarray:
+def cut(logits: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Cut padded logits (N, C, H', W') to the images' own size, H and W."""
     sides = zip(logits.shape[2:], image.shape[1:3], strict=True)
     rows, columns = (slice((o - i) // 2, (o - i) // 2 + i) for o, i in sides)
