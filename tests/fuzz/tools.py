@@ -20,6 +20,7 @@ from pspnet.tools import convert, score
 from pspnet.tools.ablation import __main__ as ablation
 from pspnet.tools.ablation.run_trials import _check_address
 from pspnet.tools.explain import __main__ as explain
+from pspnet.tools.export import __main__ as export
 
 SWEEP = """
 method: grid
@@ -70,6 +71,7 @@ TOOLS = (
         Tool(f"ablation {action}", ablation.main, {"sweep": "sweep.yaml", "--data": "d"}, action)
         for action in ("list", "run", "report")
     ),
+    Tool("export", export.main, {"path": "junk.bin", "out": "new.onnx"}),
     Tool("explain", explain.main, {"path": "tiny.yaml"}),
     Tool("benchmarks", bench.main, {"--rounds": "1"}),
 )
