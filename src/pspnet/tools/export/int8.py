@@ -13,8 +13,8 @@ import torch
 
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.files import find_images
 from pspnet.data.image_io import read_image
+from pspnet.data.prediction_images import find_images
 from pspnet.errors import UserError
 from pspnet.evaluation.metrics import confusion_matrix, mean_iou
 from pspnet.tools.export.onnx_file import IMAGE, Session
