@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from pspnet.task import Segmentation
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
+EXPORTED = (".onnx", ".pt2")
 
 
 class Predictor(HubFolder):
@@ -80,8 +81,10 @@ class Predictor(HubFolder):
         """Load a checkpoint of ours, a published one, a saved folder, or one of the Hub.
 
         Args:
-            path: a file that `load_published` takes, a folder of `save_pretrained`, or an id of
-                the Hugging Face Hub such as "name/network". Reading them runs no code.
+            path: a file that `load_published` takes, a folder of `save_pretrained`, an id of the
+                Hugging Face Hub such as "name/network", or an exported .onnx or .pt2 file, to which
+                the other arguments do not apply. Reading them runs no code of theirs, but torch
+                warns of .pt2 files from people you do not trust.
             protocol: how images are evaluated, see `evaluation.protocols`; None is the file's.
             device: as in the constructor.
             precision: as in the constructor.
@@ -90,6 +93,10 @@ class Predictor(HubFolder):
         Raises:
             UserError: if there is no such file or id, or it holds no PSPNet.
         """
+        if Path(path).suffix.lower() in EXPORTED:
+            from pspnet.prediction.exported import ExportedPredictor
+
+            return ExportedPredictor(Path(path))
         trained = load(fetched(path), trust=trust)
         if protocol is not None:
             task = trained.task

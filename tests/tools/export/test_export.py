@@ -12,6 +12,7 @@ from edits import EDITS
 from prediction.trained import CLASSES, MEAN, STD, small_task, write_checkpoint
 from torch import nn
 
+from pspnet import Predictor
 from pspnet.errors import UserError
 from pspnet.models.pspnet import PSPNet, head
 from pspnet.models.pyramid_pooling import PyramidPooling
@@ -96,6 +97,19 @@ def test_a_file_takes_every_size_and_describes_itself(suffix, traced, tmp_path, 
     assert json.loads(described["colors"]) == [list(color) for color in CLASSES.colors]
     assert json.loads(described["mean"]) == list(MEAN)
     assert (described["license"], described["protocol"]) == ("mit", "whole")
+    predictor = Predictor.load(out)
+    found = predictor(pixels[0])
+    np.testing.assert_array_equal(found.label, run(pixels[:1])[0][0])
+    assert (predictor.classes.names, predictor.classes.colors) == (CLASSES.names, CLASSES.colors)
+    with pytest.raises(UserError, match="gives no scores"):
+        found.scores()
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
+def test_files_of_other_programs_are_refused_by_the_predictor(suffix, tmp_path):
+    (tmp_path / f"other{suffix}").write_bytes(b"PK and something")
+    with pytest.raises(UserError, match="no file of pspnet export"):
+        Predictor.load(tmp_path / f"other{suffix}")
 
 
 def onnx_runner(path):

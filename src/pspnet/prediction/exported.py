@@ -1,0 +1,93 @@
+"""An exported file as a predictor, see `pspnet.tools.export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pspnet.data.datasets.classes import Classes
+from pspnet.errors import UserError
+from pspnet.models.torch_file import BROKEN_ZIP, first_line, regular_file
+from pspnet.prediction.predictor import Predictor
+
+DAMAGED = (*BROKEN_ZIP, RuntimeError, KeyError)
+NOT_OURS = "no file of pspnet export"
+
+
+class ExportedPredictor(Predictor):
+    """Predicts with an .onnx or .pt2 file: class ids and confidence, without scores.
+
+    Args:
+        path: the file.
+
+    Raises:
+        UserError: if it is missing, damaged or of another program, or onnxruntime is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = regular_file(path, expected="an exported file")
+        self.device = torch.device("cpu")
+        if path.suffix.lower() == ".onnx":
+            saved, self._graph = _open_onnx(path)
+        else:
+            saved, self._graph = _open_program(path)
+        try:
+            table = {key: saved[key] for key in ("classes", "colors")}
+            self._classes = Classes.from_plain({"names": table["classes"], **table})
+        except (KeyError, TypeError, UserError) as error:
+            raise UserError(f"{path}: {NOT_OURS}, as it names no classes") from error
+
+    @property
+    def classes(self) -> Classes:
+        """Names and colors of the classes, in the order of their ids."""
+        return self._classes
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Refuse: the checkpoint is what is saved.
+
+        Raises:
+            UserError: always.
+        """
+        raise UserError(f"{self.path} is an exported file; load the checkpoint, and save that")
+
+    push_to_hub = save_pretrained  # type: ignore[assignment]
+
+    def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        label, confidence = self._graph(pixels[None])
+        return np.asarray(label)[0], np.asarray(confidence)[0]
+
+    def _scores(self, pixels: np.ndarray) -> np.ndarray:
+        raise UserError(f"{self.path} gives no scores; load the checkpoint")
+
+
+def _open_onnx(path: Path) -> tuple[dict[str, Any], Any]:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"{path} needs onnxruntime; pip install onnxruntime") from error
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        saved = session.get_modelmeta().custom_metadata_map
+        described = {key: json.loads(saved[key]) for key in ("classes", "colors") if key in saved}
+    except Exception as error:  # onnxruntime's errors have no class of their own in common
+        raise UserError(f"{path}: {NOT_OURS}: {first_line(error)}") from error
+    return described, lambda image: session.run(["label", "confidence"], {"image": image})
+
+
+def _open_program(path: Path) -> tuple[dict[str, Any], Any]:
+    extra = {"pspnet.json": ""}
+    try:
+        module = torch.export.load(path, extra_files=extra).module()
+        described = json.loads(extra["pspnet.json"] or "{}")
+    except DAMAGED as error:
+        raise UserError(f"{path}: {NOT_OURS}: {first_line(error)}") from error
+
+    @torch.inference_mode()
+    def run(image: np.ndarray) -> Any:
+        return module(torch.from_numpy(image))[:2]
+
+    return described, run
