@@ -24,6 +24,7 @@ TOOLS = {
     "score": ("pspnet.tools.score", "score predictions on disk, of any tool"),
     "export": ("pspnet.tools.export.__main__", "turn a checkpoint into one ONNX or .pt2 file"),
     "ablation": ("pspnet.tools.ablation.__main__", "run and report sweeps of settings and seeds"),
+    "demo": ("pspnet.tools.demo.__main__", "show a network on a page: drop a picture in"),
     "explain": ("pspnet.tools.explain.__main__", "measure what the parts of a network contribute"),
 }
 COMMANDS = TRAINER | {name: line for name, (_, line) in TOOLS.items()}

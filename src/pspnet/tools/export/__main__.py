@@ -2,6 +2,7 @@
 
 python -m pspnet export best.ckpt network.onnx
 python -m pspnet export best.ckpt network.pt2 --precision float16
+python -m pspnet export best.ckpt --page site
 """
 
 from __future__ import annotations
@@ -33,6 +34,11 @@ def main(words: list[str] | None = None) -> None:
     """
     given = _parser().parse_args(words)
     with one_line_errors():
+        if given.page is not None:
+            _write_page(given)
+            return
+        if given.out is None:
+            raise UserError("name the file to write, *.onnx or *.pt2, or --page FOLDER")
         check_new(given.out)
         _check_form(given.out, given.precision, given.opset)
         size = _size(given.size)
@@ -55,6 +61,34 @@ def main(words: list[str] | None = None) -> None:
     print(f"beside the network on {said}")
 
 
+def _write_page(given: argparse.Namespace) -> None:
+    from pspnet.tools.export.page.runtime import check_runtime
+
+    if given.out is not None or given.size or given.precision != "float32" or given.opset:
+        raise UserError("--page FOLDER writes a page of its own form; leave file and options out")
+    _check_packages("--page")
+    check_runtime(given.onnxruntime_web)
+
+    from pspnet.prediction.loading import load
+    from pspnet.tools.demo.bins import read_bins
+    from pspnet.tools.export.page.write import check_folder, write_page
+
+    check_folder(given.page)
+    trained = load(given.path, trust=given.trust)
+    bins = read_bins(trained, root=given.root, trust=given.trust)
+    said = write_page(
+        trained, given.page, bins, runtime=given.onnxruntime_web, license=given.license
+    )
+    print(f"{given.page} written; beside the network on {said}")
+    print(f"to see it: python -m http.server --bind 127.0.0.1 --directory {given.page}")
+
+
+def _check_packages(what: str) -> None:
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise UserError(f"{what} needs {', '.join(missing)}: pip install {' '.join(missing)}")
+
+
 def _check_form(out: Path, precision: str, opset: int | None) -> None:
     """Refuse what no file of this suffix can be, before torch is imported."""
     if out.suffix not in SUFFIXES:
@@ -64,9 +98,8 @@ def _check_form(out: Path, precision: str, opset: int | None) -> None:
         raise UserError(f"{wrong} with {out}: is of ONNX; give a file *.onnx")
     if opset is not None and opset not in OPSETS:
         raise UserError(f"--opset {opset}: give one of {', '.join(map(str, OPSETS))}")
-    missing = [name for name in PACKAGES if find_spec(name) is None]
-    if out.suffix == ".onnx" and missing:
-        raise UserError(f"{out} needs {', '.join(missing)}: pip install {' '.join(missing)}")
+    if out.suffix == ".onnx":
+        _check_packages(str(out))
 
 
 def _calibration(given: argparse.Namespace) -> Calibration:
@@ -90,13 +123,15 @@ def _parser() -> Parser:
     parser = Parser(prog="pspnet export", description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
     add("path", type=path_argument, help="a checkpoint, ours or a published one")
-    add("out", type=path_argument, help="the file to write, *.onnx or *.pt2")
+    add("out", type=path_argument, nargs="?", help="the file to write, *.onnx or *.pt2")
+    add("--page", type=path_argument, metavar="FOLDER", help="write a page for the browser instead")
+    add("--onnxruntime_web", type=path_argument, metavar="FOLDER", help="page: its npm package")
     add("--precision", choices=PRECISIONS, default="float32", help="of the network; float32")
     add("--size", nargs=2, type=int, metavar=("H", "W"), help="take images of this size alone")
     add("--opset", type=int, metavar="N", help="version of ONNX's operators; default 18")
     add("--license", help="of the weights, stored in the file")
     add("--images", type=path_argument, help="int8: a folder of images to calibrate on")
-    add("--root", type=path_argument, help="int8: folder of the data set, if it moved")
+    add("--root", type=path_argument, help="int8, page: folder of the data set, if it moved")
     add("--trust", action="store_true", help="import the classes that the checkpoint names")
     return parser
 

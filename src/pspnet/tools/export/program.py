@@ -24,11 +24,14 @@ METADATA = "pspnet.json"  # the name of the metadata within a .pt2
 TRACED = (2, 75, 91)  # images, height, width; other sizes than 0 and 1, which torch would keep
 
 
-def program_of(graph: ImageGraph, *, size: tuple[int, int] | None = None) -> ExportedProgram:
+def program_of(
+    graph: ImageGraph, *further: Tensor, size: tuple[int, int] | None = None
+) -> ExportedProgram:
     """Trace the graph.
 
     Args:
         graph: in evaluation mode, on the CPU.
+        further: inputs after the images, each of one size.
         size: height and width of its images; None is any.
 
     Raises:
@@ -37,13 +40,16 @@ def program_of(graph: ImageGraph, *, size: tuple[int, int] | None = None) -> Exp
     images, *sides = TRACED
     example = torch.zeros(images, *(size or sides), 3, dtype=torch.uint8)
     with torch.no_grad():
-        graph(example)  # an error here is the network's own, and keeps its traceback
+        graph(example, *further)  # an error here is the network's own, and keeps its traceback
     axes: dict[int, Any] = {0: Dim.DYNAMIC(min=1)}
     if size is None:
         axes |= {1: Dim.DYNAMIC(min=SMALLEST_SIDE), 2: Dim.DYNAMIC(min=SMALLEST_SIDE)}
     try:
         with torch.no_grad(), quiet():
-            return torch.export.export(graph, (example,), dynamic_shapes=(axes,), strict=False)
+            shapes = (axes, *[None] * len(further))
+            return torch.export.export(
+                graph, (example, *further), dynamic_shapes=shapes, strict=False
+            )
     except Exception as error:  # the network ran above, so it is the exporter that cannot follow
         reason = " ".join(str(error).split("\n\n")[0].split())[:300] or type(error).__name__
         raise UserError(
