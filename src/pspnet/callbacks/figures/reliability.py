@@ -10,6 +10,7 @@ from pspnet.evaluation.calibration import BINS, Calibrated
 from pspnet.plotting.style import GRAY, INK, NORMAL, RULE, figure, heading, save, style
 
 BLUE = "#1a73e8"
+FEW = 30  # pixels; the accuracy of fewer says little
 
 
 def draw_reliability(calibrated: Calibrated, out: Path) -> None:
@@ -26,7 +27,7 @@ def draw_reliability(calibrated: Calibrated, out: Path) -> None:
     for axes, (name, error) in zip(sheet.subplots(1, 2, sharey=True), pairs.items(), strict=True):
         style(axes)
         shares = error.count / max(error.count.sum(), 1)
-        full = error.count > 0
+        full = error.count >= FEW
         axes.bar(places, shares, width=1 / BINS, color=RULE, zorder=1, label="share of pixels")
         axes.plot([0, 1], [0, 1], color=GRAY, lw=0.8, ls=(0, (4, 3)), zorder=2)
         axes.plot(
