@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from torch import Tensor
 
 from pspnet.data.datamodule import SegmentationData
@@ -184,6 +185,7 @@ class PredictionWriter(BasePredictionWriter):
                     options=self.options,
                     origin=self._origin(name),
                 ) as written,
+                _progress(raster, name, shown=trainer.progress_bar_callback is not None) as bar,
             ):
                 for block in raster_blocks(
                     module.inference_network,
@@ -193,6 +195,7 @@ class PredictionWriter(BasePredictionWriter):
                     temperature=module.temperature,
                 ):
                     written.write(block)
+                    bar.update(block.label.size)
             if "geojson" in files:
                 write_polygons(
                     files["index"],
@@ -299,6 +302,13 @@ class SubmissionWriter(Callback):
             trainer.strategy.barrier()  # after the last file of every process
             if trainer.is_global_zero:
                 self.archive = self._submission.pack()
+
+
+def _progress(raster: Raster, name: str, *, shown: bool) -> Tqdm:
+    height, width = raster.size
+    return Tqdm(
+        total=height * width, desc=name, unit="px", unit_scale=True, leave=False, disable=not shown
+    )
 
 
 def denormalize(image: Tensor, data: SegmentationData) -> np.ndarray:

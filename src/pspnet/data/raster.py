@@ -6,6 +6,7 @@ They need rasterio, which is the extra `geo`.
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ from pspnet.errors import NotWritten, UserError
 
 SUFFIXES = (".tif", ".tiff")
 LARGE = 2**26  # pixels; smaller files without georeference are read at once
+CACHE = "256"  # MB of tiles that GDAL keeps; its own default is a share of the machine
 TILE = 512  # pixels per side of a tile in the files that are written
 # tags of TIFF: the place of pixels on the ground, or a transformation to it
 _GEOREFERENCE = (33550, 33922, 34264)
@@ -124,6 +126,7 @@ def open_raster(path: Path, mode: str = "r", **options: Any) -> Any:
     Raises:
         UserError: if rasterio is missing, or the file cannot be read or written.
     """
+    os.environ.setdefault("GDAL_CACHEMAX", CACHE)
     try:
         import rasterio
         from rasterio.errors import NotGeoreferencedWarning, RasterioError
