@@ -36,6 +36,7 @@ from pspnet.command_line.option_types import InitFrom, Logs, Name, Seed, Version
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.trainer import Trainer, refusals_in_one_line
 from pspnet.command_line.words import checkpoint_argument, from_python, raw_options
+from pspnet.data.channels import Channels
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, one_line_errors
@@ -103,6 +104,7 @@ class PSPNetCLI(LightningCLI):
         for target, compute in (
             ("model.classes", self.classes),
             ("model.network.init_args.num_classes", self.num_classes),
+            ("model.network.init_args.in_channels", lambda data: len(data.channels)),
             ("model.crop_size", lambda data: data.crop_size),
             ("model.base_size", lambda data: data.source.base_size),
         ):
@@ -178,7 +180,8 @@ class PSPNetCLI(LightningCLI):
             raise UserError(
                 f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
             )
-        if config.data.mean is None and config.data.std is None:
+        normalizes = config.data.mean is not None or config.data.std is not None
+        if not normalizes and Channels(**vars(config.data.channels)).is_rgb:
             encoder = config.model.network.init_args.get("encoder")
             if encoder is not None:  # a class of somebody's own may have none by name
                 config.data.mean, config.data.std = input_statistics(encoder)

@@ -48,8 +48,8 @@ def count_flops(network: nn.Module, *, size: tuple[int, int]) -> int:
 
 
 def blank_image(network: nn.Module, size: tuple[int, int]) -> Tensor:
-    """Return a black image (1, 3, H, W) of the network's device and type."""
-    return next(network.parameters()).new_zeros(1, 3, *size)
+    """Return a black image (1, C, H, W) of the network's device and type."""
+    return next(network.parameters()).new_zeros(1, getattr(network, "in_channels", 3), *size)
 
 
 def _flops_or_none(network: nn.Module, size: tuple[int, int]) -> int | None:

@@ -177,7 +177,7 @@ class PredictionWriter(BasePredictionWriter):
             make_folder(file.parent)
         try:
             with (
-                Raster(self._samples[name].image) as raster,
+                Raster(self._samples[name].image, data.channels) as raster,
                 RasterFiles(
                     raster,
                     files,
@@ -232,7 +232,7 @@ class PredictionWriter(BasePredictionWriter):
         data, protocol = data_of(trainer), asdict(module.protocol)
         look = (self.options, self.forms, module.classes.colors, module.temperature)
         digest = file_digest(self.checkpoint)
-        return repr((digest, protocol, trainer.precision, data.mean, data.std, look))
+        return repr((digest, protocol, trainer.precision, data.mean, data.std, data.channels, look))
 
     def _origin(self, name: str) -> str | None:
         """Return a digest of all that the prediction on an image follows from."""
@@ -312,13 +312,12 @@ def _progress(raster: Raster, name: str, *, shown: bool) -> Tqdm:
 
 
 def denormalize(image: Tensor, data: SegmentationData) -> np.ndarray:
-    """Return a normalized image (3, H, W) as RGB (H, W, 3) uint8."""
+    """Return a normalized image (C, H, W) as it is shown, RGB (H, W, 3) uint8."""
     pixels = image.float().permute(1, 2, 0).cpu().numpy() * np.asarray(data.std, np.float32)
     pixels += np.asarray(data.mean, np.float32)
     pixels *= 255  # in place, as images may be large
     np.rint(pixels, out=pixels).clip(0, 255, out=pixels)
-    found: np.ndarray = pixels.astype(np.uint8)
-    return found
+    return data.channels.picture(pixels.astype(np.uint8))
 
 
 def data_of(trainer: Trainer) -> SegmentationData:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ def initialize(network: PSPNet, classes: Sequence[str], weights: InitialWeights)
     Raises:
         UserError: if the encoder is another one, nothing fits, or a tensor is damaged.
     """
+    weights = _with_channels(weights, network)
     own, saved = network.state_dict(), _with_levels_by_bin(weights, network)
     _check_encoder(network, own, weights)
     by_rows = set(_by_rows(network, classes, weights))
@@ -121,6 +122,18 @@ def classifiers(network: PSPNet) -> Iterator[str]:
         layers = [(n, m) for n, m in named if isinstance(getattr(m, "weight", None), Tensor)]
         if layers and len(layers[-1][1].weight) == network.num_classes:
             yield f"{head}.{layers[-1][0]}".rstrip(".")
+
+
+def _with_channels(weights: InitialWeights, network: PSPNet) -> InitialWeights:
+    """Adapt the first convolution of a network for RGB to other channels, as timm does."""
+    from timm.models import adapt_input_conv
+
+    layers = network.encoder.named_modules()
+    first = next((f"encoder.{name}.weight" for name, it in layers if isinstance(it, nn.Conv2d)), "")
+    kernel, count = weights.state.get(first), network.in_channels
+    if kernel is None or kernel.ndim != 4 or kernel.shape[1] != 3 or count == 3:
+        return weights
+    return replace(weights, state={**weights.state, first: adapt_input_conv(count, kernel)})
 
 
 def _with_levels_by_bin(weights: InitialWeights, network: PSPNet) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from pspnet.checkpoints.reading import VERSION, check_network, check_state, read_checkpoint
 from pspnet.checkpoints.trust import check_hyper_parameters
+from pspnet.data.channels import RGB
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
 from pspnet.evaluation.metrics import Absent
@@ -73,9 +74,14 @@ class SavedTask(lightning.LightningModule):
         """Return the options that a command needs of a training from Python."""
         data = getattr(self._trainer, "datamodule", None)
         normalization = {key: getattr(data, key, None) for key in ("mean", "std")}
-        crop = {} if self.crop_size is None else {"crop_size": list(self.crop_size)}
+        options: dict[str, Any] = {k: [*map(float, v)] for k, v in normalization.items() if v}
+        if self.crop_size is not None:
+            options["crop_size"] = list(self.crop_size)
+        channels = getattr(data, "channels", RGB)
+        if not channels.is_rgb:
+            options["channels"] = plain_data(channels)
         return {
-            "data": {**crop, **{k: [*map(float, v)] for k, v in normalization.items() if v}},
+            "data": options,
             "model": {
                 "absent": self.absent,
                 "protocol": self.protocol_name,

@@ -23,7 +23,7 @@ from pspnet.task import Segmentation
 PLACES = ("data.cache", "data.images", "trainer.default_root_dir", "trainer.model_registry")
 TRAINING = ("data.augmentation", "model.optimizer", "model.lr_scheduler")
 UNUSED = {"fit": (), "validate": TRAINING, "test": TRAINING, "predict": (*TRAINING, "model.loss")}
-NOT_TAKEN = ("num_classes", "encoder_weights")  # linked; in the checkpoint itself
+NOT_TAKEN = ("num_classes", "in_channels", "encoder_weights")  # linked; in the checkpoint itself
 TRUST = "obey the checkpoint's configuration: import the classes and use the paths that it names"
 REMEDY = "give them yourself, or --trust if you know where the file comes from"
 
@@ -206,7 +206,7 @@ def class_path(kind: type) -> str:
 
 
 def network_options(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
-    """Return class and options of a checkpoint's network, without the linked number of classes."""
+    """Return class and options of a checkpoint's network, without those linked to the data."""
     network: dict[str, Any] = checkpoint["hyper_parameters"]["network"]
     if "class_path" not in network:
         network = {"class_path": class_path(PSPNet), "init_args": network}

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pspnet.data.channels import RGB, Channels
 from pspnet.data.datasets.base import Sample
 from pspnet.data.files import require
 from pspnet.data.image_io import read_image
@@ -26,22 +27,24 @@ DAY = 24 * 60 * 60
 class Cache:
     """A folder that keeps a decoded copy of each image and label that is read.
 
-    A copy is a `.npy` file of uint8 that is mapped into memory, read-only. Behind its array stands
+    A copy is a `.npy` file that is mapped into memory, read-only. Behind its array stands
     a mark of its source: the path of the file, its size, its inode, the times of its last change
     and, for a label, the sample's name and the meaning of label files. A file without that mark at
     its very end (cut off, outdated or foreign) is replaced. Workers, processes and machines may
     share a folder; where two write one copy at the same time, either is complete.
 
     Args:
-        folder: the folder, created if absent. An image takes 3 bytes per pixel, a label 1.
+        folder: the folder, created if absent. An image takes a byte per pixel and channel,
+            or two where they have a range; a label takes one.
         label_key: the meaning of label files, see `LabelCode.key`.
+        channels: of the images.
 
     Raises:
         UserError: if the folder cannot be created.
     """
 
-    def __init__(self, folder: Path, *, label_key: str = "") -> None:
-        self.folder, self.label_key = folder, label_key
+    def __init__(self, folder: Path, *, label_key: str = "", channels: Channels = RGB) -> None:
+        self.folder, self.label_key, self.channels = folder, label_key, channels
         try:
             make_folder(folder)
         except NotWritten as error:
@@ -50,7 +53,8 @@ class Cache:
 
     def image(self, path: Path) -> np.ndarray:
         """Return the result of `read_image`; raise its errors."""
-        return self._copy(path, kind="image", decode=lambda: read_image(path))
+        kind = "image" if self.channels.is_rgb else f"image {self.channels}"
+        return self._copy(path, kind=kind, decode=lambda: read_image(path, self.channels))
 
     def label(self, sample: Sample, read: Callable[[Sample], np.ndarray]) -> np.ndarray:
         """Return the result of `read`, the data set's `read_label`; raise its errors."""
@@ -109,8 +113,8 @@ def _mapped(place: Path, mark: bytes) -> np.ndarray | None:
                 return None
             file.seek(0)
             np.lib.format.read_magic(file)
-            shape, _, _ = np.lib.format.read_array_header_1_0(file)
-            return np.memmap(file, np.uint8, "r", offset=file.tell(), shape=shape)
+            shape, _, kind = np.lib.format.read_array_header_1_0(file)
+            return np.memmap(file, kind, "r", offset=file.tell(), shape=shape)
     except OSError:  # no such file, or one shorter than a mark
         return None
 

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from pspnet.data import loading_process
 from pspnet.data.announcement import announce_splits, check_files
 from pspnet.data.cache import Cache
+from pspnet.data.channels import RGB, Channels
 from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
@@ -46,13 +47,13 @@ BOUNDS = {
 class SegmentationData(lightning.LightningDataModule):
     """Batches of a data set: augmented crops for training, entire images for evaluation.
 
-    A batch holds `image`, (N, 3, H, W) float32, and `name`, N strings; training, validation and
+    A batch holds `image`, (N, C, H, W) float32, and `name`, N strings; training, validation and
     test batches hold `label`, (N, H, W) int64 of train ids and 255, training batches `seed`, N
     numbers, and prediction batches `size`, the (H, W) of each file. As the loaders give them,
-    before they are on their device, image and label are uint8. Test batches hold no `label` where
-    the benchmark withholds all labels and scores on its server. The same seed gives the same steps
-    in each epoch, with any number of processes, workers and accumulated batches, also where a run
-    continues after an interruption.
+    before they are on their device, labels are uint8, and images uint8 or uint16. Test batches hold
+    no `label` where the benchmark withholds all labels and scores on its server. The same seed
+    gives the same steps in each epoch, with any number of processes, workers and accumulated
+    batches, also where a run continues after an interruption.
 
     Args:
         source: the data set.
@@ -62,17 +63,18 @@ class SegmentationData(lightning.LightningDataModule):
             images of one size.
         workers: loading processes per process; 0 loads in the process itself.
         augmentation: random changes of the training images.
-        mean: mean of R, G and B, 0 to 1, which is subtracted, and is the color of padding; None is
-            ImageNet's.
-        std: standard deviation of R, G and B, above 0, by which images are divided; None is
-            ImageNet's.
+        mean: mean per channel, 0 to 1, which is subtracted, and is the color of padding; None is
+            ImageNet's, for RGB of 8 bits.
+        std: standard deviation per channel, above 0, by which images are divided; None is
+            ImageNet's, for RGB of 8 bits.
         seed: seed of order and augmentation, 0 or more.
         images: what to predict on, an image, a folder, a list (.txt) or a video, see
             `pspnet.data.prediction_images`; None predicts on the test split.
-        cache: a folder that keeps decoded images and labels, 4 bytes per pixel, see
+        cache: a folder that keeps decoded images and labels, 4 bytes per pixel of RGB, see
             `pspnet.data.cache.Cache`; None decodes each file whenever it is needed.
         rare_class_sampling: draw images with rare classes more often, by this temperature, such as
             0.01, see `pspnet.data.samplers.rare_class_chances`; None takes each image once.
+        channels: names, bands and range of the images' channels.
         check: read some files before the first step of a training, for about half a second, and
             end it if one of them is wrong; `pspnet check` reads all.
 
@@ -88,23 +90,27 @@ class SegmentationData(lightning.LightningDataModule):
         eval_batch_size: int = 1,
         workers: int = 2,
         augmentation: AugmentationBase = PUBLISHED,
-        mean: tuple[float, float, float] | None = None,
-        std: tuple[float, float, float] | None = None,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
         seed: int = 0,
         images: str | Path | None = None,
         cache: str | Path | None = None,
         rare_class_sampling: float | None = None,
         check: bool = True,
+        channels: Channels = RGB,
     ) -> None:
         super().__init__()
-        self.source = source
+        self.source, self.channels = source, channels
+        source.channels = channels
         self.crop_size = (crop_size, crop_size) if isinstance(crop_size, int) else crop_size
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.workers = workers
         self.augmentation = augmentation
-        self.mean = IMAGENET_MEAN if mean is None else mean
-        self.std = IMAGENET_STD if std is None else std
+        self.mean, self.std = IMAGENET_MEAN if mean is None else mean, std or IMAGENET_STD
+        self.normalizes = channels.is_rgb or not (mean is None or std is None)
+        if not self.normalizes:  # as for `check`, which proposes them
+            self.mean, self.std = (0.5,) * len(channels), (1.0,) * len(channels)
         self.seed = seed
         self.images = None if images is None else local_path(images, option="data.images")
         self.cache = None if cache is None else local_path(cache, option="data.cache")
@@ -117,6 +123,12 @@ class SegmentationData(lightning.LightningDataModule):
         for name, (least, greatest) in BOUNDS.items():
             if not least <= getattr(self, name) <= greatest:
                 raise UserError(f"{name}={getattr(self, name)}: give {least} to {greatest}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) != len(self.channels):
+                raise UserError(
+                    f"{name}={[*values]}: give {len(self.channels)} values, one per channel of "
+                    f"data.channels.names={[*self.channels.names]}"
+                )
         if not all(0 <= value <= 1 for value in self.mean):
             raise UserError(f"mean={self.mean}: give shares of full intensity, 0 to 1")
         if self.rare_class_sampling is not None and not 0 < self.rare_class_sampling < math.inf:
@@ -145,6 +157,11 @@ class SegmentationData(lightning.LightningDataModule):
                 split may lack all where the benchmark has a server), or a split has fewer images
                 than a training batch or the processes of an evaluation need.
         """
+        if not self.normalizes:
+            raise UserError(
+                "data.mean and data.std: give both for other channels than RGB of 8 bits; python -m"
+                " pspnet check with the same options of data proposes them"
+            )
         if stage == "fit":
             self.train_set = self._train_set()
             self._chances = self._sampling_chances()
@@ -157,7 +174,8 @@ class SegmentationData(lightning.LightningDataModule):
         if stage == "test":
             self.test_set = self._dataset(self._enough(self._labeled("test")))
         if stage == "predict":
-            self.predict_set = ImageDataset(self._enough(self._predict_samples()))
+            samples = self._enough(self._predict_samples())
+            self.predict_set = ImageDataset(samples, channels=self.channels)
 
     @property
     def submits(self) -> bool:
@@ -217,6 +235,11 @@ class SegmentationData(lightning.LightningDataModule):
                 f"batch_size={self.batch_size}: the train split has {len(samples)} images; lower "
                 "data.batch_size"
             )
+        for name in ("photometric", "extra"):
+            if getattr(self.augmentation, name, None) and not self.channels.is_rgb:
+                raise UserError(
+                    f"data.augmentation.{name}: changes RGB of 8 bits alone; leave it out"
+                )
         transform = self.augmentation.build(crop_size=self.crop_size, mean=self.mean)
         return self._dataset(samples, transform=transform)
 
@@ -294,7 +317,8 @@ class SegmentationData(lightning.LightningDataModule):
             transform=transform,
             cache=None
             if self.cache is None
-            else Cache(self.cache, label_key=self.source.label_code.key),
+            else Cache(self.cache, label_key=self.source.label_code.key, channels=self.channels),
+            channels=self.channels,
         )
 
     def _process(self) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Samples as items of uint8 tensors, and batches of them."""
+"""Samples as items of tensors, and batches of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from pspnet.data.cache import Cache
+from pspnet.data.channels import RGB, Channels
 from pspnet.data.datasets.base import Sample
 from pspnet.data.image_io import is_turned, read_image
 from pspnet.data.prediction_images import Frame
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 class SegmentationDataset(Dataset[dict[str, Any]]):
     """Images and labels of a split.
 
-    An item holds `image`, (3, H, W) uint8, `label`, (H, W) uint8 of train ids and 255, and `name`;
+    An item holds `image`, (C, H, W), `label`, (H, W) uint8 of train ids and 255, and `name`;
     samples without labels give items without `label`. An index is a number, or a number and the
     sample's `seed`, which the item then holds, too; a number alone seeds the transform by itself
     and always gives the same item.
@@ -37,6 +38,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         transform: takes and returns `image` and `mask`, see `AugmentationBase.build`; None leaves
             them as they are.
         cache: keeps decoded files; None decodes each file whenever it is read.
+        channels: of the images, which are uint8 or uint16, see `Channels.scaled`.
     """
 
     def __init__(
@@ -46,8 +48,9 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         read_label: Callable[[Sample], np.ndarray],
         transform: A.Compose | None = None,
         cache: Cache | None = None,
+        channels: Channels = RGB,
     ) -> None:
-        self.samples = samples
+        self.samples, self.channels = samples, channels
         self.read_label = read_label
         self.transform = transform
         self.cache = cache
@@ -68,7 +71,10 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         return {**item, "label": _tensor(pixels["mask"])} if "mask" in pixels else item
 
     def _read(self, sample: Sample) -> dict[str, np.ndarray]:
-        image = (read_image if self.cache is None else self.cache.image)(sample.image)
+        if self.cache is None:
+            image = read_image(sample.image, self.channels)
+        else:
+            image = self.cache.image(sample.image)
         if sample.label is None:
             return {"image": image}
         if self.cache is None:
@@ -82,17 +88,18 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
 class ImageDataset(Dataset[dict[str, Any]]):
     """Images to predict on, with or without labels on disk.
 
-    An item holds `image`, (3, H, W) uint8, `name`, `size`, the (H, W) of the file, and
+    An item holds `image`, (C, H, W), `name`, `size`, the (H, W) of the file, and
     `unreadable`, why it cannot be read, otherwise "". Such an image is black: one file among
     thousands does not end a prediction. So is one that is read by windows, whose path is `raster`,
     otherwise "".
 
     Args:
         samples: the files to read.
+        channels: of the images.
     """
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        self.samples = samples
+    def __init__(self, samples: Sequence[Sample], *, channels: Channels = RGB) -> None:
+        self.samples, self.channels = samples, channels
         self._video: Video | None = None  # the last one, of this loading process
 
     def __len__(self) -> int:
@@ -100,27 +107,29 @@ class ImageDataset(Dataset[dict[str, Any]]):
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         sample, reason, raster = self.samples[index], "", ""
-        pixels = np.zeros((64, 64, 3), np.uint8)
+        pixels = np.zeros((64, 64, len(self.channels)), self.channels.dtype)
         try:
             if is_raster(sample.image):
                 raster = str(sample.image)
             elif isinstance(sample, Frame):
                 pixels = self._frame(sample)
             else:
-                pixels = read_image(sample.image)
+                pixels = read_image(sample.image, self.channels)
         except UserError as error:
             reason = str(error)
         item = {"image": _channels_first(pixels), "name": sample.name, "raster": raster}
         return {**item, "unreadable": reason, "size": pixels.shape[:2]}
 
     def _frame(self, sample: Frame) -> np.ndarray:
+        if not self.channels.is_rgb:
+            raise UserError(f"{sample.image} is a video of RGB, and data.channels are others")
         if self._video is None or self._video.path != sample.image:
             self._video = Video(sample.image)
         return self._video.read(sample.frame)
 
 
 def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
-    """Stack tensors and list all other values, key by key; images (N, 3, H, W) are channels-last.
+    """Stack tensors and list all other values, key by key; images (N, C, H, W) are channels-last.
 
     Raises:
         UserError: if the images differ in size.
@@ -143,7 +152,7 @@ def collate(items: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def check_sizes(sample: Sample, image: np.ndarray, label: np.ndarray) -> None:
-    """Refuse a label (H, W) whose size is not that of its image (H, W, 3).
+    """Refuse a label (H, W) whose size is not that of its image (H, W, C).
 
     Raises:
         UserError: with both sizes.
@@ -160,7 +169,7 @@ def check_sizes(sample: Sample, image: np.ndarray, label: np.ndarray) -> None:
 
 
 def _channels_first(pixels: np.ndarray) -> Tensor:
-    """View an image (H, W, 3) as (3, H, W) without copying it."""
+    """View an image (H, W, C) as (C, H, W) without copying it."""
     return _tensor(pixels).permute(2, 0, 1)
 
 

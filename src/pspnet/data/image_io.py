@@ -6,10 +6,13 @@ import io
 import struct
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from pspnet.data.channels import RGB, Channels
 from pspnet.data.memory import available_memory
+from pspnet.data.raster import SUFFIXES, Raster
 from pspnet.errors import UserError
 
 # raised by Pillow on bytes that are no image, or not all of one
@@ -34,20 +37,61 @@ _REDUCED, _MASK = 1, 4
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # how such files begin
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, channels: Channels = RGB) -> np.ndarray:
     """Read an image as RGB, (H, W, 3) uint8, upright according to its EXIF orientation.
 
-    Gray and palette images are expanded to RGB; an alpha channel is dropped.
+    Gray and palette images are expanded to RGB; an alpha channel is dropped. Other channels are
+    those of the file, (H, W, C), see `Channels.scaled`.
 
     Raises:
         UserError: if the file is missing, no image or cut off, or holds more than is read: more
             than 8 bits per channel, other channels, or further pages.
     """
+    if not channels.is_rgb:
+        return _read_channels(path, channels)
     content = read_bytes(path)
     image = decode(path, content, upright=True)
     check_depth(path, image, content)
     _check_bands_and_pages(path, image, content)
     return to_rgb(image)
+
+
+def read_picture(path: Path, channels: Channels = RGB) -> np.ndarray:
+    """Read an image and return what of its channels is shown, (H, W, 3) uint8."""
+    return channels.picture(read_image(path, channels))
+
+
+def _read_channels(path: Path, channels: Channels) -> np.ndarray:
+    if path.suffix.lower() in SUFFIXES:  # of kinds that Pillow does not know
+        with Raster(path, channels) as raster:
+            height, width = raster.size
+            check_memory(path, width, height, bytes_per_pixel=BYTES_PER_PIXEL * len(channels))
+            return raster.read(slice(0, height), slice(0, width))
+    content = read_bytes(path)
+    image = decode(path, content, upright=True)
+    pixels, alpha = values(image, content)
+    if (pages := count_pages(path, image, content)) > 1:
+        raise UserError(
+            f"{path} has {pages} pages, of which only the first is read; save each as an image"
+        )
+    places = channels.places(pixels.shape[2], alpha=alpha, path=path)
+    return channels.scaled(pixels[..., places], name=path)
+
+
+def values(image: Image.Image, content: bytes | None = None) -> tuple[np.ndarray, bool]:
+    """Return the stored values of an image, (H, W, bands), and whether the last band is alpha.
+
+    Args:
+        image: as Pillow decodes it; palettes are expanded.
+        content: its file, as Pillow has 8 bits of a PNG of 16 in colors.
+    """
+    if image.mode in ("P", "PA", "1"):
+        image = image.convert({"P": "RGB", "PA": "RGBA", "1": "L"}[image.mode])
+    pixels = np.asarray(image)
+    if pixels.ndim == 3 and content is not None and bits_per_channel(image, content) > 8:
+        deep = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED))
+        pixels = deep[..., [2, 1, 0, 3][: deep.shape[2]]]  # of blue, green and red
+    return pixels.reshape(*pixels.shape[:2], -1), image.mode[-1] == "A"
 
 
 def to_rgb(image: Image.Image) -> np.ndarray:
@@ -138,8 +182,11 @@ def image_size(path: Path) -> tuple[int, int]:
 
 def is_turned(path: Path) -> bool:
     """Return whether an image's EXIF orientation turns it on its side."""
-    with Image.open(path) as image:
-        return int(image.getexif().get(_ORIENTATION, 1)) > 4
+    try:
+        with Image.open(path) as image:
+            return int(image.getexif().get(_ORIENTATION, 1)) > 4
+    except UnidentifiedImageError:  # a TIFF of many channels
+        return False
 
 
 def encode(pixels: np.ndarray, format: str = "PNG", *, palette: np.ndarray | None = None) -> bytes:
@@ -196,13 +243,15 @@ def decode(path: Path, content: bytes, *, upright: bool) -> Image.Image:
     return image
 
 
-def check_memory(path: Path, width: int, height: int) -> None:
+def check_memory(
+    path: Path, width: int, height: int, *, bytes_per_pixel: int = BYTES_PER_PIXEL
+) -> None:
     """Refuse an image that cannot be decoded in the memory that is left.
 
     Raises:
         UserError: with the image's size.
     """
-    need = BYTES_PER_PIXEL * width * height
+    need = bytes_per_pixel * width * height
     if need > available_memory():
         raise UserError(
             f"{path} is {width}×{height} pixels, for which {need / 2**30:.1f} GiB of memory are"

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pspnet.data.channels import RGB, Channels
 from pspnet.errors import NotWritten, UserError
 
 SUFFIXES = (".tif", ".tiff")
@@ -37,7 +38,10 @@ def is_raster(path: Path) -> bool:
         with Image.open(path) as image:
             tags = getattr(image, "tag_v2", {})
             return image.width * image.height > LARGE or any(tag in tags for tag in _GEOREFERENCE)
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, ValueError, SyntaxError):  # damaged, or of kinds that Pillow does not know
+        with contextlib.suppress(UserError), open_raster(path) as file:
+            area = file.width * file.height
+            return area > LARGE or file.crs is not None or not file.transform.is_identity
         return False
 
 
@@ -45,26 +49,33 @@ class Raster:
     """A TIFF file, opened to be read by windows.
 
     Args:
-        path: the file, of three bands of 8 bits, and perhaps a fourth of transparency.
+        path: the file; of RGB it has three bands of 8 bits, and perhaps a fourth of transparency.
+        channels: of the images.
 
     Raises:
         UserError: if rasterio is missing, or the file cannot be read or has other bands.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, channels: Channels = RGB) -> None:
         self._file = open_raster(path)
-        self.path = path
+        self.path, self.channels = path, channels
         self.size = (self._file.height, self._file.width)
         from rasterio.enums import ColorInterp
 
         bands = [*self._file.colorinterp]
         self._alpha = ColorInterp.alpha in bands
         kinds = {*self._file.dtypes}
-        if len(bands) - self._alpha != 3 or kinds != {"uint8"}:
+        if channels.is_rgb and (len(bands) - self._alpha != 3 or kinds != {"uint8"}):
             raise UserError(
                 f"{path} has {len(bands)} bands of {', '.join(sorted(kinds))}; save red, green and"
-                " blue as three of 8 bits"
+                " blue as three of 8 bits, or name them in data.channels"
             )
+        if len(self._file.subdatasets) > 1:
+            raise UserError(
+                f"{path} has {len(self._file.subdatasets)} pages, of which only the first is read;"
+                " save each as an image"
+            )
+        self._places = channels.places(len(bands), alpha=self._alpha, path=path)
 
     def __enter__(self) -> Raster:
         return self
@@ -73,10 +84,10 @@ class Raster:
         self._file.close()
 
     def read(self, rows: slice, columns: slice) -> np.ndarray:
-        """Return a part of the image, RGB (rows, columns, 3) uint8."""
+        """Return a part of the image, (rows, columns, C), see `Channels.scaled`."""
         with _readable(self.path):
-            bands = self._file.read((1, 2, 3), window=window(rows, columns))
-        return np.ascontiguousarray(bands.transpose(1, 2, 0))
+            bands = self._file.read([it + 1 for it in self._places], window=window(rows, columns))
+        return self.channels.scaled(bands.transpose(1, 2, 0), name=self.path)
 
     def is_data(self, rows: slice, columns: slice) -> np.ndarray:
         """Return which pixels hold data, (rows, columns) bool: by transparency, mask or no-data."""

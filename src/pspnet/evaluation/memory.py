@@ -48,7 +48,7 @@ def check_memory(
         need = 2 * MEMORY
     else:  # the scores and the image at its largest scale; memory of the windows does not grow
         scaled = max(rows * columns for rows, columns in protocol.sizes(height, width))
-        need = 4 * ((network.num_classes + 1) * height * width + 3 * scaled)
+        need = 4 * ((network.num_classes + 1) * height * width + image.shape[1] * scaled)
     need, left = len(image) * max(need, WRITING * height * width), _available(image.device)
     if need > left:
         slide = "" if protocol.crop_size else ", or evaluate by windows (model.protocol=paper-ss)"
@@ -63,7 +63,7 @@ def bytes_per_pixel(network: PSPNet, image: Tensor, protocol: Protocol) -> float
     peaks: list[int] = []
     for side in SIDES:
         with PeakMemory() as peak:
-            predict(network, image.new_zeros(1, 3, side, side), protocol)
+            predict(network, image.new_zeros(1, image.shape[1], side, side), protocol)
         peaks.append(peak.bytes)
     return MARGIN * (peaks[1] - peaks[0]) / (SIDES[1] ** 2 - SIDES[0] ** 2)
 

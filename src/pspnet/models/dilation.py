@@ -156,8 +156,15 @@ def layers_of_stages(encoder: nn.Module, count: int) -> list[str]:
 
 
 def blank(encoder: nn.Module, side: int) -> Tensor:
-    """Return a black image (1, 3, side, side) on the encoder's device."""
-    return torch.zeros(1, 3, side, side, device=next(encoder.parameters()).device)
+    """Return a black image (1, C, side, side) on the encoder's device."""
+    device = next(encoder.parameters()).device
+    return torch.zeros(1, input_channels(encoder), side, side, device=device)
+
+
+def input_channels(network: nn.Module) -> int:
+    """Return the channels of the first convolution's input; 3 without any convolution."""
+    layers = (layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    return next((layer.in_channels for layer in layers), 3)
 
 
 def _dilate_stage(

@@ -32,7 +32,12 @@ V1C_STEM = {f"stem.{place}": f"conv1.{place}" for place in (0, 1, 3, 4, 6)} | {"
 
 
 def build_encoder(
-    name: str, *, weights: str | None, dilation: Dilation, frozen_stages: int = 0
+    name: str,
+    *,
+    weights: str | None,
+    dilation: Dilation,
+    frozen_stages: int = 0,
+    in_channels: int = 3,
 ) -> nn.Module:
     """Return an smp encoder with the layout set, whose output is a list of features, stage 5 last.
 
@@ -41,6 +46,8 @@ def build_encoder(
         weights: None, "imagenet", or the path of a safetensors or torch file.
         dilation: the layout, the same for smp's networks and timm's.
         frozen_stages: stages from the stem on whose parameters do not train, 0 to 5.
+        in_channels: of the images; the first convolution's weights for RGB are summed for one, and
+            repeated and scaled for others, as smp and timm do.
 
     Raises:
         UserError: for an unknown network, one that cannot be dilated, or weights that are missing,
@@ -48,12 +55,15 @@ def build_encoder(
     """
     if not 0 <= frozen_stages <= 5:
         raise UserError(f"frozen_stages={frozen_stages}: give 0 (none) to 5 (the whole encoder)")
-    if weights not in (None, "imagenet") and not is_file(str(weights)):
+    file = weights not in (None, "imagenet")
+    if file and not is_file(str(weights)):
         raise UserError(
             f"encoder_weights={weights}: no such file; give a safetensors or torch file, "
             "'imagenet', or null for random weights"
         )
-    encoder = _create(name, pretrained=weights == "imagenet")
+    encoder = _create(
+        name, pretrained=weights == "imagenet", in_channels=3 if file else in_channels
+    )
     try:
         frozen = layers_of_stages(encoder, frozen_stages)
         dilate(encoder, dilation)
@@ -61,8 +71,12 @@ def build_encoder(
     except (ValueError, RuntimeError, TypeError, IndexError, AssertionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"encoder={name!r} cannot be dilated: {reason}; {FAMILIES}") from error
-    if weights not in (None, "imagenet"):
+    if file:
         load_weights(encoder, Path(str(weights)))
+        if in_channels != 3:
+            from segmentation_models_pytorch.encoders._utils import patch_first_conv
+
+            patch_first_conv(encoder, in_channels)
     for layer in frozen:
         encoder.get_submodule(layer).requires_grad_(False)
     encoder.frozen = frozen  # type: ignore[assignment]  # names, for `frozen_modules`
@@ -118,7 +132,7 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
     encoder.load_state_dict({wanted[k]: v for k, v in state.items() if k in wanted}, strict=False)
 
 
-def _create(name: str, *, pretrained: bool) -> nn.Module:
+def _create(name: str, *, pretrained: bool, in_channels: int) -> nn.Module:
     from segmentation_models_pytorch.encoders import encoders, get_encoder
     from timm import list_models
 
@@ -134,7 +148,7 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
     if pretrained and name.startswith("tu-"):
         weights = True  # the form that smp asks of timm's networks
     try:
-        encoder: nn.Module = get_encoder(name, weights=weights)
+        encoder: nn.Module = get_encoder(name, in_channels=in_channels, weights=weights)
     except OSError as error:  # every error of the hub client, offline ones too, is one of these
         raise UserError(
             f"encoder_weights='imagenet': the weights of {name!r} could not be fetched; without a "
@@ -143,7 +157,7 @@ def _create(name: str, *, pretrained: bool) -> nn.Module:
     except (ValueError, TypeError, AssertionError, RuntimeError, KeyError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"encoder={name!r} cannot be used: {reason}; {FAMILIES}") from error
-    return encoder
+    return encoder.to(torch.get_default_device())  # smp patches a stem on the CPU
 
 
 def _check_features(encoder: nn.Module, dilation: Dilation) -> None:

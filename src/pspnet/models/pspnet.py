@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
-from pspnet.models.dilation import Dilation
+from pspnet.models.dilation import Dilation, input_channels
 from pspnet.models.dropout import Dropout2d
 from pspnet.models.encoder import build_encoder, frozen_modules
 from pspnet.models.fused_pyramid import (
@@ -58,9 +58,10 @@ class PSPNet(nn.Module):
             are plain and it saves operations; logits are equal but for rounding.
         frozen_stages: stages of the encoder, from the stem on, that do not train: 0 (none) to 5.
         norm_eval: use and keep the running statistics of the encoder's batch normalizations.
+        in_channels: of the images; pretrained weights for RGB are adapted, see `build_encoder`.
 
     Shapes:
-        (N, 3, H, W) in, any H and W of at least 32; logits (N, C, H, W) out, or with
+        (N, in_channels, H, W) in, any H and W of at least 32; logits (N, C, H, W) out, or with
         `upsample=False` (N, C, H/8, W/8). In training mode with an auxiliary head, a pair (logits,
         auxiliary logits).
 
@@ -93,12 +94,14 @@ class PSPNet(nn.Module):
         fused_pyramid: bool = True,
         frozen_stages: int = 0,
         norm_eval: bool = False,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         for name, value in (
             ("num_classes", num_classes),
             ("decoder_channels", decoder_channels),
             ("auxiliary_channels", auxiliary_channels),
+            ("in_channels", in_channels),
         ):
             if not 1 <= value <= MOST_CHANNELS:
                 raise UserError(f"{name}={value}: give 1 to {MOST_CHANNELS}")
@@ -108,7 +111,11 @@ class PSPNet(nn.Module):
         self.dilation, self.output_stride = dilation, dilation.output_stride
         self.fused_pyramid, self.norm_eval = fused_pyramid, norm_eval
         self.encoder = build_encoder(
-            encoder, weights=encoder_weights, dilation=dilation, frozen_stages=frozen_stages
+            encoder,
+            weights=encoder_weights,
+            dilation=dilation,
+            frozen_stages=frozen_stages,
+            in_channels=in_channels,
         )
         stage4, stage5 = cast(list[int], self.encoder.out_channels)[-2:]
         self.pyramid = PyramidPooling(
@@ -123,6 +130,11 @@ class PSPNet(nn.Module):
                 module.apply(initialize)
         self._is_fused_form = forward_is_fused_form()  # compares both, once per process
         self.train()  # frozen parts in evaluation mode
+
+    @property
+    def in_channels(self) -> int:
+        """Channels of the images."""
+        return input_channels(self.encoder)
 
     def forward(self, image: Tensor, upsample: bool = True) -> Tensor | tuple[Tensor, Tensor]:
         size = (image.shape[2], image.shape[3])

@@ -34,7 +34,7 @@ def fuse_conv_bn(network: Network, *, norms: tuple[type[nn.Module], ...]) -> tup
     the same but for rounding and shares all other tensors with the network, which stays as it is.
 
     Args:
-        network: takes images (N, 3, H, W).
+        network: takes images (N, C, H, W); C is its `in_channels`, and 3 without it.
         norms: the exact classes that normalize like `nn.BatchNorm2d` in evaluation mode.
 
     Returns:
@@ -53,7 +53,7 @@ def same_output(network: nn.Module, copy: nn.Module) -> bool:
     """Return whether network and copy, both in evaluation mode, agree on one random image."""
     parameter = next(network.parameters())
     generator = torch.Generator().manual_seed(0)
-    image = torch.randn(1, 3, SIDE // 2 + 1, SIDE // 2 + 1, generator=generator)
+    image = torch.randn(1, _channels(network), SIDE // 2 + 1, SIDE // 2 + 1, generator=generator)
     image = image.to(parameter.device, parameter.dtype)
     precision = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")  # TF32 would differ by its rounding
@@ -66,6 +66,11 @@ def same_output(network: nn.Module, copy: nn.Module) -> bool:
             return nearly_equal(copy(image), network(image))
     finally:
         torch.set_float32_matmul_precision(precision)
+
+
+def _channels(network: nn.Module) -> int:
+    channels: int = getattr(network, "in_channels", 3)
+    return channels
 
 
 def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple[str, str]]:
@@ -106,7 +111,8 @@ def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple
         module.register_forward_hook(after(name))
     for name, module in followers.items():
         module.register_forward_pre_hook(before(name))
-    image = torch.zeros(1, 3, SIDE, SIDE, device="meta", dtype=next(hollow.parameters()).dtype)
+    shape, dtype = (1, _channels(network), SIDE, SIDE), next(hollow.parameters()).dtype
+    image = torch.zeros(shape, device="meta", dtype=dtype)
     with torch.no_grad(), uses:
         hollow(image)
     return [

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from pspnet.data.channels import RGB, Channels
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
 from pspnet.models.torch_file import BROKEN_ZIP, first_line, regular_file
@@ -45,6 +46,11 @@ class ExportedPredictor(Predictor):
     def classes(self) -> Classes:
         """Names and colors of the classes, in the order of their ids."""
         return self._classes
+
+    @property
+    def channels(self) -> Channels:
+        """RGB of 8 bits, which alone is exported."""
+        return RGB
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
         """Refuse: the checkpoint is what is saved.

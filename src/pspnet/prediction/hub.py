@@ -17,7 +17,7 @@ from huggingface_hub.errors import HFValidationError, HTTPError  # type: ignore[
 
 from pspnet.errors import UserError
 from pspnet.files.writing import make_folder, write_atomic
-from pspnet.models.options import class_and_options
+from pspnet.models.options import class_and_options, plain_data
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.published.weights_file import CONFIG, WEIGHTS
 from pspnet.prediction.loading import Trained, load
@@ -97,8 +97,10 @@ class HubFolder(ModelHubMixin):
         task.on_save_checkpoint(checkpoint)
         saved = {key: checkpoint[key] for key in ("hyper_parameters", "structure")}
         del saved["hyper_parameters"]["_instantiator"]
-        data = {"mean": list(self.trained.mean), "std": list(self.trained.std)}
+        data: dict[str, Any] = {"mean": list(self.trained.mean), "std": list(self.trained.std)}
         saved["config"] = {"data": data, "model": {}}
+        if not self.trained.channels.is_rgb:
+            data["channels"] = plain_data(self.trained.channels)
         if task.crop_size is not None:
             data["crop_size"] = list(task.crop_size)
         content = {"library_name": "pspnet", **saved, "results": results_of(self.trained)}

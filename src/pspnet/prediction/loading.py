@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pspnet.checkpoints.reading import read_checkpoint
+from pspnet.data.channels import RGB, Channels
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.known import KNOWN, known_data, plain_classes
 from pspnet.errors import UserError
@@ -26,14 +27,16 @@ class Trained:
 
     Args:
         task: the network with its classes and protocol, in evaluation mode.
-        mean: of R, G and B, 0 to 1, subtracted.
-        std: of R, G and B, the divisor after that.
+        mean: per channel, 0 to 1, subtracted.
+        std: per channel, the divisor after that.
+        channels: of the images.
         path: the file; None for one from Python.
     """
 
     task: Segmentation
     mean: Color
     std: Color
+    channels: Channels = RGB
     path: Path | None = None
 
     @property
@@ -63,16 +66,34 @@ def load(path: str | Path, *, trust: bool = False) -> Trained:
     published = from_weights(weights)
     own = published.format == "pspnet"
     task = _of_a_run(published, weights) if own else _of_others(published)
-    return Trained(task.eval(), published.mean, published.std, weights.path)
+    channels = _channels(weights.metadata.get("config"), task, weights.path) if own else RGB
+    return Trained(task.eval(), published.mean, published.std, channels, weights.path)
 
 
 def _of_another_class(path: Path, *, trust: bool) -> Trained:
-    data = read_checkpoint(path)["config"]["data"]
+    config = read_checkpoint(path)["config"]
+    data = config["data"]
     task = Segmentation.load_from_checkpoint(path, map_location="cpu", trust=trust)
     mean, std = (data.get(key) for key in ("mean", "std"))
     if mean is None or std is None:
         mean, std = input_statistics(str(task.network.options.get("encoder")))
-    return Trained(task.eval(), tuple(map(float, mean)), tuple(map(float, std)), path)  # type: ignore[arg-type]
+    channels = _channels(config, task, path)
+    return Trained(task.eval(), tuple(map(float, mean)), tuple(map(float, std)), channels, path)
+
+
+def _channels(config: Any, task: Segmentation, path: Path) -> Channels:
+    """Return the channels of a training's images; RGB of a file that does not name them."""
+    given = ((config or {}).get("data") or {}).get("channels") or {}
+    try:
+        channels = build(Channels, given)
+    except (UserError, TypeError, ValueError) as error:
+        raise UserError(f"{path}: {error}") from error
+    if not channels.is_rgb and len(channels) != task.network.in_channels:
+        raise UserError(
+            f"{path}: names {len(channels)} channels, and its network takes "
+            f"{task.network.in_channels}; give the checkpoint as its training wrote it"
+        )
+    return channels
 
 
 def _of_a_run(published: PublishedNetwork, weights: WeightsFile) -> Segmentation:

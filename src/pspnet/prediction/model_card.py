@@ -61,7 +61,8 @@ def model_card(
         'prediction = predictor("image.jpg")\n'
         "prediction.label  # class ids, (H, W) uint8\n"
         'prediction.overlay().save("out.png")\n```',
-        "Images are 8-bit RGB of any size; normalization and evaluation protocol are in the file.",
+        f"Images are {_input(trained)} of any size; normalization and evaluation protocol are in "
+        "the file.",
         "## Results",
         _table(results, task.classes.names) if results else "No evaluation is stored with it.",
         *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})" for name in pictures),
@@ -71,6 +72,14 @@ def model_card(
         f"The weights: {license}." if license else "None is stated; that of the data applies.",
     ]
     return f"---\n{_metadata(results, license, data)}\n---\n\n" + "\n\n".join(parts) + "\n"
+
+
+def _input(trained: Trained) -> str:
+    channels = trained.channels
+    if channels.is_rgb:
+        return "8-bit RGB"
+    scaled = "8-bit" if channels.value_range is None else f"values of {[*channels.value_range]}"
+    return f"{', '.join(channels.names)} ({scaled})"
 
 
 def _metadata(results: dict[str, Any] | None, license: str | None, data: str | None) -> str:

@@ -17,7 +17,8 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from pspnet.data.image_io import read_image, to_rgb
+from pspnet.data.channels import RGB, Channels
+from pspnet.data.image_io import read_image, to_rgb, values
 from pspnet.data.transforms.normalize import normalize
 from pspnet.errors import UserError
 from pspnet.evaluation.inference import label_and_confidence, predict, probabilities
@@ -44,10 +45,11 @@ class Predictor(HubFolder):
 
     Args:
         task: a trained task; its network, classes, protocol and temperature are used.
-        mean: of R, G and B, 0 to 1, subtracted from the images; the training's.
-        std: of R, G and B, the divisor after that.
+        mean: per channel, 0 to 1, subtracted from the images; the training's.
+        std: per channel, the divisor after that.
         device: to run on; None is a GPU if there is one.
         precision: "32-true" or "bf16-mixed"; None is the faster one of the device, as everywhere.
+        channels: of the images.
 
     Raises:
         UserError: for a device that is not there.
@@ -61,8 +63,9 @@ class Predictor(HubFolder):
         std: Sequence[float],
         device: str | torch.device | None = None,
         precision: Precision | None = None,
+        channels: Channels = RGB,
     ) -> None:
-        self.trained = Trained(task, _color(mean), _color(std))
+        self.trained = Trained(task, tuple(map(float, mean)), tuple(map(float, std)), channels)
         self.device = _device(device)
         self.precision = precision or default_precision(self.device)
         self.protocol, self.temperature = task.protocol, task.temperature
@@ -115,8 +118,14 @@ class Predictor(HubFolder):
         precision: Precision | None = None,
     ) -> Predictor:
         """Return the predictor for what `prediction.loading.load` has read."""
-        mean, std = trained.mean, trained.std
-        predictor = cls(trained.task, mean=mean, std=std, device=device, precision=precision)
+        predictor = cls(
+            trained.task,
+            mean=trained.mean,
+            std=trained.std,
+            device=device,
+            precision=precision,
+            channels=trained.channels,
+        )
         predictor.trained = trained
         return predictor
 
@@ -136,6 +145,11 @@ class Predictor(HubFolder):
         """Names and colors of the classes, in the order of their ids."""
         return self.trained.task.classes
 
+    @property
+    def channels(self) -> Channels:
+        """The channels of the images that it takes."""
+        return self.trained.channels
+
     @overload
     def __call__(self, image: Picture) -> Prediction: ...  # type: ignore[overload-overlap]
     @overload
@@ -144,19 +158,20 @@ class Predictor(HubFolder):
         """Predict on one image, or on each of a list.
 
         Args:
-            image: a path, a PIL image, an array (H, W, 3) uint8 or a tensor (3, H, W) uint8 of RGB.
+            image: a path, a PIL image, an array (H, W, 3) uint8 or a tensor (3, H, W) uint8 of RGB;
+                where other channels were trained on, of these, with the values that files hold.
 
         Raises:
             UserError: if it is none of these, cannot be read, or is too large for the memory.
         """
         if isinstance(image, Sequence) and not isinstance(image, str):
             return [self(each) for each in image]
-        pixels = pixels_of(image)
+        pixels = pixels_of(image, self.channels)
         label, certain = self._run(pixels)
         return Prediction(
             label,
             certain,
-            pixels,
+            self.channels.picture(pixels),
             self.classes,
             name=Path(image).stem if isinstance(image, str | Path) else "image",
             _compute=lambda: self._scores(pixels),
@@ -190,14 +205,16 @@ class Predictor(HubFolder):
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
 
-def pixels_of(image: object) -> np.ndarray:
-    """Return an image as an array (H, W, 3) uint8, RGB, upright.
+def pixels_of(image: object, channels: Channels = RGB) -> np.ndarray:
+    """Return an image as an array (H, W, C), RGB uint8 or as `Channels.scaled` does, upright.
 
     Raises:
         UserError: if it is none, see `Predictor.__call__`, or cannot be read.
     """
     if isinstance(image, str | Path):
-        return read_image(Path(image))
+        return read_image(Path(image), channels)
+    if not channels.is_rgb:
+        return _channels_of(image, channels)
     if isinstance(image, Image.Image):
         if image.mode[0] in "IF":
             raise UserError(f"an image of mode {image.mode}: scale it to 8-bit RGB")
@@ -219,9 +236,21 @@ def pixels_of(image: object) -> np.ndarray:
     )
 
 
-def _color(values: Sequence[float]) -> tuple[float, float, float]:
-    red, green, blue = map(float, values)
-    return red, green, blue
+def _channels_of(image: object, channels: Channels) -> np.ndarray:
+    if isinstance(image, Image.Image):
+        image, _ = values(ImageOps.exif_transpose(image))
+    elif isinstance(image, Tensor):
+        image = image.cpu().numpy()
+        image = np.moveaxis(image, 0, -1) if image.ndim == 3 else image
+    if isinstance(image, np.ndarray):
+        pixels = image[..., None] if image.ndim == 2 else image
+        if pixels.ndim == 3 and pixels.shape[2] == len(channels) and pixels.size:
+            return channels.scaled(pixels, name="the image")
+        raise UserError(
+            f"an array {image.shape} is no image of {len(channels)} channels "
+            f"({', '.join(channels.names)}); give (H, W, {len(channels)})"
+        )
+    raise UserError(f"{type(image).__name__!r} is no image; give a path, an array or a tensor")
 
 
 def _device(given: str | torch.device | None) -> torch.device:

@@ -49,7 +49,7 @@ def raster_blocks(
         network: in evaluation mode.
         raster: the image.
         protocol: see `pspnet.evaluation.protocols.resolve`.
-        normalized: returns RGB (H, W, 3) uint8 as the network takes it, (1, 3, H, W).
+        normalized: returns pixels (H, W, C) as the network takes them, (1, C, H, W).
         temperature: as in `label_and_confidence`.
 
     Raises:
@@ -144,6 +144,7 @@ class RasterFiles:
         colors: np.ndarray = self.palette[label]
         if form == "overlay":
             pixels = self.raster.read(block.rows, block.columns)
+            pixels = self.raster.channels.picture(pixels)
             colors = blend(pixels, colors, alpha=self.options.alpha)
         bands: np.ndarray = colors.transpose(2, 0, 1)
         return bands

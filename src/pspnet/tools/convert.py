@@ -190,7 +190,7 @@ def _weights(published: PublishedNetwork) -> dict[str, Any]:
     }
 
 
-def _digits(values: tuple[float, float, float]) -> str:
+def _digits(values: tuple[float, ...]) -> str:
     return " ".join(f"{value:.6g}" for value in values)
 
 

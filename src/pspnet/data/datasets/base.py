@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from pspnet.data.channels import RGB, Channels
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.label_io import LabelCode, read_label
 
@@ -61,11 +62,13 @@ class Source(ABC):
         base_size: long side in pixels to which the paper's tests resize an image of this data set;
             None leaves images at their own size.
         origin: where train and val come from, once they are listed; may be "".
+        channels: of the images; `SegmentationData` sets them.
         notes: lines on files that are not used, once the splits are listed.
     """
 
     base_size: int | None = None
     origin: str = ""
+    channels: Channels = RGB
     notes: Sequence[str] = ()
 
     def __init_subclass__(cls, **options: object) -> None:

@@ -12,6 +12,8 @@ SIDEWAYS = 5  # orientations from here on swap rows and columns
 
 def form_findings(source: Source, seen: Sequence[Seen]) -> list[Finding]:
     """Return suspicions about the forms of images and labels."""
+    if not source.channels.is_rgb:  # gray is a form of its own, and a small range of 16 bits full
+        return turned(seen)
     return [*turned(seen), *_single_color(seen), *_mixed(seen)]
 
 

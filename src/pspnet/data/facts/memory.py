@@ -101,7 +101,7 @@ def _meaning(source: Source) -> str:
     own = [sys.modules[kind.__module__] for kind in type(source).__mro__[:-2]]
     codes = {_code(module) for module in (image_io, label_io, edges, sample, *own)}
     kind = f"{type(source).__module__}.{type(source).__qualname__}"
-    return f"{kind} {len(source.classes)} {source.label_code.key} {sorted(codes)}"
+    return f"{kind} {len(source.classes)} {source.label_code.key} {source.channels} {sorted(codes)}"
 
 
 def _code(module: ModuleType) -> str:

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from pspnet.data.channels import FULL
 from pspnet.data.dataset import check_sizes
 from pspnet.data.datasets.base import Sample, Source
 from pspnet.data.datasets.classes import IGNORE
@@ -57,8 +58,8 @@ class Facts:
         label: the label's form.
         digest: a digest of the image's size and pixels, "" where it cannot be read.
         label_digest: likewise of the label's train ids.
-        mean: mean of R, G and B, 0 to 255.
-        square: mean of the squares of R, G and B.
+        mean: mean per channel, 0 to 255.
+        square: mean of the squares per channel.
         thumb: a gray copy of the image, (THUMB, THUMB) uint8.
         edges: how the label's edges lie on those of the image.
     """
@@ -82,7 +83,7 @@ def read_facts(source: Source, sample: Sample, *, light: bool = False) -> Facts:
     errors: list[str] = []
     image = label = None
     try:
-        image = read_image(sample.image)
+        image = read_image(sample.image, source.channels)
     except UserError as error:
         errors.append(str(error))
     if sample.label is not None:
@@ -99,7 +100,9 @@ def read_facts(source: Source, sample: Sample, *, light: bool = False) -> Facts:
     if label is not None:
         all_counts = np.bincount(label.ravel(), minlength=IGNORE + 1)
         counts[:-1], counts[-1] = all_counts[: len(counts) - 1], all_counts[IGNORE]
-    gray = None if image is None else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    gray = (
+        None if image is None else cv2.cvtColor(source.channels.picture(image), cv2.COLOR_RGB2GRAY)
+    )
     mean, square = _statistics(image)
     return Facts(
         errors=tuple(errors),
@@ -121,8 +124,10 @@ def read_facts(source: Source, sample: Sample, *, light: bool = False) -> Facts:
 
 def _statistics(image: np.ndarray | None) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if image is None:
-        return (0.0,) * 3, (0.0,) * 3
+        return (0.0,), (0.0,)
     mean, std = (values.ravel() for values in cv2.meanStdDev(image))
+    if image.dtype == np.uint16:
+        mean, std = mean * 255 / FULL, std * 255 / FULL
     return tuple(mean.tolist()), tuple((mean**2 + std**2).tolist())
 
 

@@ -6,15 +6,17 @@ Pixels have their centers at whole numbers, as in OpenCV: an image begins at x =
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
+from pspnet.data.channels import FULL
 from pspnet.errors import UserError
 
 LONGEST = 32766  # side of an image that OpenCV warps
+TOGETHER = 4  # channels that OpenCV fills with colors of their own
 
 Size = tuple[int, int]  # height and width
 Window = tuple[slice, slice]  # rows and columns
@@ -50,13 +52,13 @@ class View:
         offset = linear @ (np.array([columns.start, rows.start]) - _center(self.canvas))
         return np.column_stack([linear, offset + _center(self.source)])
 
-    def cut(self, pixels: np.ndarray, *, interpolation: int, fill: Sequence[int]) -> np.ndarray:
+    def cut(self, pixels: np.ndarray, *, interpolation: int, fill: Sequence[float]) -> np.ndarray:
         """Return the part in its own memory; no more of the source is read than it shows.
 
         Args:
-            pixels: the source, (H, W) or (H, W, C) uint8.
+            pixels: the source, (H, W) or (H, W, C) uint8 or uint16.
             interpolation: OpenCV's constant.
-            fill: value of pixels that the rotation uncovers, per channel.
+            fill: value of pixels that the rotation uncovers, per channel, 0 to 255.
 
         Raises:
             UserError: if the part shows more of the source than OpenCV can warp.
@@ -73,16 +75,19 @@ class View:
                 f" warps up to {LONGEST}; divide the image, or scale it down less"
             )
         matrix[:, 2] -= [box[1].start, box[0].start]
-        part: np.ndarray = cv2.warpAffine(
+        return by_channels(
+            lambda some, color: cv2.warpAffine(
+                some,
+                matrix,
+                size,
+                flags=interpolation | cv2.WARP_INVERSE_MAP,
+                # a resize reads beyond the outermost centers, a rotation beyond the image
+                borderMode=cv2.BORDER_CONSTANT if self.angle else cv2.BORDER_REPLICATE,
+                borderValue=color,
+            ),
             shown,
-            matrix,
-            size,
-            flags=interpolation | cv2.WARP_INVERSE_MAP,
-            # a resize reads beyond the outermost centers, a rotation beyond the image
-            borderMode=cv2.BORDER_CONSTANT if self.angle else cv2.BORDER_REPLICATE,
-            borderValue=fill,
+            fill=fill,
         )
-        return part
 
     def widened(self, margin: int) -> View:
         """Return the part with `margin` more pixels on each side, as far as the canvas has them."""
@@ -98,7 +103,34 @@ class View:
             return np.array(pixels[rows, columns])
         width = self.source[1]
         part: np.ndarray = cv2.flip(pixels[rows, width - columns.stop : width - columns.start], 1)
-        return part
+        return part.reshape(*part.shape[:2], *pixels.shape[2:])
+
+
+def by_channels(
+    change: Callable[[np.ndarray, Sequence[float]], np.ndarray],
+    pixels: np.ndarray,
+    *,
+    fill: Sequence[float],
+) -> np.ndarray:
+    """Apply a function of OpenCV, which knows colors of four channels, to any number of them.
+
+    Args:
+        change: takes pixels, (H, W) or (H, W, C), and a color in their type's range.
+        pixels: (H, W) or (H, W, C), uint8 or uint16.
+        fill: the color, per channel, 0 to 255.
+    """
+    color = [round(value) for value in fill]
+    if pixels.dtype == np.uint16:
+        color = [round(FULL / 255 * value) for value in fill]
+    if len(color) <= TOGETHER:
+        changed = change(pixels, color)
+        # OpenCV drops an axis of one
+        return changed.reshape(*changed.shape[:2], *pixels.shape[2:])
+    starts = range(0, len(color), TOGETHER)
+    parts = [slice(start, start + TOGETHER) for start in starts]
+    return np.dstack(
+        [change(np.ascontiguousarray(pixels[..., part]), color[part]) for part in parts]
+    )
 
 
 def _center(size: Size) -> np.ndarray:

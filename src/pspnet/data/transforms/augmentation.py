@@ -31,13 +31,13 @@ class AugmentationBase(ABC):
     def build(self, crop_size: tuple[int, int], mean: Sequence[float]) -> A.Compose:
         """Return the transform of a training image and its label.
 
-        It takes `image`, (H, W, 3) uint8, and `mask`, (H, W) uint8, and returns both, of the same
-        types, in the size of the crop. It must draw from the generators that albumentations gives
-        it, so that the seed of a run decides the crops.
+        It takes `image`, (H, W, C) uint8 or uint16, and `mask`, (H, W) uint8, and returns both, of
+        the same types, in the size of the crop. It must draw from the generators that
+        albumentations gives it, so that the seed of a run decides the crops.
 
         Args:
             crop_size: height and width in pixels.
-            mean: mean color in R, G and B, 0 to 1, for padding.
+            mean: mean color per channel, 0 to 1, for padding.
         """
 
 
@@ -113,7 +113,7 @@ class Augmentation(AugmentationBase):
         from pspnet.data.transforms.photometric import CentralPadding, PhotometricDistortion
         from pspnet.data.transforms.random_affine_crop import RandomAffineCrop
 
-        fill = (round(255 * mean[0]), round(255 * mean[1]), round(255 * mean[2]))
+        fill = tuple(255 * value for value in mean)
         crop = RandomAffineCrop(
             crop_size,
             fill=fill,
@@ -126,7 +126,7 @@ class Augmentation(AugmentationBase):
             max_class_share=self.max_class_share,
         )
         extra = self.extra_transforms()
-        check_transforms(extra, size=crop_size)
+        check_transforms(extra, size=crop_size, channels=len(mean))
         distortion = PhotometricDistortion(p=self.photometric)
         # padding comes last, so that nothing changes its color
         return A.Compose([crop, *extra, distortion, CentralPadding(crop_size, fill=fill)])

@@ -47,16 +47,18 @@ def load_transform(path: Path) -> Transform:
     return transform
 
 
-def check_transforms(transforms: Sequence[Transform], *, size: tuple[int, int]) -> None:
+def check_transforms(
+    transforms: Sequence[Transform], *, size: tuple[int, int], channels: int = 3
+) -> None:
     """Try each transform, and each of those inside it, on a crop of the given height and width.
 
     Raises:
-        UserError: naming the first transform that returns anything but an RGB uint8 crop of the
-            same size, with the labels that it got, or 255.
+        UserError: naming the first transform that returns anything but a uint8 crop of the same
+            channels and size, with the labels that it got, or 255.
     """
     for transform in _flat(transforms):
         for seed in range(TRIALS):
-            fault = _fault(transform, size=size, seed=seed)
+            fault = _fault(transform, size=size, channels=channels, seed=seed)
             if fault is not None:
                 name = type(transform).__name__
                 raise UserError(f"data.augmentation.extra: {name} {fault}")
@@ -70,19 +72,21 @@ def _flat(transforms: Sequence[Transform]) -> Iterator[A.BasicTransform]:
             yield transform
 
 
-def _fault(transform: A.BasicTransform, *, size: tuple[int, int], seed: int) -> str | None:
+def _fault(
+    transform: A.BasicTransform, *, size: tuple[int, int], channels: int, seed: int
+) -> str | None:
     """Return the fault of a transform, in the words that follow its name; None if it has none."""
     (height, width), labels = size, [1, IGNORE - 1]
-    image = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    image = np.random.default_rng(seed).integers(0, 256, (height, width, channels), dtype=np.uint8)
     mask = np.full(size, labels[0], np.uint8)
     mask[:, width // 2 :] = labels[1]
     seed_transform(transform, seed=seed)
     out = transform(image=image, mask=mask, force_apply=True)
     pixels, label = out["image"], out["mask"]
-    if (str(pixels.dtype), pixels.shape[2:], str(label.dtype)) != ("uint8", (3,), "uint8"):
+    if (str(pixels.dtype), pixels.shape[2:], str(label.dtype)) != ("uint8", (channels,), "uint8"):
         return (
             f"returns {pixels.dtype} of shape {tuple(pixels.shape)} and labels of {label.dtype};"
-            " leave it out, as images stay RGB of 0 to 255 until they are normalized"
+            " leave it out, as images keep their channels of 0 to 255 until they are normalized"
         )
     if (pixels.shape[:2], label.shape) != (size, size):
         rows, columns = pixels.shape[:2]

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from pspnet.data.datasets.classes import IGNORE
+from pspnet.data.transforms.affine import by_channels
 
 BRIGHTNESS, CONTRAST, SATURATION = (-32.0, 32.0), (0.5, 1.5), (0.5, 1.5)
 HUE = (-18, 17)  # of OpenCV's 180 steps; the published upper bound, 18, is not drawn
@@ -71,10 +72,10 @@ class CentralPadding(A.DualTransform):  # type: ignore[misc]
 
     Args:
         size: height and width to reach.
-        fill: RGB, 0 to 255; labels are filled with 255.
+        fill: color, per channel, 0 to 255; labels are filled with 255.
     """
 
-    def __init__(self, size: tuple[int, int], *, fill: tuple[int, int, int]) -> None:
+    def __init__(self, size: tuple[int, int], *, fill: tuple[float, ...]) -> None:
         super().__init__(p=1)
         self.size, self.fill = size, fill
 
@@ -84,15 +85,17 @@ class CentralPadding(A.DualTransform):  # type: ignore[misc]
     def apply_to_mask(self, mask: np.ndarray, **_: object) -> np.ndarray:
         return self._padded(mask, value=(IGNORE,))
 
-    def _padded(self, pixels: np.ndarray, *, value: tuple[int, ...]) -> np.ndarray:
+    def _padded(self, pixels: np.ndarray, *, value: tuple[float, ...]) -> np.ndarray:
         height, width = (a - b for a, b in zip(self.size, pixels.shape[:2], strict=True))
         if height == width == 0:
             return pixels
         top, left = height // 2, width // 2
-        padded: np.ndarray = cv2.copyMakeBorder(
-            pixels, top, height - top, left, width - left, cv2.BORDER_CONSTANT, value=value
+        sides = (top, height - top, left, width - left)
+        return by_channels(
+            lambda some, color: cv2.copyMakeBorder(some, *sides, cv2.BORDER_CONSTANT, value=color),
+            pixels,
+            fill=value,
         )
-        return padded
 
 
 def _whole_values(values: np.ndarray) -> np.ndarray:

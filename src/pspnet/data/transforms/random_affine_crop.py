@@ -29,7 +29,7 @@ class RandomAffineCrop(A.DualTransform):  # type: ignore[misc]  # albumentations
 
     Args:
         crop_size: height and width of the crop.
-        fill: RGB, 0 to 255.
+        fill: color, per channel, 0 to 255.
         scale: least and greatest factor of the resize.
         fit: long and short side that the image is fitted into, or None.
         rotation: greatest angle in degrees.
@@ -46,7 +46,7 @@ class RandomAffineCrop(A.DualTransform):  # type: ignore[misc]  # albumentations
         self,
         crop_size: Size,
         *,
-        fill: tuple[int, int, int],
+        fill: tuple[float, ...],
         scale: tuple[float, float],
         fit: tuple[int, int] | None,
         rotation: float,
@@ -94,7 +94,7 @@ class RandomAffineCrop(A.DualTransform):  # type: ignore[misc]  # albumentations
         )
         # the kernel 1 4 6 4 1, for which A.GaussianBlur has no sigma
         smooth: np.ndarray = cv2.GaussianBlur(pixels, (5, 5), 0)[rows, columns]
-        return smooth
+        return smooth.reshape(*smooth.shape[:2], *pixels.shape[2:])
 
     def apply_to_mask(
         self, mask: np.ndarray, view: View, label: np.ndarray | None, **_: Any

@@ -22,7 +22,7 @@ from pspnet.models.published.infer_options import has_bottlenecks, infer_options
 from pspnet.models.published.key_maps import FormatName
 from pspnet.models.published.weights_file import WeightsFile, read_weights, rename_tensors
 
-Color = tuple[float, float, float]
+Color = tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class PublishedNetwork:
     Args:
         network: in evaluation mode, float32.
         format: the format of its file.
-        mean: of R, G and B, subtracted from images of 0 to 1.
-        std: of R, G and B, the divisor after that. It is 1/255 for the Caffe release: that network
+        mean: per channel, subtracted from images of 0 to 1.
+        std: per channel, the divisor after that. It is 1/255 for the Caffe release: that network
             takes 0 to 255 minus the mean.
         class_names: in the order of the logits; None if the file has none.
         crop_size: height and width of the training crops in pixels; the published networks' where
@@ -198,7 +198,9 @@ def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Des
         mean, std, crop = (data.get(key) for key in ("mean", "std", "crop_size"))
         crop = crop or _crop_size(options, format="pspnet")  # a training from Python needs none
         height, width = map(int, crop if isinstance(crop, list | tuple) else (crop, crop))
-        mean, std = _color(mean, IMAGENET_DEFAULT_MEAN), _color(std, IMAGENET_DEFAULT_STD)
+        count = options.get("in_channels", 3)
+        mean = _color(mean, IMAGENET_DEFAULT_MEAN, count)
+        std = _color(std, IMAGENET_DEFAULT_STD, count)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(
             f"{weights.path}: does not describe its network ({error!r}); give a .ckpt of a run"
@@ -213,11 +215,11 @@ def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Des
     )
 
 
-def _color(given: Any, default: Color) -> Color:
-    if given is None:  # in a run that was given none
-        return default
-    red, green, blue = map(float, given)
-    return red, green, blue
+def _color(given: Any, default: Color, count: int) -> Color:
+    color = default if given is None else tuple(map(float, given))  # a run may be given none
+    if len(color) != count:
+        raise ValueError(f"{len(color)} values of mean or std for {count} channels")
+    return color
 
 
 def _stored_bins(

@@ -8,10 +8,11 @@ from itertools import islice
 import cv2
 import numpy as np
 
+from pspnet.data.channels import Channels
 from pspnet.data.datasets.base import Source
 from pspnet.data.facts.findings import Finding, Seen
 from pspnet.data.facts.sample import THUMB
-from pspnet.data.image_io import read_image
+from pspnet.data.image_io import read_picture
 
 # Measured on CamVid: copies as JPEG of quality 30, at half the size, with noise of 10 grays or 9
 # grays brighter keep 0.96 of the details. Frames of its videos, 2 frames apart, share 0.93 at most,
@@ -32,7 +33,7 @@ def duplicate_findings(source: Source, seen: Sequence[Seen]) -> list[Finding]:
         findings.append(_exact(its))
     pairs = (pair for pair in _near(read) if not {id(it) for it in pair} <= same)
     for one, other in islice(pairs, MOST):
-        if _same_details(one, other):
+        if _same_details(one, other, source.channels):
             text = (
                 f"{other.sample.image} ({other.split}) is nearly the same image as"
                 f" {one.sample.image} ({one.split}); keep such images in one split"
@@ -81,10 +82,10 @@ def _near(read: Sequence[Seen]) -> Iterator[tuple[Seen, Seen]]:
             yield its[first + row], its[column]
 
 
-def _same_details(one: Seen, other: Seen) -> bool:
+def _same_details(one: Seen, other: Seen, channels: Channels) -> bool:
     details = []
     for it in (one, other):
-        gray = cv2.cvtColor(read_image(it.sample.image), cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(read_picture(it.sample.image, channels), cv2.COLOR_RGB2GRAY)
         small = cv2.resize(gray, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
         fine = small - cv2.GaussianBlur(small, (0, 0), 3)
         details.append(fine.ravel() / max(float(np.linalg.norm(fine)), 1e-6))

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from pspnet.data.facts.findings import Finding, Seen
-from pspnet.data.image_io import read_image
+from pspnet.data.image_io import read_picture
 from pspnet.errors import UserError, visible
 from pspnet.tools.check.report import Report
 from pspnet.tools.check.summary import Summary
@@ -117,7 +117,7 @@ def _figure(report: Report, it: Seen) -> str:
 def _pictures(report: Report, it: Seen) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the image and its label in the classes' colors, as far as they can be read."""
     try:
-        yield "image", read_image(it.sample.image)
+        yield "image", read_picture(it.sample.image, report.source.channels)
         if it.sample.label is not None and report.classes is not None:
             palette = report.classes.palette()
             palette[255] = 255

@@ -16,7 +16,7 @@ import numpy as np
 from pspnet.data.datasets.base import Source
 from pspnet.data.facts.edges import REACH, SIDE, compare_edges
 from pspnet.data.facts.findings import Finding, Seen
-from pspnet.data.image_io import read_image
+from pspnet.data.image_io import read_picture
 
 MOVED = 0.015  # share of the image's side; less is the work of a hand
 PEAK = 2.9  # the score of a place that edges lie on
@@ -87,7 +87,7 @@ def _swapped(source: Source, its: Sequence[Seen]) -> list[Finding]:
     poor = sorted((it for it in its if _here(it) < limit), key=_here)[:CANDIDATES]
     files = {
         id(it): (
-            cv2.cvtColor(read_image(it.sample.image), cv2.COLOR_RGB2GRAY),
+            cv2.cvtColor(read_picture(it.sample.image, source.channels), cv2.COLOR_RGB2GRAY),
             source.read_label(it.sample),
         )
         for it in poor

@@ -41,7 +41,7 @@ def propose(data: SegmentationData, seen: Sequence[Seen], classes: Classes) -> d
 
 
 def color_statistics(seen: Sequence[Seen]) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of R, G and B over all pixels, 0 to 1, (3,) each."""
+    """Return mean and standard deviation per channel over all pixels, 0 to 1, (C,) each."""
     areas = np.array([np.prod(it.facts.size or (0, 0)) for it in seen], np.float64)[:, None]
     mean = (areas * [it.facts.mean for it in seen]).sum(0) / areas.sum()
     square = (areas * [it.facts.square for it in seen]).sum(0) / areas.sum()
@@ -61,7 +61,10 @@ def _cost(data: SegmentationData, train: Sequence[Seen]) -> dict[str, Any]:
     """Return the time to load an epoch, measured on some crops, and a batch's memory."""
     chosen = [train[int(k)].sample for k in np.linspace(0, len(train) - 1, TIMED)]
     transform = data.augmentation.build(crop_size=data.crop_size, mean=data.mean)
-    dataset = SegmentationDataset(chosen, read_label=data.source.read_label, transform=transform)
+    read_label, channels = data.source.read_label, data.channels
+    dataset = SegmentationDataset(
+        chosen, read_label=read_label, transform=transform, channels=channels
+    )
     _ = dataset[0]
     begun = monotonic()
     for number in range(1, len(dataset)):
@@ -77,5 +80,5 @@ def _cost(data: SegmentationData, train: Sequence[Seen]) -> dict[str, Any]:
         "workers": data.workers,
         "loading_seconds_per_epoch": round(each * len(train) / max(1, data.workers), 1),
         # float32 images and int64 labels, as the network takes them
-        "batch_megabytes": round(data.batch_size * area * (3 * 4 + 8) / 2**20, 1),
+        "batch_megabytes": round(data.batch_size * area * (len(channels) * 4 + 8) / 2**20, 1),
     }

@@ -24,7 +24,8 @@ from pspnet.tools.explain.pyramid_parts import ONE_PASS
 
 REMEDY = "give its run's config.yaml, or --trust if you know where the file comes from"
 CONFIG_SUFFIXES = (".yaml", ".yml")
-DATA_OPTIONS = ("source", "crop_size", "mean", "std", "cache")  # the others concern training
+# the others concern training
+DATA_OPTIONS = ("source", "crop_size", "mean", "std", "cache", "channels")
 SCORING_OPTIONS = ("absent", "protocol", "inference")
 
 
@@ -75,7 +76,10 @@ def load(path: Path, *, root: Path | None = None, trust: bool = False) -> Run:
         UserError: if there is no such file, it is neither, or an option in it is wrong.
     """
     config_given = path.suffix.lower() in CONFIG_SUFFIXES
-    return _load_config(path, root) if config_given else _load_checkpoint(path, root, trust)
+    run = _load_config(path, root) if config_given else _load_checkpoint(path, root, trust)
+    if not run.data.channels.is_rgb:
+        raise UserError(f"{path}: explain shows RGB of 8 bits alone, and its channels are others")
+    return run
 
 
 def _load_checkpoint(path: Path, root: Path | None, trust: bool) -> Run:
