@@ -80,9 +80,7 @@ class Channels:
         if self.bands is None and len(self) in (count, count - alpha):
             return [*range(len(self))]
         if self.bands is None or max(self.bands) > count:
-            asked = (
-                f"bands {[*self.bands]}" if self.bands else f"{len(self)} ({', '.join(self.names)})"
-            )
+            asked = f"bands {[*self.bands]}" if self.bands else ", ".join(self.names)
             raise UserError(
                 f"{path} has {count} bands, and data.channels asks for {asked}; set "
                 "data.channels.names and data.channels.bands to those that it has"
