@@ -52,8 +52,8 @@ def export(
     """
     if not trained.channels.is_rgb:
         raise UserError(
-            f"its images are {', '.join(trained.channels.names)}, and an exported file takes RGB of "
-            "8 bits alone; predict with the checkpoint"
+            f"its images are of {', '.join(trained.channels.names)}, and an exported file takes RGB"
+            " of 8 bits alone; predict with the checkpoint"
         )
     dtype = torch.float16 if precision == "float16" else torch.float32
     traced = program_of(ImageGraph(trained, dtype=dtype), size=size)
