@@ -104,6 +104,8 @@ def test_the_command_predicts_on_files_and_rasters(predictor, tmp_path):
 
 
 def test_an_export_is_refused(predictor, tmp_path):
-    with pytest.raises(UserError, match="its images are of red, green, blue, nir"):
+    with pytest.raises(
+        UserError, match="RGB of 8 bits alone, and the network red, green, blue, nir"
+    ):
         export(predictor.trained, tmp_path / "a.onnx")
     assert not (tmp_path / "a.onnx").exists()

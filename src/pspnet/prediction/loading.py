@@ -29,15 +29,27 @@ class Trained:
         task: the network with its classes and protocol, in evaluation mode.
         mean: per channel, 0 to 1, subtracted.
         std: per channel, the divisor after that.
-        channels: of the images.
         path: the file; None for one from Python.
+        channels: of the images.
     """
 
     task: Segmentation
     mean: Color
     std: Color
-    channels: Channels = RGB
     path: Path | None = None
+    channels: Channels = RGB
+
+    def require_rgb(self, what: str) -> None:
+        """Refuse other images than RGB of 8 bits.
+
+        Raises:
+            UserError: saying that `what` takes no others.
+        """
+        if not self.channels.is_rgb:
+            names = ", ".join(self.channels.names)
+            raise UserError(
+                f"{what} takes RGB of 8 bits alone, and the network {names}; use predict or Predictor"
+            )
 
     @property
     def run(self) -> Path | None:
@@ -67,7 +79,7 @@ def load(path: str | Path, *, trust: bool = False) -> Trained:
     own = published.format == "pspnet"
     task = _of_a_run(published, weights) if own else _of_others(published)
     channels = _channels(weights.metadata.get("config"), task, weights.path) if own else RGB
-    return Trained(task.eval(), published.mean, published.std, channels, weights.path)
+    return Trained(task.eval(), published.mean, published.std, weights.path, channels)
 
 
 def _of_another_class(path: Path, *, trust: bool) -> Trained:
@@ -78,7 +90,7 @@ def _of_another_class(path: Path, *, trust: bool) -> Trained:
     if mean is None or std is None:
         mean, std = input_statistics(str(task.network.options.get("encoder")))
     channels = _channels(config, task, path)
-    return Trained(task.eval(), tuple(map(float, mean)), tuple(map(float, std)), channels, path)
+    return Trained(task.eval(), tuple(map(float, mean)), tuple(map(float, std)), path, channels)
 
 
 def _channels(config: Any, task: Segmentation, path: Path) -> Channels:

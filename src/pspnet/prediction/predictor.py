@@ -65,7 +65,9 @@ class Predictor(HubFolder):
         precision: Precision | None = None,
         channels: Channels = RGB,
     ) -> None:
-        self.trained = Trained(task, tuple(map(float, mean)), tuple(map(float, std)), channels)
+        self.trained = Trained(
+            task, tuple(map(float, mean)), tuple(map(float, std)), channels=channels
+        )
         self.device = _device(device)
         self.precision = precision or default_precision(self.device)
         self.protocol, self.temperature = task.protocol, task.temperature

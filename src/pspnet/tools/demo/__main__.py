@@ -40,6 +40,7 @@ def _serve(given: argparse.Namespace, port: int) -> None:
 
     predictor = Predictor.load(given.path, device=given.device, trust=given.trust)
     trained = predictor.trained
+    trained.require_rgb("the demo")
     bins = read_bins(trained, root=given.root, trust=given.trust)
     page = build(predictor, bins, title=title_of(trained), about=about_of(trained))
     page.queue(default_concurrency_limit=1)  # bins are switched on the one network

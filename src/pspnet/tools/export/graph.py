@@ -25,6 +25,9 @@ class ImageGraph(nn.Module):
         trained: network, mean, std and temperature.
         dtype: that the network computes in, float32 or float16.
 
+    Raises:
+        UserError: if the images are others than RGB of 8 bits.
+
     Shapes:
         (N, H, W, 3) uint8 RGB in, any H and W of at least 32; class ids (N, H, W) uint8 and their
         probability (N, H, W) float32 out.
@@ -34,6 +37,7 @@ class ImageGraph(nn.Module):
     std: Tensor
 
     def __init__(self, trained: Trained, *, dtype: torch.dtype = torch.float32) -> None:
+        trained.require_rgb("an exported file")
         super().__init__()
         network = deepcopy(inference_copy(trained.task.network.eval())[0]).cpu()
         network.fused_pyramid = False

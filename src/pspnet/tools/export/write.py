@@ -47,14 +47,8 @@ def export(
         calibration: the images that int8 needs.
 
     Raises:
-        UserError: if a module cannot be exported, the file disagrees with the network, or its
-            images are others than RGB of 8 bits.
+        UserError: if a module cannot be exported, or the file disagrees with the network.
     """
-    if not trained.channels.is_rgb:
-        raise UserError(
-            f"its images are of {', '.join(trained.channels.names)}, and an exported file takes RGB"
-            " of 8 bits alone; predict with the checkpoint"
-        )
     dtype = torch.float16 if precision == "float16" else torch.float32
     traced = program_of(ImageGraph(trained, dtype=dtype), size=size)
     described = metadata_of(trained, precision=precision, size=size, license=license)
