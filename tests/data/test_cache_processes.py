@@ -54,7 +54,7 @@ def test_processes_share_a_cache(tmp_path: Path) -> None:
 def test_a_copy_that_another_process_has_made_stays(
     cache: Cache, sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def slow(path: Path) -> np.ndarray:
+    def slow(path: Path, *_: object) -> np.ndarray:
         monkeypatch.setattr(module, "read_image", read_image)
         quick.image(path)
         states.append(files(cache)[0].stat())

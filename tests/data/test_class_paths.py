@@ -187,6 +187,7 @@ def test_the_examples_of_the_documentation(
     (root / "my_module.py").write_text(code)
     given = [yaml.safe_load(text) for kind, text in blocks if kind == "yaml"]
     options = {key: value for each in given for key, value in each.get("data", {}).items()}
+    channels = {key: options.pop(key) for key in ("channels", "mean", "std")}
     assert set(options) == {"source", "augmentation"}
     for split, number in (("train", 0), ("train", 1), ("val", 2)):
         put_image(tmp_path / f"data/sea/{split}/{number}.jpg", size=(12, 30))
@@ -197,3 +198,5 @@ def test_the_examples_of_the_documentation(
     assert batch["image"].shape == (2, 3, 16, 16)
     assert batch["label"].unique().tolist() == [0, 1, 255]
     assert (data.classes.names, data.augmentation.p) == (("sky", "sea"), 0.3)
+    data, _ = parse(root, source=options["source"], **channels)
+    assert data.channels.bands == (3, 2, 1, 8)

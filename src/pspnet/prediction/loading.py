@@ -48,7 +48,8 @@ class Trained:
         if not self.channels.is_rgb:
             names = ", ".join(self.channels.names)
             raise UserError(
-                f"{what} takes RGB of 8 bits alone, and the network {names}; use predict or Predictor"
+                f"{what} takes RGB of 8 bits alone, and the network {names}; use predict, or "
+                "Predictor in Python"
             )
 
     @property
