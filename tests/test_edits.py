@@ -82,7 +82,7 @@ def test_validation_and_prediction_see_it(edited, image, request):
     with torch.no_grad():
         padded_to_itself, scores = task._predict(image)  # 65 and 73 are 8n + 1
         logits = scores if isinstance(scores, torch.Tensor) else scores.upsample()
-        prediction = task.predict_step({"image": image}, 0)
+        prediction, _ = task.predict_step({"image": image}, 0)
     torch.testing.assert_close(logits, expected, rtol=1e-7, atol=1e-7)
     assert torch.equal(padded_to_itself, expected.argmax(1).byte())
     assert torch.equal(prediction, expected.argmax(1).byte())
