@@ -136,3 +136,13 @@ def test_notebook_shows_the_overlay_and_what_is_there(checkpoint):
     assert drawn.width == 960
     overlay = np.asarray(prediction.overlay(alpha=1.0))
     np.testing.assert_array_equal(overlay, np.array(CLASSES.colors, np.uint8)[prediction.label])
+
+
+def test_unknown_forms_and_plain_networks_are_refused(checkpoint, tmp_path):
+    prediction = Predictor.load(checkpoint)(PIXELS)
+    for forms, said in ((["indx"], "'indx' is no list of index"), ("index", "'index' is no list")):
+        with pytest.raises(UserError, match=said):
+            prediction.save(tmp_path / "out", forms=forms)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(UserError, match=r"PSPNet is no pspnet\.task\.Segmentation"):
+        Predictor(small_task().network, mean=MEAN, std=STD)

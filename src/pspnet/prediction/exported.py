@@ -12,6 +12,7 @@ import torch
 from pspnet.data.channels import RGB, Channels
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
+from pspnet.models.pspnet import SMALLEST_SIDE
 from pspnet.models.torch_file import BROKEN_ZIP, first_line, regular_file
 from pspnet.prediction.predictor import Predictor
 
@@ -63,6 +64,12 @@ class ExportedPredictor(Predictor):
     push_to_hub = save_pretrained  # type: ignore[assignment]
 
     def _run(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        height, width = pixels.shape[:2]
+        if min(height, width) < SMALLEST_SIDE:
+            raise UserError(
+                f"an image of {width}×{height} pixels: {self.path} takes {SMALLEST_SIDE} or more a"
+                " side; load the checkpoint"
+            )
         label, confidence = self._graph(pixels[None])
         return np.asarray(label)[0], np.asarray(confidence)[0]
 

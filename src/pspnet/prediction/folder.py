@@ -41,7 +41,7 @@ class PredictionFolder:
         overwrite: replace files that exist.
 
     Raises:
-        UserError: if `out_dir` is a file.
+        UserError: if `out_dir` is a file, or a form is unknown.
     """
 
     def __init__(
@@ -54,6 +54,10 @@ class PredictionFolder:
     ) -> None:
         if out_dir.exists() and not out_dir.is_dir():
             raise UserError(f"{out_dir} is a file; name a folder for the predictions")
+        unknown = [repr(form) for form in forms if form not in FORMS]
+        if isinstance(forms, str) or unknown or not forms:
+            given = repr(forms) if isinstance(forms, str) else ", ".join(unknown) or "[]"
+            raise UserError(f"forms: {given} is no list of {', '.join(FORMS)}")
         self.out_dir, self.forms, self.options = out_dir, tuple(forms), options
         self.overwrite = overwrite
 

@@ -29,10 +29,10 @@ from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.prediction.hub import HubFolder, fetched
 from pspnet.prediction.loading import Trained, load
 from pspnet.prediction.prediction import Prediction
+from pspnet.task import Segmentation
 
 if TYPE_CHECKING:
     from pspnet.data.datasets.classes import Classes
-    from pspnet.task import Segmentation
 
 Picture: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
 EXPORTED = (".onnx", ".pt2")
@@ -65,6 +65,8 @@ class Predictor(HubFolder):
         precision: Precision | None = None,
         channels: Channels = RGB,
     ) -> None:
+        if not isinstance(task, Segmentation):
+            raise UserError(f"{type(task).__name__} is no pspnet.task.Segmentation; give one")
         self.trained = Trained(
             task, tuple(map(float, mean)), tuple(map(float, std)), channels=channels
         )

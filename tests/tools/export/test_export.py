@@ -167,7 +167,7 @@ def test_errors_of_the_network_itself_keep_their_traceback(tmp_path):
     [
         (["network.txt"], "unknown suffix '.txt'; give .onnx or .pt2"),
         (["network.onnx", "--opset", "3"], "--opset 3: give one of 18"),
-        (["network.pt2", "--opset", "18"], "--opset 18 with"),
+        (["network.pt2", "--opset", "18"], "--opset 18 is for ONNX"),
         (["network.pt2", "--precision", "int8"], "give a file *.onnx"),
         (["network.onnx", "--size", "20", "99"], "--size 20 99: give 32 to"),
         (["there.onnx"], "there.onnx exists; name another file"),

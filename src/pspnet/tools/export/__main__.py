@@ -95,7 +95,7 @@ def _check_form(out: Path, precision: str, opset: int | None) -> None:
         raise UserError(f"{out}: unknown suffix {out.suffix!r}; give {' or '.join(SUFFIXES)}")
     if out.suffix == ".pt2" and (precision == "int8" or opset is not None):
         wrong = "--precision int8" if precision == "int8" else f"--opset {opset}"
-        raise UserError(f"{wrong} with {out}: is of ONNX; give a file *.onnx")
+        raise UserError(f"{wrong} is for ONNX only, not {out}; give a file *.onnx")
     if opset is not None and opset not in OPSETS:
         raise UserError(f"--opset {opset}: give one of {', '.join(map(str, OPSETS))}")
     if out.suffix == ".onnx":
