@@ -58,6 +58,7 @@ def run(*options: str) -> None:
     main([*SMALL, "--threads", "1", "--device", "cpu", "--precision", "32-true", *options])
 
 
+@pytest.mark.slow
 def test_networks_beside_each_other(capsys, tmp_path):
     run("--only", "inference", "step", "--classes", "3", "--out", "runs")
     tasks = {
@@ -129,6 +130,7 @@ def test_what_reliability_costs_beside_a_step(tmp_path):
     assert not (tmp_path / "runs/ratios.png").exists()  # shares of a step are no rivals
 
 
+@pytest.mark.slow
 def test_the_quick_form_measures_memory_of_many_classes_alone(tmp_path):
     run("--only", "step", "--out", "a")
     rows = json.loads((tmp_path / "a/results.json").read_text())["rows"]

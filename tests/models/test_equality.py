@@ -40,7 +40,7 @@ SMALL = [
     ("semseg-50", (65, 57)),
     ("mmsegmentation-18", (75, 101)),
     ("mmsegmentation-18b", (75, 101)),
-    ("mmsegmentation-50", (67, 60)),
+    pytest.param("mmsegmentation-50", (67, 60), marks=pytest.mark.slow),
 ]
 LARGE = [
     ("semseg-101", (65, 41)),
@@ -186,7 +186,11 @@ def test_everything_agrees_at_the_sizes_of_the_papers(pair, size, dtype, request
     check(pair, request.node.callspec.params["pair"], images, size, dtype)
 
 
-@pytest.mark.parametrize(("depth", "dtype"), [(50, torch.float64), (101, torch.float32)], ids=str)
+@pytest.mark.parametrize(
+    ("depth", "dtype"),
+    [(50, torch.float64), pytest.param(101, torch.float32, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_the_caffe_release_agrees_on_rgb_pixels(depth, dtype, tmp_path):
     """The input is RGB of 0 to 1, as from the data module; the release has no training code."""
     reference = Caffe(depth, CLASSES, size=89).eval()

@@ -228,6 +228,7 @@ def test_matrices_made_in_inference_mode_can_train():
     assert torch.isfinite(features.grad).all()
 
 
+@pytest.mark.slow  # the export of entire networks is tested quickly
 @pytest.mark.parametrize("gradients", [False, True])
 def test_it_can_be_exported(gradients):
     network = PSPNet(3, auxiliary=False, **SMALL).eval()

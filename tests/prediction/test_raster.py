@@ -37,7 +37,7 @@ def checkpoint(tmp_path_factory):
     return write_checkpoint(tmp_path_factory.mktemp("run") / "last.ckpt", small_task())
 
 
-@pytest.mark.parametrize("protocol", ["whole", "paper-ss"])
+@pytest.mark.parametrize("protocol", [pytest.param("whole", marks=pytest.mark.slow), "paper-ss"])
 def test_command_writes_rasters_that_lie_where_their_images_do(
     checkpoint, tmp_path, protocol, capsys
 ):

@@ -68,8 +68,16 @@ def test_every_tensor_of_mmsegmentation_has_its_place(tmp_path, v1c, auxiliary):
 @pytest.mark.parametrize(
     ("publisher", "depth", "encoder"),
     [
-        *((semseg, depth, f"tu-resnet{depth}s") for depth in (50, 101, 152, 269)),
-        *((mmsegmentation, depth, f"tu-resnet{depth}c") for depth in (18, 50, 101, 152)),
+        *((semseg, depth, f"tu-resnet{depth}s") for depth in (50, 101)),
+        *(
+            pytest.param(publisher, depth, f"tu-resnet{depth}{kind}", marks=pytest.mark.slow)
+            for publisher, depth, kind in (
+                (semseg, 152, "s"),
+                (semseg, 269, "s"),
+                (mmsegmentation, 152, "c"),
+            )
+        ),
+        *((mmsegmentation, depth, f"tu-resnet{depth}c") for depth in (18, 50, 101)),
     ],
 )
 def test_networks_with_a_deep_stem(tmp_path, publisher, depth, encoder):

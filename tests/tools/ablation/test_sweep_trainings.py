@@ -155,7 +155,7 @@ def check_checkpoint(path: Path, *, network: Mapping[str, Any]) -> None:
     """One step changed every parameter of the network that the configuration names."""
     checkpoint = torch.load(path)
     options = json.loads(json.dumps(checkpoint["hyper_parameters"]["network"]))
-    assert options == {**network, "num_classes": options["num_classes"]}
+    assert options == {**network, "num_classes": options["num_classes"], "in_channels": 3}
     assert checkpoint["global_step"] == 1
     (optimizer,) = checkpoint["optimizer_states"]
     parameters = [index for group in optimizer["param_groups"] for index in group["params"]]
