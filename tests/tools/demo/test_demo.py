@@ -103,6 +103,7 @@ def test_the_page_carries_the_prediction(task):
         (["no.ckpt", "--port", "{taken}"], "cannot be served"),
         (["no.ckpt", "--host", "192.0.2.1"], "cannot be served"),
         (["no.ckpt"], "pip install gradio"),
+        (["network.onnx"], "an exported file has no bins"),
     ],
 )
 def test_wrong_words_are_told_in_one_line(words, line, monkeypatch, capsys):

@@ -24,6 +24,8 @@ def main(words: list[str] | None = None) -> None:
     """
     given = _parser().parse_args(words)
     with one_line_errors():
+        if given.path.lower().endswith((".onnx", ".pt2")):
+            raise UserError(f"{given.path}: an exported file has no bins; give its checkpoint")
         if find_spec("gradio") is None:
             raise UserError("demo needs gradio: pip install 'pspnet[demo]', or pip install gradio")
         port = _free_port(given.host, given.port)
