@@ -23,9 +23,10 @@ from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
 from pspnet.callbacks.costs import Costs
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
 from pspnet.callbacks.loggers import Wandb, default_loggers
-from pspnet.callbacks.prediction_writers import PredictionWriter, SubmissionWriter
+from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.callbacks.results import Report
 from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
+from pspnet.callbacks.submission_writer import SubmissionWriter
 from pspnet.callbacks.training_scores import TrainingScores
 from pspnet.checkpoints.initial_weights import InitialWeights, initialize, read_initial_weights
 from pspnet.checkpoints.reading import read_checkpoint

@@ -13,8 +13,8 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 from PIL import Image
 
-from pspnet.callbacks.prediction_writers import SubmissionWriter
 from pspnet.callbacks.results import Report
+from pspnet.callbacks.submission_writer import SubmissionWriter
 from pspnet.data import VOC, CamVid
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Source

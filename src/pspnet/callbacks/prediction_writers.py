@@ -1,4 +1,4 @@
-"""Predictions on disk: label values, colors and overlays, and submissions to benchmarks."""
+"""Predictions on disk, image by image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import BasePredictionWriter
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from torch import Tensor
@@ -20,7 +20,6 @@ from pspnet.data.datasets.base import Sample
 from pspnet.data.prediction_images import Frame
 from pspnet.data.raster import Raster, is_raster
 from pspnet.errors import NotWritten, UserError, warn
-from pspnet.evaluation.submission import Submission
 from pspnet.files.paths import is_file, local_path
 from pspnet.files.writing import make_folder
 from pspnet.prediction.folder import DEFAULT, PredictionFolder, file_digest
@@ -262,46 +261,6 @@ class PredictionWriter(BasePredictionWriter):
             out = frames[0].parent.with_name(f"{frames[0].parent.name}.mp4")
             if (self.overwrite or not out.exists()) and all(frame.exists() for frame in frames):
                 write_overlay_video(frames, video, out)
-
-
-class SubmissionWriter(Callback):
-    """Writes predictions on a test split without labels in the form of the benchmark's server.
-
-    They go to `submission/` in the run's folder and, once every image has its prediction, into one
-    archive, whose path is `archive` on the first process. With labels it does nothing.
-    """
-
-    def __init__(self) -> None:
-        self.archive: Path | None = None
-        self._submission: Submission | None = None
-
-    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        data, folder = data_of(trainer), trainer.log_dir
-        if not data.submits or folder is None:  # fast_dev_run has no folder
-            return
-        samples = data.test_set.samples
-        self._submission = Submission(Path(folder), source=data.source, samples=samples)
-        self._submission.check()
-        trainer.strategy.barrier()  # before another process writes a file that this one refuses
-
-    def on_test_batch_end(
-        self,
-        trainer: Trainer,
-        pl_module: LightningModule,
-        outputs: Any,
-        batch: dict[str, Any],
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        if self._submission is not None:
-            for name, label in zip(batch["name"], outputs, strict=True):
-                self._submission.write(name, to_uint8(label))
-
-    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self._submission is not None:
-            trainer.strategy.barrier()  # after the last file of every process
-            if trainer.is_global_zero:
-                self.archive = self._submission.pack()
 
 
 def _progress(raster: Raster, name: str, *, shown: bool) -> Tqdm:
