@@ -9,6 +9,7 @@ from huggingface_hub import ModelCard, constants
 from trained import small_task, write_checkpoint
 
 from pspnet import Predictor, PSPNet, load_published
+from pspnet.__main__ import main
 from pspnet.checkpoints.initial_weights import read_initial_weights
 from pspnet.errors import UserError
 
@@ -65,6 +66,8 @@ def test_saved_folder_is_the_network(predictor, tmp_path):
     )
     assert load_published(tmp_path / "saved").class_names == ("sky", "road", "tree")
     assert read_initial_weights(tmp_path / "saved").classes == ("sky", "road", "tree")
+    main(["convert", str(tmp_path / "saved"), str(tmp_path / "again.ckpt")])
+    same(predictor, Predictor.load(tmp_path / "again.ckpt", precision="32-true"))
     assert str(tmp_path) not in (tmp_path / "saved/config.json").read_text()
 
 

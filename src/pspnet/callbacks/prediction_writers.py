@@ -63,8 +63,6 @@ class PredictionWriter(BasePredictionWriter):
             self.options = Options(alpha, tolerance)
         except UserError as error:
             raise UserError(f"output.{error}") from None
-        if not forms:
-            raise UserError("output.forms=[]: give at least one, such as index")
         self.folder = None if folder is None else local_path(folder, option="output.folder")
         self.overwrite, self.forms = overwrite, tuple(dict.fromkeys(forms))
         self.checkpoint: Path | None = None  # without it no prediction is known by its origin
@@ -229,7 +227,7 @@ class PredictionWriter(BasePredictionWriter):
         if self.checkpoint is None:
             return None
         data, protocol = data_of(trainer), asdict(module.protocol)
-        look = (self.options, self.forms, module.classes.colors, module.temperature)
+        look = (self.options, module.classes.colors, module.temperature)
         digest = file_digest(self.checkpoint)
         return repr((digest, protocol, trainer.precision, data.mean, data.std, data.channels, look))
 

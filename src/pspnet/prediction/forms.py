@@ -27,7 +27,7 @@ MOST = 2**16 - 1  # of a confidence in 16 bits
 
 @dataclass(frozen=True)
 class Options:
-    """What forms depend on beside the prediction.
+    """Options of the forms beside the prediction.
 
     Args:
         alpha: weight of the colors in the overlay, 0 (image only) to 1 (colors only).

@@ -99,10 +99,13 @@ def describe(published: PublishedNetwork, *, classes: str) -> str:
 
 
 def _from_run(published: PublishedNetwork, path: Path) -> dict[str, Any]:
-    from pspnet.checkpoints.reading import read_checkpoint
+    from pspnet.checkpoints.reading import PARTS, checked
     from pspnet.models.options import structure
+    from pspnet.models.published.weights_file import read_weights
 
-    saved = read_checkpoint(path)
+    weights = read_weights(path)  # of a folder as the Hub holds it, too
+    content = {**weights.metadata, "state_dict": dict(weights.state)}
+    saved = checked(content, path=weights.path, parts=tuple(PARTS))
     return {
         **_weights(published),
         "hyper_parameters": {**saved["hyper_parameters"], "network": published.network.options},
