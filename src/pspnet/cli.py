@@ -33,18 +33,17 @@ from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState, check_training
 from pspnet.checkpoints.temperature import store_temperature
 from pspnet.command_line import checkpoint_config, initial_config
+from pspnet.command_line.normalization import set_normalization
 from pspnet.command_line.option_types import InitFrom, Logs, Name, Seed, Version
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.trainer import Trainer, refusals_in_one_line
 from pspnet.command_line.words import checkpoint_argument, from_python, raw_options
-from pspnet.data.channels import Channels
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, one_line_errors
 from pspnet.evaluation.calibration import Calibration
 from pspnet.evaluation.numeric_precision import default_precision, on_gpu
 from pspnet.evaluation.summary import format_table
-from pspnet.models.encoder import input_statistics
 from pspnet.models.pspnet import PSPNet
 from pspnet.runs import folder as run_folder
 from pspnet.runs import resuming
@@ -181,11 +180,7 @@ class PSPNetCLI(LightningCLI):
             raise UserError(
                 f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
             )
-        normalizes = config.data.mean is not None or config.data.std is not None
-        if not normalizes and Channels(**vars(config.data.channels)).is_rgb:
-            encoder = config.model.network.init_args.get("encoder")
-            if encoder is not None:  # a class of somebody's own may have none by name
-                config.data.mean, config.data.std = input_statistics(encoder)
+        set_normalization(config, telling=self.config.subcommand == "fit")
         if config.trainer.precision is None:
             gpu = on_gpu(config.trainer.accelerator)
             config.trainer.precision = default_precision(torch.device("cuda" if gpu else "cpu"))

@@ -42,8 +42,9 @@ class PSPNet(nn.Module):
         encoder: a convolutional network that `segmentation_models_pytorch.encoders.get_encoder`
             knows, its own ("resnet50", "vgg16_bn") or timm's ("tu-resnet50s", "tu-convnext_tiny").
         encoder_weights: None for random ones, "imagenet" for the pretrained ones of smp or timm
-            (fetched from their hub), or the path of a safetensors or torch file of the encoder, or
-            of a checkpoint that `pspnet.load_published` takes, whose encoder is used.
+            (fetched from their hub), the path of a safetensors or torch file of the encoder, or of
+            a checkpoint that `pspnet.load_published` takes, whose encoder is used, or
+            "package:NAME" of an installed package that holds one such file.
         dilation: dilations of stages 4 and 5; the paper's 2 and 4 keep the features at 1/8.
         bins: the pyramid's grids; none is the dilated FCN that table 1 starts from.
         pool: average or max pooling.

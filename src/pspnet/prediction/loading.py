@@ -12,7 +12,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.known import KNOWN, known_data, plain_classes
 from pspnet.errors import UserError
 from pspnet.evaluation.protocols import ProtocolOverrides
-from pspnet.models.encoder import input_statistics
+from pspnet.models.encoder_weights import input_statistics
 from pspnet.models.options import build
 from pspnet.models.published.load import Color, PublishedNetwork, from_weights
 from pspnet.models.published.weights_file import WeightsFile, read_weights
