@@ -86,6 +86,17 @@ def test_reduction_shares_the_channels_as_published():
     assert PyramidPooling(512, bins=()).out_channels == 512
 
 
+def test_a_level_can_be_of_any_width():
+    """1×1 convolutions project, keep or raise the number of maps."""
+    for width, channels in ((0.25, 2), (1, 8), (2.5, 20)):
+        module = PyramidPooling(8, bins=(1, 3), level_width=width)
+        assert module.levels[1][0].weight.shape == (channels, 8, 1, 1)
+        assert module(torch.rand(2, 8, 5, 5)).shape[1] == module.out_channels == 8 + 2 * channels
+    for width, reduce in ((0.01, True), (5, True), (float("nan"), True), (0.5, False)):
+        with pytest.raises(UserError, match="level_width="):
+            PyramidPooling(8, level_width=width, reduce=reduce)
+
+
 def test_a_batch_of_one_trains_and_uses_the_running_statistics_at_1x1():
     module = PyramidPooling(8, bins=(1, 2)).train()
     norm = module.levels[0][1]

@@ -60,6 +60,8 @@ class PSPNet(nn.Module):
         frozen_stages: stages of the encoder, from the stem on, that do not train: 0 (none) to 5.
         norm_eval: use and keep the running statistics of the encoder's batch normalizations.
         in_channels: of the images; pretrained weights for RGB are adapted, see `build_encoder`.
+        level_width: channels of each pyramid level, as a multiple of the features'; None is the
+            paper's 1 / len(bins), 1 keeps them.
 
     Shapes:
         (N, in_channels, H, W) in, any H and W of at least 32; logits (N, C, H, W) out, or with
@@ -96,6 +98,7 @@ class PSPNet(nn.Module):
         frozen_stages: int = 0,
         norm_eval: bool = False,
         in_channels: int = 3,
+        level_width: float | None = None,
     ) -> None:
         super().__init__()
         for name, value in (
@@ -120,7 +123,12 @@ class PSPNet(nn.Module):
         )
         stage4, stage5 = cast(list[int], self.encoder.out_channels)[-2:]
         self.pyramid = PyramidPooling(
-            stage5, bins=bins, pool=pool, reduce=reduce, align_corners=align_corners
+            stage5,
+            bins=bins,
+            pool=pool,
+            reduce=reduce,
+            align_corners=align_corners,
+            level_width=level_width,
         )
         self.decoder = head(self.pyramid.out_channels, decoder_channels, num_classes, dropout)
         self.auxiliary = (

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pspnet.errors import UserError
 
 Pool = Literal["average", "max"]
+WIDEST = 4  # times the channels of the features
 FINEST = 256  # cells per side of a grid; beyond the features' own size nothing is pooled
 
 
@@ -37,13 +38,16 @@ class PyramidPooling(nn.Module):
         pool: average or max pooling within a cell (table 1: average is better).
         reduce: reduce each level to C / len(bins) channels by a 1×1 convolution, rounded down as
             semseg does ("dimension reduction", table 1); otherwise each keeps its C channels.
+        level_width: channels that each level is reduced (or raised) to, as a multiple of C; None is
+            1 / len(bins).
         align_corners: how the levels are upsampled, see `torch.nn.functional.interpolate`.
 
     Shapes:
         (N, C, H, W) in, (N, out_channels, H, W) out, features first, then the bins as given.
 
     Raises:
-        UserError: for a bin below 1 or given twice, or more bins to reduce to than channels.
+        UserError: for a bin below 1 or given twice, more bins to reduce to than channels, or a
+            width that is out of range or given without `reduce`.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class PyramidPooling(nn.Module):
         pool: Pool = "average",
         reduce: bool = True,
         align_corners: bool = True,
+        level_width: float | None = None,
     ) -> None:
         super().__init__()
         if not all(1 <= side <= FINEST for side in bins) or len(set(bins)) != len(bins):
@@ -63,8 +68,15 @@ class PyramidPooling(nn.Module):
                 f"bins={list(bins)}: {in_channels} channels cannot be split into {len(bins)} "
                 f"parts; use reduce=False or at most {in_channels} bins"
             )
+        if level_width is not None and (not reduce or not 1 / in_channels <= level_width <= WIDEST):
+            raise UserError(
+                f"level_width={level_width}: give 1/{in_channels} to {WIDEST} times the features' "
+                f"{in_channels} channels, with reduce=True"
+            )
         self.bins, self.pool, self.align_corners = tuple(bins), pool, align_corners
         width = in_channels // len(bins) if reduce and bins else in_channels
+        if level_width is not None:
+            width = int(in_channels * level_width)
         self.levels = nn.ModuleList(
             nn.Sequential(
                 nn.Conv2d(in_channels, width, 1, bias=False),
