@@ -1,11 +1,13 @@
 """Sweeps of settings and seeds, defined by W&B's sweep files, run on this machine or a cluster.
 
-    python -m pspnet ablation list   NAME|FILE [--data scenes]
-    python -m pspnet ablation run    NAME|FILE [--data scenes] [--only SETTING …] [--cpus N]
-                                     [--gpus FRACTION] [--address HOST:PORT]
+    python -m pspnet ablation list   NAME|FILE [--data scenes] [--seeds N]
+    python -m pspnet ablation run    NAME|FILE [--data scenes] [--only SETTING …] [--stop-early]
+                                     [--cpus N] [--gpus FRACTION] [--address HOST:PORT]
+    python -m pspnet ablation plan   NAME|FILE [--data scenes] [--difference POINTS] [--power P]
     python -m pspnet ablation report NAME|FILE [--data scenes]
 
-NAME is a file of configs/sweeps. `run` skips finished runs and resumes interrupted ones.
+NAME is a file of configs/sweeps; all take --data and --seeds. `run` skips finished runs and resumes
+interrupted ones.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from pspnet.errors import Parser, UserError, one_line_errors
@@ -27,7 +29,7 @@ from pspnet.tools.ablation.run_files import (
 from pspnet.tools.ablation.run_trials import run_trials
 from pspnet.tools.ablation.sweep import Run, Sweep, load_sweep
 
-MOST = 4096  # cores or GPUs of a run
+MOST = 4096  # cores or GPUs of a run, seeds of a sweep
 
 
 class Progress:
@@ -67,6 +69,7 @@ def run_sweep(
     address: str | None = None,
     cpus: float | None = None,
     gpus: float | None = None,
+    stop_early: bool = False,
 ) -> int:
     """Run what is not finished, write the report, and return how many runs have failed.
 
@@ -76,9 +79,12 @@ def run_sweep(
         address: HOST:PORT of a Ray cluster; None is this machine.
         cpus: cores per run.
         gpus: GPUs per run, or a fraction of one.
+        stop_early: run seed by seed, and give no more seeds to a setting that is told from the
+            first one, see `sequential`.
 
     Raises:
-        UserError: if a setting is unknown, or no machine has enough for a run.
+        UserError: if a setting is unknown, no machine has enough for a run, or the sweep is too
+            small to stop early.
     """
     unknown = [setting for setting in only if setting not in sweep.settings]
     if unknown:
@@ -86,13 +92,27 @@ def run_sweep(
     runs = [run for run in sweep.runs if not only or run.setting in only]
     left = [run for run in runs if read_run(run.folder).state != "finished"]
     progress = Progress(runs)
+    wanted: Callable[[Run], bool] = _everything
+    if stop_early:
+        from pspnet.tools.ablation.sequential import Stopping
+
+        stopping = Stopping(sweep)
+        stopping.write()
+        left.sort(key=lambda run: stopping.seeds.index(run.seed))
+        wanted = stopping.wants
     if left:
         counts = f"{len(left)} of {len(runs)} runs to do"
         print(f"{sweep.name} on {sweep.data}: {counts}; cost: {estimate(runs)}", flush=True)
-        run_trials(left, progress, address=address, cpus=cpus, gpus=gpus)
-    finished = len(runs) - progress.failed
-    print(f"{report(sweep)} ({finished} of {len(runs)} runs finished)")
+        run_trials(left, progress, address=address, cpus=cpus, gpus=gpus, wanted=wanted)
+    spared = sum(read_run(run.folder).state == "not run" for run in left)
+    finished = len(runs) - progress.failed - spared
+    decided = f", {spared} not needed" if spared else ""
+    print(f"{report(sweep)} ({finished} of {len(runs)} runs finished{decided})")
     return progress.failed
+
+
+def _everything(_: Run) -> bool:
+    return True
 
 
 def report(sweep: Sweep) -> Path:
@@ -114,14 +134,19 @@ def main(words: list[str] | None = None) -> None:
     failed = 0
     try:
         with one_line_errors():
-            sweep = load_sweep(options.sweep, data=options.data)
+            sweep = load_sweep(options.sweep, data=options.data, seeds=options.seeds)
             if options.action == "list":
                 print(list_runs(sweep))
             elif options.action == "report":
                 print(report(sweep))
+            elif options.action == "plan":
+                from pspnet.tools.ablation.plan import plan
+
+                print(plan(sweep, difference=options.difference, wanted=options.power))
             else:
                 resources = {"cpus": options.cpus, "gpus": options.gpus}
-                failed = run_sweep(sweep, only=options.only, address=options.address, **resources)
+                how = {"only": options.only, "stop_early": options.stop_early}
+                failed = run_sweep(sweep, address=options.address, **how, **resources)
     except KeyboardInterrupt as stop:
         sys.stderr.write("stopped; the same command continues\n")
         raise SystemExit(130) from stop
@@ -139,6 +164,7 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
         ("list", "print the runs, the command of each, and what is left to do"),
         ("run", "run what is not finished, and write the report"),
         ("report", "write the report of what is on disk"),
+        ("plan", "print the seeds and hours that a difference needs, from the runs on disk"),
     ):
         add = actions.add_parser(action, help=says, description=says)
         add.add_argument("sweep", metavar="NAME|FILE", help="a name in configs/sweeps, or a file")
@@ -147,12 +173,48 @@ def _arguments(words: list[str] | None) -> argparse.Namespace:
             default=os.environ.get("DATA", "scenes"),
             help="the NAME of configs/experiment/ablation_NAME.yaml (default: %(default)s)",
         )
+        add.add_argument(
+            "--seeds", type=_count, metavar="N", help="seeds 0 to N - 1 (default: the file's)"
+        )
     running = actions.choices["run"].add_argument
     running("--only", nargs="+", default=(), metavar="SETTING", help="only these settings")
+    running(
+        "--stop-early",
+        action="store_true",
+        help="give no more seeds to a setting that is told from the first one",
+    )
     running("--cpus", type=_amount, help="cores per run (default: 1; with GPUs, its share)")
     running("--gpus", type=_amount, help="GPUs per run, 0.5 for two on one (default: 1, if any)")
     running("--address", help="HOST:PORT of a Ray cluster (default: this machine)")
+    planning = actions.choices["plan"].add_argument
+    planning(
+        "--difference",
+        type=_between(0, 100),
+        default=1.0,
+        help="of mIoU, in points (default: %(default)s)",
+    )
+    planning(
+        "--power",
+        type=_between(0, 1),
+        default=0.8,
+        help="chance of finding it (default: %(default)s)",
+    )
     return parser.parse_args(words)
+
+
+def _count(word: str) -> int:
+    if not 1 <= int(word) <= MOST:
+        raise argparse.ArgumentTypeError(f"{word}: give 1 to {MOST}")
+    return int(word)
+
+
+def _between(low: float, high: float) -> Callable[[str], float]:
+    def amount(word: str) -> float:
+        if not low < float(word) < high:
+            raise argparse.ArgumentTypeError(f"{word}: give more than {low} and less than {high}")
+        return float(word)
+
+    return amount
 
 
 def _amount(word: str) -> float:

@@ -11,6 +11,8 @@ import yaml
 
 from pspnet.errors import UserError
 from pspnet.tools.ablation.run_files import Costs, Results, RunRecord, State, read_run
+from pspnet.tools.ablation.sequential import reported_level
+from pspnet.tools.ablation.statistics import LEVEL
 
 ORDER: tuple[State, ...] = ("finished", "failed", "unfinished")
 RUN = re.compile(r"(seed|version)_(\d+)")
@@ -38,10 +40,14 @@ class Setting:
 
 @dataclass(frozen=True)
 class Collected:
-    """The settings of a sweep in order, and a note per file or folder that is left out."""
+    """The settings of a sweep in order, and a note per file or folder that is left out.
+
+    `level` is that of a comparison, lower than 5 % where the sweep may stop early.
+    """
 
     settings: tuple[Setting, ...]
     notes: tuple[str, ...]
+    level: float = LEVEL
 
     def seeds(self) -> list[int]:
         """Return every seed that has a run."""
@@ -72,7 +78,7 @@ def collect(folder: Path, *, rows: Sequence[str] | None = None) -> Collected:
     extra = [name for name in found if name not in names]
     if extra:
         notes.append(f"on disk but no setting of the sweep, left out: {', '.join(extra)}")
-    return Collected(tuple(settings), tuple(notes))
+    return Collected(tuple(settings), tuple(notes), reported_level(folder))
 
 
 def disagreements(evaluations: Mapping[str, Mapping[str, str]]) -> list[str]:

@@ -41,8 +41,8 @@ def estimate(runs: Sequence[Run]) -> str:
     if not known:
         return "unknown until one has run"
     total = sum(mean(times.get(run.setting, known)) for run in left)
-    basis = f"{_duration(mean(known))} each, from the {len(known)} finished"
-    return f"{_duration(total)} one after the other for the {len(left)} left ({basis})"
+    basis = f"{duration(mean(known))} each, from the {len(known)} finished"
+    return f"{duration(total)} one after the other for the {len(left)} left ({basis})"
 
 
 def _said(run: Run) -> str:
@@ -67,7 +67,8 @@ def _quoted(word: str) -> str:
     return f'"{word}"' if plain else shlex.quote(word)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return seconds in words, to the minute from an hour on."""
     minutes, rest = divmod(round(seconds), 60)
     if not minutes:
         return f"{rest} s"

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pspnet.tools.ablation.collect import Collected, Setting, disagreements
 from pspnet.tools.ablation.paper_results import explanation
-from pspnet.tools.ablation.statistics import Difference, Summary
+from pspnet.tools.ablation.statistics import LEVEL, Difference, Summary
 from pspnet.tools.ablation.tables import ClassScore, Row, marks
 
 MANY = 25  # classes; a longer table is folded
@@ -40,6 +40,7 @@ def report_text(
     blocks = [
         f"# Ablation {_escaped(title)}",
         *_header(collected.settings, seeds),
+        *_stopping(collected.level),
         _main_table(table),
         *_legend(table),
         *(f"![{caption}]({name})" for name, caption in figures.items()),
@@ -85,6 +86,15 @@ def _header(settings: Sequence[Setting], seeds: Sequence[int]) -> list[str]:
         f"Runs finished: {finished} of {meant}{rest}. Seeds: {', '.join(map(str, seeds)) or NONE}."
     )
     return [runs, *_protocols(settings), *_machines(settings)]
+
+
+def _stopping(level: float) -> list[str]:
+    if level == LEVEL:
+        return []
+    return [
+        f"This sweep may stop early: each look takes the level {100 * level:.2f} %, so that all"
+        " looks of a comparison err in at most 5 of 100 cases. The intervals hold at every look."
+    ]
 
 
 def _protocols(settings: Sequence[Setting]) -> list[str]:

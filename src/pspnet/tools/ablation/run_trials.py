@@ -16,7 +16,7 @@ import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -53,6 +53,7 @@ def run_trials(
     address: str | None,
     cpus: float | None,
     gpus: float | None,
+    wanted: Callable[[Run], bool] = lambda _: True,
 ) -> None:
     """Start runs as cores and GPUs become free, until all have ended.
 
@@ -62,6 +63,7 @@ def run_trials(
         address: HOST:PORT of a Ray cluster's head; None is this machine.
         cpus: cores per run; None is 1, and with GPUs a run's share of the cores.
         gpus: GPUs per run, or a fraction of one; None is 1 where there are any, and otherwise 0.
+        wanted: is asked before a run starts; what it refuses does not run.
 
     Raises:
         UserError: if Ray is not installed, no cluster answers at `address`, or no machine has as
@@ -81,10 +83,14 @@ def run_trials(
         while waiting or running:
             while waiting and len(running) < at_once:
                 run = waiting.popleft()
+                if not wanted(run):
+                    continue
                 if run.folder not in shared:
                     progress.start(run)
                 job = trial.remote(run.command, Path.cwd() / run.folder, cwd=Path.cwd(), gpus=gpus)
                 running[job] = run, time.monotonic()
+            if not running:  # none of the last runs was wanted
+                break
             (job, *_), _ = ray.wait([*running])
             run, start = running.pop(job)
             reason = _result(job)

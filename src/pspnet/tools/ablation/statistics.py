@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import ttest_rel
@@ -25,18 +26,22 @@ class Summary:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference over pairs, its 95 % interval, and p of no difference; None for one pair."""
+    """Mean difference over pairs, its interval, and p of no difference; None for one pair.
+
+    The interval covers 1 - `level`, 95 % unless the sweep may stop early.
+    """
 
     mean: float
     low: float | None
     high: float | None
     p: float | None
     count: int
+    level: float = LEVEL
 
     @property
     def significant(self) -> bool | None:
         """True if the interval excludes 0; None if there is no interval."""
-        return None if self.p is None else self.p < LEVEL
+        return None if self.p is None else self.p < self.level
 
 
 def summary(values: Iterable[float]) -> Summary | None:
@@ -48,7 +53,9 @@ def summary(values: Iterable[float]) -> Summary | None:
     return Summary(float(x.mean()), deviation, len(x))
 
 
-def paired_difference(values: Scores, reference: Scores) -> Difference | None:
+def paired_difference(
+    values: Scores, reference: Scores, *, level: float = LEVEL
+) -> Difference | None:
     """Return Student's t on the differences values - reference over the seeds that both have.
 
     None if they share no seed. Differences that are all equal get an interval without width.
@@ -59,12 +66,12 @@ def paired_difference(values: Scores, reference: Scores) -> Difference | None:
     x, y = (np.array([scores[seed] for seed in seeds]) for scores in (values, reference))  # (n,)
     mean, n = float((x - y).mean()), len(seeds)
     if n < 2:
-        return Difference(mean, None, None, None, n)
+        return Difference(mean, None, None, None, n, level)
     if np.ptp(x - y) == 0:
-        return Difference(mean, mean, mean, float(mean == 0), n)
+        return Difference(mean, mean, mean, float(mean == 0), n, level)
     test = ttest_rel(x, y)
-    low, high = test.confidence_interval(1 - LEVEL)
-    return Difference(mean, float(low), float(high), float(test.pvalue), n)
+    low, high = test.confidence_interval(1 - level)
+    return Difference(mean, float(low), float(high), float(test.pvalue), n, level)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -79,7 +86,7 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def among_best(scores: Sequence[Scores]) -> list[bool | None]:
+def among_best(scores: Sequence[Scores], *, level: float = LEVEL) -> list[bool | None]:
     """Tell which rows the best row cannot be told apart from; None for rows without a test.
 
     The best row has the highest mean among those of two seeds or more. Every other row is compared
@@ -92,6 +99,7 @@ def among_best(scores: Sequence[Scores]) -> list[bool | None]:
 
     Args:
         scores: the scores of each row; the first row is the one that others are compared with.
+        level: of a comparison, and after Holm's correction of all.
     """
     marks: list[bool | None] = [None] * len(scores)
     means = {
@@ -100,19 +108,25 @@ def among_best(scores: Sequence[Scores]) -> list[bool | None]:
     if not means:
         return marks
     best = max(means, key=means.__getitem__)
-    others = {row: paired_difference(scores[row], scores[best]) for row in means if row != best}
+    others = {
+        row: paired_difference(scores[row], scores[best], level=level)
+        for row in means
+        if row != best
+    }
     p = {row: d.p for row, d in others.items() if d is not None and d.p is not None}
     meant = {row: value for row, value in p.items() if 0 in (row, best)}
     picked = [row for row in p if row not in meant]
     adjusted = zip(picked, holm([p[row] for row in picked]), strict=True)
     for row, value in (meant | dict(adjusted)).items():
-        marks[row] = value >= LEVEL
+        marks[row] = value >= level
     if p:
         marks[best] = True
     return marks
 
 
-def pareto_front(costs: Sequence[float], scores: Sequence[Scores]) -> list[bool]:
+def pareto_front(
+    costs: Sequence[float], scores: Sequence[Scores], *, level: float = LEVEL
+) -> list[bool]:
     """Tell which rows are worth their cost: the Pareto front of significant differences.
 
     From the cheapest on, a row joins if it is above every cheaper row of the front, and below none
@@ -122,18 +136,20 @@ def pareto_front(costs: Sequence[float], scores: Sequence[Scores]) -> list[bool]
     Args:
         costs: the cost of each row, in any unit.
         scores: the scores of each row.
+        level: of a comparison.
     """
+    above = partial(_above, level=level)
     means = [s.mean if (s := summary(x.values())) else -math.inf for x in scores]
     chosen: list[int] = []
     for cost in sorted(set(costs)):
         rows = [row for row, own in enumerate(costs) if own == cost and scores[row]]
-        rows = [row for row in rows if not any(_above(scores[o], scores[row]) for o in rows)]
-        worth = [r for r in rows if all(_above(scores[r], scores[cheaper]) for cheaper in chosen)]
+        rows = [row for row in rows if not any(above(scores[o], scores[row]) for o in rows)]
+        worth = [r for r in rows if all(above(scores[r], scores[cheaper]) for cheaper in chosen)]
         least = min((means[row] for row in worth), default=math.inf)
         chosen += [row for row in rows if means[row] >= least]
     return [row in chosen for row in range(len(costs))]
 
 
-def _above(values: Scores, other: Scores) -> bool:
-    difference = paired_difference(values, other)
+def _above(values: Scores, other: Scores, *, level: float) -> bool:
+    difference = paired_difference(values, other, level=level)
     return difference is not None and bool(difference.significant) and difference.mean > 0

@@ -67,12 +67,13 @@ class Sweep:
         return list(dict.fromkeys(run.setting for run in self.runs))
 
 
-def load_sweep(sweep: str, *, data: str) -> Sweep:
+def load_sweep(sweep: str, *, data: str, seeds: int | None = None) -> Sweep:
     """Read a sweep file.
 
     Args:
         sweep: a file, or the name of a file in configs/sweeps.
         data: the replacement of ${envvar:DATA}.
+        seeds: the number of seeds, from 0 on, in place of the file's; None takes those.
 
     Raises:
         UserError: if there is no such sweep or configuration, if only W&B can run the file, or if
@@ -83,6 +84,8 @@ def load_sweep(sweep: str, *, data: str) -> Sweep:
     content = read_yaml(path, expected="a sweep")
     try:
         _check(content)
+        if seeds is not None:
+            content["parameters"][SEED] = {"values": [*range(seeds)]}
         return _sweep(content, name=str(content.get("name", path.stem)), data=data)
     except UserError as error:
         raise UserError(f"{path}: {error}") from error

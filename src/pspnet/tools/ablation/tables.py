@@ -80,7 +80,8 @@ def main_table(
     scores = [comparable(setting, lambda results: results.miou) for setting in settings]
     accuracies = [comparable(setting, lambda r: r.pixel_accuracy) for setting in settings]
     prices = [price(setting.costs().values()) for setting in settings]
-    best, worth = among_best(scores), _front(prices, scores)
+    level = collected.level
+    best, worth = among_best(scores, level=level), _front(prices, scores, level=level)
     first = paper.get(settings[0].name)
     rows = []
     for number, setting in enumerate(settings):
@@ -90,7 +91,9 @@ def main_table(
             scores=scores[number],
             miou=summary(scores[number].values()),
             accuracy=summary(accuracies[number].values()),
-            difference=paired_difference(scores[number], scores[0]) if number else None,
+            difference=(
+                paired_difference(scores[number], scores[0], level=level) if number else None
+            ),
             best=best[number],
             front=worth[number],
             price=prices[number],
@@ -136,7 +139,8 @@ def class_tables(collected: Collected, kind: Kind) -> dict[str, list[ClassScore]
     def column(name: str) -> list[ClassScore]:
         every = [comparable(s, lambda results: by_name(results).get(name)) for s in settings]
         first, *others = every
-        differences = [None, *(paired_difference(scores, first) for scores in others)]
+        level = collected.level
+        differences = [None, *(paired_difference(x, first, level=level) for x in others)]
         return [
             ClassScore(s.name, scores=scores, iou=summary(scores.values()), difference=difference)
             for s, scores, difference in zip(settings, every, differences, strict=True)
@@ -166,13 +170,13 @@ def _same(values: list[float | None], *, unit: float) -> float | None:
     return known.pop() / unit if len(known) == 1 else None
 
 
-def _front(prices: list[Price], scores: list[Scores]) -> list[bool | None]:
+def _front(prices: list[Price], scores: list[Scores], *, level: float) -> list[bool | None]:
     costs = {
         row: price.gflop
         for row, price in enumerate(prices)
         if price.gflop is not None and scores[row]
     }
-    chosen = pareto_front([*costs.values()], [scores[row] for row in costs])
+    chosen = pareto_front([*costs.values()], [scores[row] for row in costs], level=level)
     on_front = dict(zip(costs, chosen, strict=True))
     return [on_front.get(row) for row in range(len(prices))]
 
