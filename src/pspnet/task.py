@@ -367,7 +367,7 @@ class Segmentation(SavedTask):
         target = batch["label"]
         check_memory(self.network, batch["image"], self.protocol)
         prediction, scores = self._predict(batch["image"])
-        self.evaluation.update(prediction, target)
+        self.evaluation.update(prediction, target, batch.get("weight"))
         if self.calibration is not None:
             self.calibration.update(scores, target, batch["name"], self.protocol)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]

@@ -152,6 +152,7 @@ def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str,
         "precision": trainer.precision,
         "checkpoint": trainer.ckpt_path,
         **module.scores(),
+        **({"weighted": True} if module.matrix.is_floating_point() else {}),
         **({} if calibrated is None else {"calibration": calibrated.describe(names)}),
         "inference": asdict(module.protocol),
     }

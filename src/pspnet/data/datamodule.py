@@ -314,6 +314,7 @@ class SegmentationData(lightning.LightningDataModule):
         return SegmentationDataset(
             samples,
             read_label=self.source.read_label,
+            read_weight=self.source.read_weight if transform is None else None,
             transform=transform,
             cache=None
             if self.cache is None

@@ -28,13 +28,15 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     """Images and labels of a split.
 
     An item holds `image`, (C, H, W), `label`, (H, W) uint8 of train ids and 255, and `name`;
-    samples without labels give items without `label`. An index is a number, or a number and the
-    sample's `seed`, which the item then holds, too; a number alone seeds the transform by itself
-    and always gives the same item.
+    samples without labels give items without `label`, those with weights have `weight`, (H, W)
+    float32. An index is a number, or a number and the sample's `seed`, which the item then holds,
+    too; a number alone seeds the transform by itself and always gives the same item.
 
     Args:
         samples: the files to read.
         read_label: reads a sample's label, (H, W) uint8 of train ids, see `Source.read_label`.
+        read_weight: reads a sample's weights or returns None, see `Source.read_weight`; None in its
+            place gives no item any. A transform leaves them as they are.
         transform: takes and returns `image` and `mask`, see `AugmentationBase.build`; None leaves
             them as they are.
         cache: keeps decoded files; None decodes each file whenever it is read.
@@ -46,12 +48,13 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         samples: Sequence[Sample],
         *,
         read_label: Callable[[Sample], np.ndarray],
+        read_weight: Callable[[Sample, tuple[int, ...]], np.ndarray | None] | None = None,
         transform: A.Compose | None = None,
         cache: Cache | None = None,
         channels: Channels = RGB,
     ) -> None:
         self.samples, self.channels = samples, channels
-        self.read_label = read_label
+        self.read_label, self.read_weight = read_label, read_weight
         self.transform = transform
         self.cache = cache
 
@@ -68,7 +71,14 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         item = {"image": _channels_first(pixels["image"]), "name": sample.name}
         if isinstance(index, tuple):
             item["seed"] = seed
-        return {**item, "label": _tensor(pixels["mask"])} if "mask" in pixels else item
+        if "mask" not in pixels:
+            return item
+        weight = (
+            None if self.read_weight is None else self.read_weight(sample, pixels["mask"].shape)
+        )
+        if weight is not None:
+            item["weight"] = _tensor(weight)
+        return {**item, "label": _tensor(pixels["mask"])}
 
     def _read(self, sample: Sample) -> dict[str, np.ndarray]:
         if self.cache is None:

@@ -1,7 +1,7 @@
 """Score predictions on disk, of any tool, by the rules of the benchmark's own scorer.
 
     python -m pspnet score PREDICTIONS TARGET --dataset voc | cityscapes | ade20k | camvid
-    python -m pspnet score PREDICTIONS TARGET --classes classes.yaml
+    python -m pspnet score PREDICTIONS TARGET --classes classes.yaml [--weights WEIGHTS]
 
 Both are folders, read with their subfolders. A benchmark's files are PNGs with one channel, and a
 prediction belongs to the ground truth of the same name, in Cityscapes of the same
@@ -14,13 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.files import find_files, note_unread
 from pspnet.data.label_io import read_label
+from pspnet.data.weights import read_weights, weight_file
 from pspnet.errors import Parser, UserError, note, one_line_errors
 from pspnet.evaluation.official import (
     OFFICIAL_SCORERS,
@@ -75,15 +77,21 @@ def pair_files(
 
 
 def count_pixels(
-    pairs: Iterable[tuple[Path, Path]], *, scorer: OfficialScorer, values: Values = "stored"
+    pairs: Iterable[tuple[Path, Path]],
+    *,
+    scorer: OfficialScorer,
+    values: Values = "stored",
+    weight_file: Callable[[Path], Path] | None = None,
 ) -> Tensor:
-    """Return the confusion matrix of files, (C, C+1) int64; see `confusion_matrix`.
+    """Return the confusion matrix of files, (C, C+1), int64 or with weights float64.
 
     Args:
         pairs: predictions and their ground truth.
         scorer: its rules for label values.
         values: the values in predictions: "stored" for the data set's own, as its server accepts
             them, or "train" for ids of 0 to C-1, as `predict` writes them.
+        weight_file: returns the file of what each pixel of a ground truth counts; None counts each
+            as 1.
 
     Raises:
         UserError: if a file is of no accepted format, holds a value that is refused, or differs in
@@ -105,7 +113,12 @@ def count_pixels(
                 f" {width}×{height}; predict at the image's own size"
             )
         ids = torch.from_numpy(preds), torch.from_numpy(labels)
-        matrix += confusion_matrix(*ids, num_classes=classes, ignore_index=IGNORE, no_class=IGNORE)
+        weight = None
+        if weight_file is not None:
+            weight = torch.from_numpy(read_weights(weight_file(target), labels.shape))
+        matrix = matrix + confusion_matrix(
+            *ids, num_classes=classes, ignore_index=IGNORE, no_class=IGNORE, weight=weight
+        )
     return matrix
 
 
@@ -161,6 +174,11 @@ def _parser() -> Parser:
         " `predict` writes them to index/; 255 is no class where the rules accept it",
     )
     add("--list", type=path_argument, help="file with one name per line: only these are scored")
+    add(
+        "--weights",
+        type=path_argument,
+        help="folder of gray images, named as the ground truth: what each pixel counts",
+    )
     add("--absent", choices=["skip", "zero"], help="rule for absent classes; the benchmark's own")
     add("--json", type=path_argument, help="file to write all scores to")
     return parser
@@ -173,7 +191,8 @@ def _score(
     from pspnet.evaluation.summary import format_table, summary
 
     rules = options.dataset or str(options.classes)
-    matrix = count_pixels(pairs, scorer=scorer, values=options.values)
+    weights = None if options.weights is None else partial(_weight_file, options, scorer)
+    matrix = count_pixels(pairs, scorer=scorer, values=options.values, weight_file=weights)
     classes = scorer.source.classes
     if options.values == "stored" and scorer.look_like_train_ids(matrix):
         span = f"0 to {len(classes) - 1}"
@@ -188,11 +207,17 @@ def _score(
     ranking = scorer.ranking_scores(scores)
     if options.json is not None:
         origin = {"dataset": rules, "values": options.values, "images": len(pairs)}
+        if options.weights is not None:
+            origin["weights"] = str(options.weights)
         results = json.dumps({**origin, "figures": ranking, **scores}, indent=2)
         write_atomic(options.json, f"{results}\n".encode())
     said = [f"{key} {'–' if x is None else f'{100 * x:.2f} %'}" for key, x in ranking.items()]
     of = f"{rules}, {len(pairs)} images, {options.values} values"
     return f"{format_table(scores)}\n\n{', '.join(said)} ({of})"
+
+
+def _weight_file(options: argparse.Namespace, scorer: OfficialScorer, target: Path) -> Path:
+    return weight_file(options.weights, str(scorer.name(target.relative_to(options.target))))
 
 
 def main(words: list[str] | None = None) -> None:

@@ -124,6 +124,20 @@ class Source(ABC):
         assert sample.label is not None
         return read_label(sample.label, self.label_code)
 
+    def read_weight(self, sample: Sample, size: tuple[int, ...]) -> np.ndarray | None:
+        """Read what each pixel of a sample counts in an evaluation, (H, W) float32.
+
+        None, the default, counts each as 1.
+
+        Args:
+            sample: with a label.
+            size: (H, W) of its label.
+
+        Raises:
+            UserError: if the file cannot be read, or is of another size.
+        """
+        return None
+
     def predicted_ids(self) -> np.ndarray:
         """Return the train id of each value in a prediction file that the benchmark scores.
 

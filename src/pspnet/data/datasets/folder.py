@@ -7,11 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pspnet.data.datasets.base import Sample
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.own_data.base import Entry, OwnData
 from pspnet.data.datasets.own_data.class_files import read_class_file
 from pspnet.data.datasets.own_data.layout import Layout, find_layout, find_pairs, missing_mask
 from pspnet.data.label_io import LabelCode
+from pspnet.data.weights import FOLDER, read_weights, weight_file
 
 
 class Folder(OwnData):
@@ -22,6 +24,7 @@ class Folder(OwnData):
             images/        any/subfolders/a.jpg    or .jpeg .png .bmp .tif .tiff .webp
             masks/         any/subfolders/a.png    or .bmp .tif .tiff .gif, at its image's path
             train.txt  val.txt  test.txt           optional, one `any/subfolders/a` per line
+        weights/       any/subfolders/a.png    optional: what each pixel counts in an evaluation
 
     `images/train/`, `train/images/` and `train/` beside `train_masks/` are read, too, as are the
     other names in `pspnet.data.datasets.own_data.layout`, and lists in the forms of other tools.
@@ -84,6 +87,12 @@ class Folder(OwnData):
             Entry(name, image, found.masks.get(name), splits.get(name))
             for name, image in sorted(found.images.items())
         ]
+
+    def read_weight(self, sample: Sample, size: tuple[int, ...]) -> np.ndarray | None:
+        folder = self.root / FOLDER
+        if not folder.is_dir():
+            return None
+        return read_weights(weight_file(folder, sample.name), size)
 
     def missing_label(self, entry: Entry) -> str:
         return missing_mask(self.root, self._layout(), entry.name, entry.image)
