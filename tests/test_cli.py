@@ -160,6 +160,26 @@ def test_precision_is_the_hardwares_unless_it_is_given(given, ran, shapes, tmp_p
     assert costs["precision"] == ran
 
 
+@pytest.mark.slow
+def test_a_deterministic_training_is_the_same_twice(shapes, tmp_path):
+    weights = []
+    for number in range(2):
+        run = [
+            "--trainer.max_epochs=1",
+            "--trainer.limit_val_batches=0",
+            "--trainer.benchmark=true",
+        ]
+        run += ["--trainer.deterministic=true", f"--logs={tmp_path / str(number)}"]
+        torch.manual_seed(number)  # what the process did before does not count
+        main(["fit", *options(shapes, tmp_path), *run])
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.backends.cudnn.benchmark
+        torch.use_deterministic_algorithms(False)
+        last = tmp_path / str(number) / "run" / "version_0" / "checkpoints" / "last.ckpt"
+        weights.append(torch.load(last)["state_dict"])
+    assert all(torch.equal(value, weights[1][key]) for key, value in weights[0].items())
+
+
 def test_a_protocol_is_chosen_changed_and_named_with_the_score(trained, tmp_path, capsys):
     command = ["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET]
     main([*command, "--model.protocol=paper-ms", "--model.inference.scales=[1,1.5]"])

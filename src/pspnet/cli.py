@@ -181,6 +181,8 @@ class PSPNetCLI(LightningCLI):
                 f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
             )
         set_normalization(config, telling=self.config.subcommand == "fit")
+        if config.trainer.deterministic:  # cuDNN's search for the fastest algorithm is not
+            config.trainer.benchmark = False
         if config.trainer.precision is None:
             gpu = on_gpu(config.trainer.accelerator)
             config.trainer.precision = default_precision(torch.device("cuda" if gpu else "cpu"))
