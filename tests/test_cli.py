@@ -1,5 +1,6 @@
 """The command line as a user has it: files, rebuilding from a checkpoint, one line for errors."""
 
+import csv
 import json
 import os
 import shutil
@@ -75,6 +76,8 @@ def test_a_run_leaves_its_results(trained):
         (results["iou"]["disc"] + results["iou"]["bar"]) / 2
     )
     rows = (trained / "metrics.csv").read_text().splitlines()
+    trained_on = [row["train/miou"] for row in csv.DictReader(rows) if row["train/miou"]]
+    assert results["train_miou"] == pytest.approx(float(trained_on[-1]), rel=1e-6)
     assert {"train/loss", "val/miou", "val/iou/disc", "lr-SGD/encoder", "lr-SGD/new"} <= set(
         rows[0].split(",")
     )

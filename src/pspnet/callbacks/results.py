@@ -23,6 +23,7 @@ from pspnet.callbacks.figures.prediction_grid import draw_prediction_grid
 from pspnet.callbacks.figures.reliability import draw_reliability
 from pspnet.callbacks.metrics_file import MetricsLogger
 from pspnet.callbacks.prediction_writers import data_of, denormalize, to_uint8
+from pspnet.callbacks.training_scores import TrainingScores
 from pspnet.files.writing import make_folder, optional, write_atomic
 from pspnet.task import Segmentation
 
@@ -146,12 +147,15 @@ def _drawn(draw: Callable[[Path], None], folder: Path, name: str) -> Path | None
 def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str, Any]:
     """Return the content of results.json: the conditions of an evaluation and its scores."""
     names, calibrated = module.classes.names, module.calibrated
+    training = [c for c in trainer.callbacks if isinstance(c, TrainingScores)]  # type: ignore[attr-defined]
+    trained = training[0].miou(module) if training else None
     return {
         "split": split,
         "protocol": module.protocol.name,
         "precision": trainer.precision,
         "checkpoint": trainer.ckpt_path,
         **module.scores(),
+        **({} if trained is None else {"train_miou": float(trained)}),
         **({"weighted": True} if module.matrix.is_floating_point() else {}),
         **({} if calibrated is None else {"calibration": calibrated.describe(names)}),
         "inference": asdict(module.protocol),

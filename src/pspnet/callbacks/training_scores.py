@@ -30,7 +30,8 @@ class TrainingScores(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         assert isinstance(pl_module, Segmentation)
-        self._reset(len(pl_module.classes))
+        if stage == "fit":  # the best checkpoint's evaluation reports the training's last epoch
+            self._reset(len(pl_module.classes))
 
     def state_dict(self) -> dict[str, Tensor]:
         return {"matrix": self.matrix.cpu(), "pixels": self.pixels.cpu()}
@@ -59,13 +60,17 @@ class TrainingScores(Callback):
         self.matrix = self.matrix.to(counts.device) + counts[:, :-1]
         self.pixels = self.pixels.to(counts.device) + counts[:, -1]
 
+    def miou(self, module: Segmentation) -> Tensor | None:
+        """Return the mIoU of the epoch's crops so far, 0-dim; None before the first."""
+        return mean_iou(self.matrix, module.absent) if self.matrix.any() else None
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Segmentation)
-        if not self.matrix.any():
+        miou = self.miou(pl_module)
+        if miou is None:
             return
-        miou = mean_iou(self.matrix, pl_module.absent).float()
         # the same on every process: there is nothing to synchronize
-        pl_module.log("train/miou", miou, prog_bar=True, sync_dist=False)
+        pl_module.log("train/miou", miou.float(), prog_bar=True, sync_dist=False)
         self._note(pl_module.classes.names, self.pixels, "an epoch's training crops")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -7,6 +7,9 @@ from fake_runs import costs, put, results
 
 from pspnet.errors import UserError
 from pspnet.tools.ablation.collect import collect, disagreements
+from pspnet.tools.ablation.report_text import report_text
+from pspnet.tools.ablation.statistics import Summary
+from pspnet.tools.ablation.tables import main_table
 
 
 def test_states_scores_and_costs(tmp_path):
@@ -161,3 +164,16 @@ def test_disagreements_name_what_differs_and_where():
         "split is test (a), val (b)",
         "inference.crop_size is not said (a), [473, 473] (b)",
     ]
+
+
+def test_the_training_miou_stands_beside_that_of_validation(tmp_path):
+    for seed, miou in enumerate((0.8, 0.9)):
+        put(tmp_path / f"sweep/toys/a/seed_{seed}", results=results(0.5, train_miou=miou))
+    put(tmp_path / "sweep/toys/b/seed_0", results=results(0.5))  # of an earlier version
+    found = collect(tmp_path / "sweep/toys")
+    rows = main_table(found, paper={}, seeds=[0, 1])
+    assert rows[0].train == Summary(pytest.approx(85), pytest.approx(50**0.5), 2)
+    assert rows[1].train is None
+    text = report_text(found, rows, groups={}, classes={}, title="", seeds=[0, 1], figures={})
+    assert "| train mIoU, % |" in text
+    assert "| 85.00 ± 7.07 |" in text

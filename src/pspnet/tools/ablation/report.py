@@ -94,6 +94,7 @@ def _main_cells(table: list[Row]) -> list[Cells]:
             "setting": row.setting.name,
             **_summary("miou", row.miou),
             **_summary("pixel_accuracy", row.accuracy),
+            **_summary("train_miou", row.train),
             "seeds": row.miou.count if row.miou else 0,
             **_difference(row.difference),
             "mark": mark,

@@ -132,11 +132,12 @@ def _machines(settings: Sequence[Setting]) -> list[str]:
 
 
 def _main_table(table: Sequence[Row]) -> str:
-    paper = any(row.paper for row in table)
+    paper, trained = any(row.paper for row in table), any(row.train for row in table)
     heads = [
         *("setting", "mIoU, %", f"Δ to {table[0].setting.name} [95 %]"),
         *(["paper's Δ"] if paper else []),
-        *("mark", "pixel accuracy, %", "seeds", "parameters (inference), M", "GFLOP"),
+        *("mark", "pixel accuracy, %", *(["train mIoU, %"] if trained else []), "seeds"),
+        *("parameters (inference), M", "GFLOP"),
         *("memory, GiB", "images/s"),
         *(["paper: mIoU / accuracy"] if paper else []),
         "remarks",
@@ -145,7 +146,8 @@ def _main_table(table: Sequence[Row]) -> str:
         [
             *(row.setting.name, _plus_minus(row.miou), _interval(row.difference, scored=row.miou)),
             *([_signed(row.paper_difference)] if paper else []),
-            *(mark, _plus_minus(row.accuracy), str(row.miou.count if row.miou else 0)),
+            *(mark, _plus_minus(row.accuracy), *([_plus_minus(row.train)] if trained else [])),
+            str(row.miou.count if row.miou else 0),
             _both(row.price.parameters, row.price.parameters_inference),
             *(_number(row.price.gflop), _number(row.price.memory), _number(row.price.rate)),
             *([_paper(row)] if paper else []),
@@ -162,6 +164,11 @@ def _legend(table: Sequence[Row]) -> list[str]:
         "mIoU and pixel accuracy: mean ± sample standard deviation over seeds. Δ: mean of the "
         f"differences to `{first}` at the same seed, in points, with Student's 95 % interval."
     ]
+    if any(row.train for row in table):
+        said.append(
+            "Train mIoU: of the last epoch's augmented crops, as the network saw them while it "
+            "learned; the difference to mIoU shows overfitting between rows, not by itself."
+        )
     if any(row.best is not None for row in table):
         said.append(
             f"`≈ {first}`: this interval holds 0. `≈ best`: the row of the highest mean, and those "

@@ -29,6 +29,7 @@ class Results:
     classes: Mapping[str, float | None]
     groups: Mapping[str, float | None]
     evaluation: Mapping[str, str]
+    train_miou: float | None = None  # of the last epoch's crops
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,7 @@ def _results(data: dict[str, Any]) -> Results:
             **{key: str(data.get(key, "not said")) for key in ("protocol", "split", "absent")},
             **{f"inference.{key}": str(value) for key, value in options.items()},
         },
+        _number(data, "train_miou"),
     )
 
 

@@ -47,6 +47,7 @@ class Row:
     scores: Scores
     miou: Summary | None
     accuracy: Summary | None
+    train: Summary | None  # mIoU of the last epoch's training crops
     difference: Difference | None
     best: bool | None
     front: bool | None
@@ -79,6 +80,7 @@ def main_table(
     settings = collected.settings
     scores = [comparable(setting, lambda results: results.miou) for setting in settings]
     accuracies = [comparable(setting, lambda r: r.pixel_accuracy) for setting in settings]
+    trained = [comparable(setting, lambda r: r.train_miou) for setting in settings]
     prices = [price(setting.costs().values()) for setting in settings]
     level = collected.level
     best, worth = among_best(scores, level=level), _front(prices, scores, level=level)
@@ -91,6 +93,7 @@ def main_table(
             scores=scores[number],
             miou=summary(scores[number].values()),
             accuracy=summary(accuracies[number].values()),
+            train=summary(trained[number].values()),
             difference=(
                 paired_difference(scores[number], scores[0], level=level) if number else None
             ),
