@@ -168,6 +168,6 @@ def note(line: str) -> None:
 
 def not_written(path: Path | str, error: OSError) -> str:
     """Return the line about a file that the system refuses to write."""
-    full = error.errno in FULL
+    full = error.errno in (*FULL, None)  # GDAL gives no number
     remedy = "make room, or name another folder" if full else "name a folder that can be written"
     return f"{path} cannot be written ({error.strerror or error}); {remedy}"

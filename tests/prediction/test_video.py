@@ -2,12 +2,16 @@
 
 import cv2
 import numpy as np
+import pytest
+from full_disk import limit_files
 from PIL import Image
 from trained import small_task, write_checkpoint
 
 from pspnet import Predictor
 from pspnet.__main__ import main
 from pspnet.data.video import Video, count_frames
+from pspnet.errors import NotWritten
+from pspnet.prediction.overlay_video import write_overlay_video
 
 
 def test_frames_and_overlays_of_a_video(tmp_path, capsys):
@@ -39,4 +43,25 @@ def test_frames_and_overlays_of_a_video(tmp_path, capsys):
     assert min(distances) == distances[1] < 12
     (tmp_path / "out/index/street/000001.png").unlink()
     main(command)
-    assert "1 predictions written to" in capsys.readouterr().out.splitlines()[-1]
+    assert "1 prediction written to" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_full_disk_leaves_no_video(tmp_path):
+    source = tmp_path / "a.avi"
+    frames = [tmp_path / f"{number}.jpg" for number in range(9)]
+    for number, frame in enumerate(frames):
+        Image.fromarray(np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8)).save(
+            frame
+        )
+    video = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"MJPG"), 10, (64, 48))
+    video.write(np.zeros((48, 64, 3), np.uint8))
+    video.release()
+    write_overlay_video(frames, source, tmp_path / "whole.mp4")
+    size = (tmp_path / "whole.mp4").stat().st_size
+    limit_files(size // 2)
+    try:
+        with pytest.raises(NotWritten, match=r"cut\.mp4 cannot be written"):
+            write_overlay_video(frames, source, tmp_path / "cut.mp4")
+    finally:
+        limit_files(None)
+    assert not [*tmp_path.glob("*cut*")]

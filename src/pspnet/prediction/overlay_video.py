@@ -7,8 +7,8 @@ from pathlib import Path
 import cv2
 
 from pspnet.data.image_io import image_size, read_image
-from pspnet.data.video import Video
-from pspnet.errors import NotWritten
+from pspnet.data.video import Video, count_frames
+from pspnet.errors import NotWritten, UserError
 from pspnet.files.writing import atomic
 
 
@@ -32,3 +32,12 @@ def write_overlay_video(frames: list[Path], video: Path, out: Path) -> None:
         for frame in frames:
             writer.write(cv2.cvtColor(read_image(frame), cv2.COLOR_RGB2BGR))
         writer.release()
+        if _count(draft) != len(frames):  # OpenCV says nothing of a full disk
+            raise NotWritten(f"{out} cannot be written; free disk space, or name another folder")
+
+
+def _count(video: Path) -> int:
+    try:
+        return count_frames(video)
+    except UserError:
+        return 0

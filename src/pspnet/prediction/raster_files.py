@@ -12,7 +12,8 @@ import numpy as np
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.data.raster import TILE, Raster, window
+from pspnet.data.raster import TILE, Raster, open_raster, window
+from pspnet.errors import NotWritten, UserError
 from pspnet.evaluation.inference import label_and_confidence, label_blocks
 from pspnet.evaluation.memory import check_memory
 from pspnet.evaluation.protocols import Protocol
@@ -101,6 +102,7 @@ class RasterFiles:
                 if (path := files.get(form)) is None:
                     continue
                 draft = stack.enter_context(atomic(path, durable=False))
+                stack.enter_context(_read_back(draft, path))
                 self.files[form] = stack.enter_context(self._create(form, draft))
             self._open = stack.pop_all()
 
@@ -148,3 +150,15 @@ class RasterFiles:
             colors = blend(pixels, colors, alpha=self.options.alpha)
         bands: np.ndarray = colors.transpose(2, 0, 1)
         return bands
+
+
+@contextlib.contextmanager
+def _read_back(draft: Path, path: Path) -> Iterator[None]:
+    """Refuse a file that is not whole once it is closed: GDAL says nothing of a full disk then."""
+    yield
+    try:
+        with open_raster(draft) as file:
+            for _, block in file.block_windows(1):
+                file.read(window=block)
+    except (UserError, OSError) as error:
+        raise NotWritten(f"{path} cannot be written; make room, or name another folder") from error
