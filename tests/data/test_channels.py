@@ -194,3 +194,13 @@ def test_gray_and_palettes_of_pillow_are_read_as_stored(tmp_path):
     (tmp_path / "a.png").write_bytes(written.getvalue())
     found = read_image(tmp_path / "a.png", Channels(("scan",)))
     np.testing.assert_array_equal(found, BYTES[..., :1])
+
+
+def test_tiffs_that_hold_no_intensities_are_refused(tmp_path):
+    four_bits = write_tiff(tmp_path / "four.tif", BYTES[..., :1] // 16, nbits=4)
+    with pytest.raises(UserError, match=r"four\.tif has 4 bits per channel"):
+        read_image(four_bits, Channels(("scan",)))
+    for mode in ("1", "P"):
+        Image.fromarray(BYTES[..., :3]).convert(mode).save(tmp_path / "a.tif")
+        with pytest.raises(UserError, match=r"a\.tif has a palette"):
+            read_image(tmp_path / "a.tif", Channels(("scan",)))

@@ -4,16 +4,20 @@ import json
 
 import numpy as np
 import pytest
+from full_disk import limit_files
 from PIL import Image
 from trained import CLASSES, MEAN, STD, small_task, write_checkpoint
 
 from pspnet import Predictor
 from pspnet.__main__ import main
 from pspnet.data.raster import Raster, is_raster
-from pspnet.errors import UserError
+from pspnet.errors import NotWritten, UserError
 from pspnet.prediction.folder import origin_of
+from pspnet.prediction.raster_files import RasterBlock, RasterFiles
+from pspnet.prediction.raster_polygons import write_polygons
 
 rasterio = pytest.importorskip("rasterio")
+from rasterio.control import GroundControlPoint  # noqa: E402
 from rasterio.features import rasterize  # noqa: E402
 from rasterio.transform import from_origin  # noqa: E402
 from rasterio.warp import transform_geom  # noqa: E402
@@ -143,3 +147,59 @@ def test_forms_that_are_no_raster_are_refused_before_anything_is_computed(
         main([*command, f"--output.folder={tmp_path / 'out'}", "--output.forms=[coco]"])
     assert "map.tif is read by windows" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_a_disk_that_is_full_when_the_file_is_closed_leaves_no_file(tmp_path):
+    """GDAL writes the end of a file, and all of a small one, as it closes it."""
+    path, size = tmp_path / "out.tif", {}
+    everything = (slice(0, 144), slice(0, 192))
+    label = np.random.default_rng(0).integers(0, 3, (144, 192), np.uint8)
+    block = RasterBlock(*everything, label, label.astype(np.float32))
+
+    def predict():
+        with (
+            Raster(write(tmp_path / "map.tif", PIXELS, **PLACE)) as raster,
+            RasterFiles(raster, {"index": path}, palette=CLASSES.palette()) as files,
+        ):
+            files.write(block)
+            limit_files(size.get("most"))
+
+    predict()
+    size["most"] = path.stat().st_size - 100
+    path.unlink()
+    try:
+        with pytest.raises(NotWritten, match=r"out\.tif cannot be written; make room"):
+            predict()
+    finally:
+        limit_files(None)
+    assert [*tmp_path.iterdir()] == [tmp_path / "map.tif"]
+
+
+def test_ground_control_points_are_kept(tmp_path):
+    points = [GroundControlPoint(row, 0, 8, 50 - row) for row in (0, 70)]
+    write(tmp_path / "map.tif", PIXELS, gcps=points, crs="EPSG:4326")
+    with Raster(tmp_path / "map.tif") as raster:
+        raster.create(tmp_path / "out.tif", bands=1, kind="uint8").close()
+    with rasterio.open(tmp_path / "out.tif") as file:
+        (found, system) = file.gcps
+    assert [(point.row, point.y) for point in found] == [(0, 50), (70, -20)]
+    assert system.to_epsg() == 4326
+
+
+@pytest.mark.parametrize("down", [-0.5, 0.5])
+def test_polygons_run_counterclockwise(tmp_path, down):
+    place = rasterio.Affine(0.5, 0, 500_000, 0, down, 5_000_000)
+    index = write(tmp_path / "a.tif", PIXELS[..., :1] % 3, crs="EPSG:32632", transform=place)
+    write_polygons(index, tmp_path / "a.json", CLASSES, tolerance=0, origin=None)
+    content = json.loads((tmp_path / "a.json").read_text())
+    x, y = np.array(content["features"][0]["geometry"]["coordinates"][0]).T
+    x, y = x - x.mean(), y - y.mean()
+    assert (x[:-1] * y[1:] - x[1:] * y[:-1]).sum() > 0
+
+
+def test_coordinates_without_longitude_are_refused(tmp_path):
+    system = 'LOCAL_CS["site",UNIT["metre",1]]'
+    index = write(tmp_path / "a.tif", PIXELS[..., :1] % 3, crs=system, transform=PLACE["transform"])
+    with pytest.raises(UserError, match="no longitude and latitude; leave geojson out"):
+        write_polygons(index, tmp_path / "a.json", CLASSES, tolerance=0, origin=None)
+    assert [*tmp_path.iterdir()] == [index]

@@ -65,6 +65,11 @@ class Raster:
         bands = [*self._file.colorinterp]
         self._alpha = ColorInterp.alpha in bands
         kinds = {*self._file.dtypes}
+        bits = self._file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", "8")
+        palette = ColorInterp.palette in bands
+        if palette or (channels.value_range is None and int(bits) < 8):
+            held = "a palette" if palette else f"{bits} bits per channel"
+            raise UserError(f"{path} has {held}; save its channels as they are shown, 8 bits each")
         if channels.is_rgb and (len(bands) - self._alpha != 3 or kinds != {"uint8"}):
             raise UserError(
                 f"{path} has {len(bands)} bands of {', '.join(sorted(kinds))}; save red, green and"
@@ -97,6 +102,7 @@ class Raster:
 
     def create(self, path: Path, *, bands: int, kind: str, **options: Any) -> Any:
         """Create a tiled file of the same size and place on the ground."""
+        points, system = self._file.gcps  # in place of a transformation
         profile = {
             "driver": "GTiff",
             "height": self.size[0],
@@ -104,14 +110,17 @@ class Raster:
             "count": bands,
             "dtype": kind,
             "crs": self._file.crs,
-            "transform": self._file.transform,
+            "transform": None if points else self._file.transform,
             "tiled": True,
             "blockxsize": TILE,
             "blockysize": TILE,
             "compress": "deflate",
             "bigtiff": "if_safer",
         }
-        return open_raster(path, "w", **(profile | options))
+        file = open_raster(path, "w", **(profile | options))
+        if points:
+            file.gcps = points, system
+        return file
 
 
 def window(rows: slice, columns: slice) -> Any:

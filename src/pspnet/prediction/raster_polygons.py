@@ -11,6 +11,7 @@ import numpy as np
 
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.raster import open_raster
+from pspnet.errors import UserError
 from pspnet.files.writing import atomic
 from pspnet.prediction.forms import simplified
 
@@ -29,6 +30,7 @@ def write_polygons(
 
     Raises:
         NotWritten: if it cannot be written.
+        UserError: if the raster's coordinates have no longitude and latitude.
     """
     head = "{" + (f'"pspnet": "{origin}", ' if origin else "")
     with open_raster(index) as raster, atomic(out, durable=False) as draft, draft.open("w") as file:
@@ -47,16 +49,28 @@ def write_polygons(
 
 def _regions(raster: Any, tolerance: float) -> Iterator[tuple[int, dict[str, Any]]]:
     import rasterio
+    from rasterio._err import CPLE_BaseError
     from rasterio.features import shapes
-    from rasterio.warp import transform_geom
+    from rasterio.warp import transform, transform_geom
 
-    back = ~raster.transform
+    if raster.crs:
+        try:
+            transform(raster.crs, "EPSG:4326", [raster.transform.c], [raster.transform.f])
+        except CPLE_BaseError as error:
+            raise UserError(
+                f"{raster.name}: its coordinates have no longitude and latitude; leave geojson out"
+                " of output.forms"
+            ) from error
+    back, along = ~raster.transform, 1 if raster.transform.determinant < 0 else -1
     for shape, value in shapes(rasterio.band(raster, 1), connectivity=4):  # where it lies
         corners = [np.rint(_moved(np.array(ring), back)) for ring in shape["coordinates"]]
         rings = [simplified(ring, tolerance) for ring in corners]
         if value == IGNORE or rings[0] is None:
             continue
-        placed = [_moved(ring, raster.transform).tolist() for ring in rings if ring is not None]
+        # counterclockwise, also where the south is up
+        placed = [
+            _moved(ring[::along], raster.transform).tolist() for ring in rings if ring is not None
+        ]
         geometry: dict[str, Any] = {"type": "Polygon", "coordinates": placed}
         if raster.crs:
             geometry = transform_geom(raster.crs, "EPSG:4326", geometry, precision=9)
