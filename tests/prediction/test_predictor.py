@@ -80,6 +80,7 @@ def test_every_form_of_image_is_one_image(checkpoint, tmp_path):
         (torch.from_numpy(PIXELS), r"tensor \(49, 81, 3\)"),
         (Image.fromarray(PIXELS[..., 0].astype(np.int32)), "mode I"),
         (7, "'int' is no image"),
+        (b"\x89PNG", "'bytes' is no image"),
         ("missing.png", "missing.png"),
     ],
 )
@@ -124,6 +125,19 @@ def test_class_of_ones_own_is_loaded_where_it_is_imported(tmp_path):
 def test_device_that_is_not_there(checkpoint):
     with pytest.raises(UserError, match="device=cuda:99"):
         Predictor.load(checkpoint, device="cuda:99")
+
+
+@pytest.mark.parametrize("option", ["protocol", "precision"])
+def test_unknown_names_are_refused(checkpoint, option):
+    with pytest.raises(UserError, match=f"{option}=paper: give one of"):
+        Predictor.load(checkpoint, **{option: "paper"})
+
+
+def test_a_prediction_keeps_its_image(checkpoint):
+    image = torch.from_numpy(PIXELS.copy()).permute(2, 0, 1)  # channels-last
+    prediction = Predictor.load(checkpoint)(image)
+    image.zero_()  # as a loop that fills one buffer again and again
+    np.testing.assert_array_equal(prediction.image, PIXELS)
 
 
 def test_notebook_shows_the_overlay_and_what_is_there(checkpoint):

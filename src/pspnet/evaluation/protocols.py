@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pspnet.errors import UserError
 
@@ -127,9 +127,11 @@ def resolve(
         base_size: the data set's long side in the paper's tests, None if it has none.
 
     Raises:
-        UserError: if the sliding window has no known size, for "mmseg-ms" with crops of 769, and
-            for a stride without windows.
+        UserError: for an unknown name, if the sliding window has no known size, for "mmseg-ms" with
+            crops of 769, and for a stride without windows.
     """
+    if name not in get_args(ProtocolName):
+        raise UserError(f"protocol={name}: give one of {', '.join(get_args(ProtocolName))}")
     if name == "whole":
         protocol = Protocol(name, average="scores")
     elif name in ("paper-ss", "paper-ms"):

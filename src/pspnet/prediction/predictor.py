@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, get_args, overload
 
 import numpy as np
 import torch
@@ -52,7 +52,7 @@ class Predictor(HubFolder):
         channels: of the images.
 
     Raises:
-        UserError: for a device that is not there.
+        UserError: for a device that is not there, or another precision.
     """
 
     def __init__(
@@ -70,6 +70,8 @@ class Predictor(HubFolder):
         self.trained = Trained(
             task, tuple(map(float, mean)), tuple(map(float, std)), channels=channels
         )
+        if precision not in (None, *get_args(Precision)):
+            raise UserError(f"precision={precision}: give one of {', '.join(get_args(Precision))}")
         self.device = _device(device)
         self.precision = precision or default_precision(self.device)
         self.protocol, self.temperature = task.protocol, task.temperature
@@ -168,7 +170,7 @@ class Predictor(HubFolder):
         Raises:
             UserError: if it is none of these, cannot be read, or is too large for the memory.
         """
-        if isinstance(image, Sequence) and not isinstance(image, str):
+        if isinstance(image, Sequence) and not isinstance(image, str | bytes):
             return [self(each) for each in image]
         pixels = pixels_of(image, self.channels)
         label, certain = self._run(pixels)
@@ -226,7 +228,7 @@ def pixels_of(image: object, channels: Channels = RGB) -> np.ndarray:
     if isinstance(image, Tensor):
         fits = image.dtype == torch.uint8 and image.ndim == 3 and image.shape[0] == 3
         if fits and image.numel():
-            return np.ascontiguousarray(image.permute(1, 2, 0).cpu().numpy())
+            return np.array(image.permute(1, 2, 0).cpu().numpy(), order="C")
         kind = f"a tensor {tuple(image.shape)} of {str(image.dtype).removeprefix('torch.')}"
     elif isinstance(image, np.ndarray):
         if image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size:
@@ -249,7 +251,7 @@ def _channels_of(image: object, channels: Channels) -> np.ndarray:
     if isinstance(image, np.ndarray):
         pixels = image[..., None] if image.ndim == 2 else image
         if pixels.ndim == 3 and pixels.shape[2] == len(channels) and pixels.size:
-            return channels.scaled(pixels, name="the image")
+            return np.array(channels.scaled(pixels, name="the image"))
         raise UserError(
             f"an array {image.shape} is no image of {len(channels)} channels "
             f"({', '.join(channels.names)}); give (H, W, {len(channels)})"
