@@ -75,7 +75,7 @@ def load(path: Path) -> Any:
             content = torch.load(path, map_location="cpu", weights_only=True)
         except DAMAGED as error:
             reason = f"{first_line(error)}; fetch it again"
-            if isinstance(error, UnpicklingError):
+            if isinstance(error, UnpicklingError | LookupError):  # a text, to the reader of pickles
                 reason = "no torch file, a damaged one, or one that could run code"
                 if names := _unsafe_names(path):
                     reason = f"it names {names}, which could run code; give tensors and plain data"
