@@ -212,7 +212,10 @@ def test_calibration_is_stored_in_the_checkpoint_and_used(trained, tmp_path, cap
     found = json.loads((run / "results.json").read_text())["calibration"]
     last = capsys.readouterr().out.splitlines()[-1]
     before, after = (100 * found["ece"][key] for key in ("before", "after"))
-    assert last.startswith(f"ECE {before:.2f} % before, {after:.2f} % with temperature")
+    assert f"ECE {before:.2f} % before, {after:.2f} % after" in last
+    (fitted, others), (pixels, _) = found["images"], found["pixels"]
+    assert f"on {pixels} pixels of {fitted} images" in last
+    assert fitted + others == len((shapes_of(trained) / "val.txt").read_text().split())
     assert {*found["ece_by_class"]} == {*json.loads((run / "results.json").read_text())["iou"]}
     assert (run / "reliability.png").stat().st_size > 5000
     assert found["temperature"] != 1
@@ -228,6 +231,8 @@ def test_calibration_is_stored_in_the_checkpoint_and_used(trained, tmp_path, cap
     ]
     assert scores[0] == scores[1]
     assert "validate alone" in refusal(["predict", f"--ckpt_path={path}", "--calibrate"], capsys)
+    for none in ("--trainer.fast_dev_run=true", "--trainer.limit_val_batches=0"):
+        assert "needs validation images" in refusal([*command, "--calibrate", none], capsys)
 
 
 def shapes_of(run: Path) -> Path:
@@ -249,7 +254,7 @@ def test_predictions_follow_the_protocol_and_a_broken_image_is_left_out(trained,
     assert "1 of 2 images" in refusal([*command, "--model.protocol=paper-ss"], capsys)  # again
     Image.fromarray(pixels).save(pictures / "0.jpg")
     main([*command, "--model.protocol=paper-ss"])
-    assert "1 predictions written to" in (out := capsys.readouterr().out)
+    assert "1 prediction written to" in (out := capsys.readouterr().out)
     assert out.endswith(", 1 of 2 were there\n")
     task = Segmentation.load_from_checkpoint(best(trained), protocol="paper-ss").eval()
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))

@@ -166,6 +166,12 @@ class PSPNetCLI(LightningCLI):
         config = self.config[self.config.subcommand]
         if config.calibrate and self.config.subcommand != "validate":
             raise UserError("calibrate: validate alone calibrates; leave it out")
+        tried = config.trainer.fast_dev_run or config.trainer.limit_val_batches == 0
+        if config.calibrate and tried:
+            raise UserError(
+                "calibrate: needs validation images; leave out trainer.fast_dev_run, and "
+                "trainer.limit_val_batches=0"
+            )
         if config.resume:  # of a file
             raise UserError("resume=true: give --resume in the command, not in a file")
         if self.checkpoint is not None and self.config.subcommand == "fit":
@@ -264,10 +270,12 @@ class PSPNetCLI(LightningCLI):
         if found is not None and self.trainer.is_global_zero:
             assert self.ckpt_path is not None
             store_temperature(self.ckpt_path, found.temperature)
+            (fitted, others), (pixels, other_pixels) = found.images, found.pixels
             print(
-                f"ECE {100 * (found.before.ece or 0):.2f} % before, "
-                f"{100 * (found.after.ece or 0):.2f} % with temperature {found.temperature:.2f}, "
-                f"now in {self.ckpt_path}"
+                f"temperature {found.temperature:.2f}, fitted on {pixels} pixels of {fitted} "
+                f"images, now in {self.ckpt_path}: ECE {100 * (found.before.ece or 0):.2f} % "
+                f"before, {100 * (found.after.ece or 0):.2f} % after on {other_pixels} pixels of "
+                f"{others} others"
             )
 
     def after_test(self) -> None:
@@ -289,7 +297,8 @@ class PSPNetCLI(LightningCLI):
             there = (
                 f", {len(writer.there)} of {len(writer.names)} were there" if writer.there else ""
             )
-            print(f"{writer.written} predictions written to {writer.writer.out_dir}{there}")
+            noun = "prediction" if writer.written == 1 else "predictions"
+            print(f"{writer.written} {noun} written to {writer.writer.out_dir}{there}")
 
     def num_classes(self, data: SegmentationData) -> int:
         """Return the length of the class table."""

@@ -18,7 +18,7 @@ def store_temperature(path: str | Path, temperature: float) -> None:
     Raises:
         NotWritten: if the file cannot be written; it is left as it was.
     """
-    path = regular_file(path, expected="a .ckpt of a run")
+    path = regular_file(path, expected="a .ckpt of a run").resolve()  # not over a link to it
     checkpoint = load(path)
     checkpoint["hyper_parameters"]["temperature"] = temperature
     checkpoint["config"].setdefault("model", {})["temperature"] = temperature

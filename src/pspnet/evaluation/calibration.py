@@ -64,6 +64,8 @@ class Calibrated:
     """
 
     temperature: float
+    images: tuple[int, int]  # that it was fitted on, and of the other half
+    pixels: tuple[int, int]  # of these
     before: CalibrationError
     after: CalibrationError
     before_by_class: list[CalibrationError]
@@ -74,6 +76,8 @@ class Calibrated:
         pairs = zip(names, self.before_by_class, self.after_by_class, strict=True)
         return {
             "temperature": self.temperature,
+            "images": [*self.images],
+            "pixels": [*self.pixels],
             "ece": {"before": self.before.ece, "after": self.after.ece},
             "ece_by_class": {
                 name: {"before": before.ece, "after": after.ece} for name, before, after in pairs
@@ -91,6 +95,7 @@ class Calibration(Metric):
     """
 
     full_state_update = False
+    images: Tensor
     losses: Tensor
     bins: Tensor
 
@@ -98,6 +103,7 @@ class Calibration(Metric):
         super().__init__()
         grid = len(TEMPERATURES)
         self.num_classes = num_classes
+        self.add_state("images", torch.zeros(2, dtype=torch.int64), dist_reduce_fx="sum")
         sums = torch.zeros(grid + 1, dtype=torch.float64)  # of each temperature, and pixels
         self.add_state("losses", sums, dist_reduce_fx="sum")
         # by temperature, predicted class and bin: pixels, confidence, right ones
@@ -124,6 +130,7 @@ class Calibration(Metric):
                 continue
             found = log_scores_at(scores, index, chosen, protocol).cpu()  # (K, C)
             right = labels.flatten()[chosen.to(labels.device)].cpu()
+            self.images[1 - seed % 2] += 1
             if seed % 2:
                 self._fit(found, right)
             else:
@@ -163,6 +170,8 @@ class Calibration(Metric):
         before, after = self.bins[plain], self.bins[best]
         return Calibrated(
             float(TEMPERATURES[best]),
+            (int(self.images[0]), int(self.images[1])),
+            (int(self.losses[-1]), int(before[..., 0].sum())),
             CalibrationError.of(before.sum(0)),
             CalibrationError.of(after.sum(0)),
             [CalibrationError.of(sums) for sums in before],
