@@ -143,7 +143,7 @@ def test_prediction_runs_over_the_test_split(source: TinySource, tmp_path: Path)
     assert [batch["name"] for batch in batches] == [["test0"], ["test1"], ["test2"]]
     assert batches[1]["size"] == [(17, 29)]
     assert "label" not in batches[0]
-    with pytest.raises(UserError, match=r"without data\.images .*test split: .*missing"):
+    with pytest.raises(UserError, match=r"data\.images: give an image.* no test split .*missing"):
         build(TinySource(str(tmp_path / "nowhere"))).setup("predict")
 
 

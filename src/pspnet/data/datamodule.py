@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -146,8 +147,11 @@ class SegmentationData(lightning.LightningDataModule):
     def prepare_data(self) -> None:
         """Let the data set create its files, unless the run only predicts on images."""
         predicting = self.trainer is not None and self.trainer.predicting
-        if not (predicting and self.images is not None):
+        if not predicting:
             self.source.prepare()
+        elif self.images is None:
+            with _instead_of_images():
+                self.source.prepare()
 
     def setup(self, stage: str) -> None:
         """List the files of the splits that a stage (fit, validate, test or predict) reads.
@@ -292,11 +296,8 @@ class SegmentationData(lightning.LightningDataModule):
     def _predict_samples(self) -> list[Sample]:
         if self.images is not None:
             return find_images(self.images)
-        try:
+        with _instead_of_images():
             return self.source.samples("test")
-        except UserError as error:
-            hint = "without data.images prediction runs over the test split"
-            raise UserError(f"{hint}: {error}") from error
 
     def _enough(self, samples: list[Sample]) -> list[Sample]:
         # Lightning stops at a process without a batch too, but does not name the remedy
@@ -361,3 +362,16 @@ class SegmentationData(lightning.LightningDataModule):
             # the network's own draws
             "generator": torch.Generator(),
         }
+
+
+@contextmanager
+def _instead_of_images() -> Iterator[None]:
+    """Ask for images where the test split, which stands in for them, is not to be had."""
+    try:
+        yield
+    except UserError as error:
+        reason = str(error).rpartition("; ")[0] or error  # its remedy is not asked for
+        raise UserError(
+            "data.images: give an image, a folder, a list or a video to predict on; there is no "
+            f"test split in their place ({reason})"
+        ) from error
