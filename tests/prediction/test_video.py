@@ -42,8 +42,10 @@ def test_frames_and_overlays_of_a_video(tmp_path, capsys):
     distances = [np.abs(shown - np.asarray(frame)).mean() for frame in frames]
     assert min(distances) == distances[1] < 12
     (tmp_path / "out/index/street/000001.png").unlink()
+    overlay.write_bytes(b"of other frames")
     main(command)
     assert "1 prediction written to" in capsys.readouterr().out.splitlines()[-1]
+    assert count_frames(overlay) == 3
 
 
 def test_a_full_disk_leaves_no_video(tmp_path):

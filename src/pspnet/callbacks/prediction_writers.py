@@ -257,7 +257,8 @@ class PredictionWriter(BasePredictionWriter):
         for video, names in videos.items():
             frames = [self.writer.files(name)["overlay"] for name in names]
             out = frames[0].parent.with_name(f"{frames[0].parent.name}.mp4")
-            if (self.overwrite or not out.exists()) and all(frame.exists() for frame in frames):
+            new = not out.exists() or not {*self.there}.issuperset(names)
+            if new and all(frame.exists() for frame in frames):
                 write_overlay_video(frames, video, out)
 
 
