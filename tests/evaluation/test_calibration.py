@@ -78,6 +78,15 @@ def test_one_half_without_pixels_is_refused():
         metric.compute()
 
 
+def test_a_probability_of_0_does_not_decide_the_temperature():
+    metric, flips = Calibration(3), Protocol("flips", mirror=True)
+    for name, logits, target in images(24, temperature=1.0):
+        shares = logits.softmax(1)
+        shares[0, :, 20, 20] = torch.eye(3)[(target[0, 20, 20] + 1) % 3]
+        metric.update(shares, target, [name], flips)
+    assert metric.compute().temperature == pytest.approx(1, rel=0.5)
+
+
 @pytest.mark.parametrize("align_corners", [True, False])
 @torch.no_grad()
 def test_scores_at_pixels_are_those_of_the_upsampled_logits(align_corners):

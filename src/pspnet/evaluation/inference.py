@@ -205,7 +205,9 @@ def log_scores_at(
     if isinstance(scores, FeatureLogits):
         return scores.at(index, pixels)
     found = scores[index].flatten(1)[:, pixels.to(scores.device)].T.float()
-    return found.log() if _averages_probabilities(scores, protocol) else found
+    if _averages_probabilities(scores, protocol):  # a probability may have underflowed to 0
+        return found.clamp_min(torch.finfo(found.dtype).tiny).log()
+    return found
 
 
 def _averages_probabilities(scores: Tensor, protocol: Protocol) -> bool:
