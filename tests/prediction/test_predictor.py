@@ -70,6 +70,7 @@ def test_every_form_of_image_is_one_image(checkpoint, tmp_path):
         np.testing.assert_array_equal(prediction.image, PIXELS)
         np.testing.assert_array_equal(prediction.label, found[0].label)
     assert [prediction.name for prediction in found[:3]] == ["a", "a", "image"]
+    assert [prediction.file for prediction in found[:3]] == ["a.png", "a.png", ""]
 
 
 @pytest.mark.parametrize(

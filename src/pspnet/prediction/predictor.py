@@ -174,12 +174,14 @@ class Predictor(HubFolder):
             return [self(each) for each in image]
         pixels = pixels_of(image, self.channels)
         label, certain = self._run(pixels)
+        file = Path(image).name if isinstance(image, str | Path) else ""
         return Prediction(
             label,
             certain,
             self.channels.picture(pixels),
             self.classes,
-            name=Path(image).stem if isinstance(image, str | Path) else "image",
+            name=Path(file).stem or "image",
+            file=file,
             _compute=lambda: self._scores(pixels),
         )
 
