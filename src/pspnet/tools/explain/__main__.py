@@ -1,6 +1,7 @@
 """Explain a network by measuring its parts: a report with figures.
 
 python -m pspnet explain logs/scenes_pspnet/version_0/checkpoints/best.ckpt [IMAGE]
+python -m pspnet explain logs/scenes_pspnet/version_0/checkpoints/best.ckpt [IMAGE] --walk
 python -m pspnet explain configs/experiment/voc_pspnet50.yaml
 """
 
@@ -26,6 +27,7 @@ def main(words: list[str] | None = None) -> None:
 
     from pspnet.tools.explain.load import load
     from pspnet.tools.explain.report.write import write_report
+    from pspnet.tools.explain.walk.write import write_walk
 
     device = given.device or ("cuda" if torch.cuda.is_available() else "cpu")
     with one_line_errors():
@@ -33,6 +35,10 @@ def main(words: list[str] | None = None) -> None:
             raise UserError(f"--device={device}: torch finds no GPU; give cpu")
         run = load(given.path, root=given.root, trust=given.trust)
         run = replace(run, network=run.network.to(device).eval())
+        if given.walk:
+            page = write_walk(run, image=given.image, overwrite=given.overwrite)
+            print(f"{page} written")
+            return
         report = write_report(run, image=given.image, limit=given.limit, overwrite=given.overwrite)
     print(f"{report} and its figures written")
 
@@ -42,7 +48,10 @@ def _parser() -> Parser:
     parser.add_argument(
         "path", type=_file, help="a run's checkpoint, or the YAML of a run or an experiment"
     )
-    parser.add_argument("image", type=_file, nargs="?", help="an image to show contributions on")
+    parser.add_argument("image", type=_file, nargs="?", help="an image to show")
+    parser.add_argument(
+        "--walk", action="store_true", help="write only walk.html: one image through the network"
+    )
     parser.add_argument("--root", type=path_argument, help="folder of the data set, if it moved")
     parser.add_argument(
         "--trust", action="store_true", help="import the classes that the checkpoint names"

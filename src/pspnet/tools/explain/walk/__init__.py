@@ -1,0 +1,1 @@
+"""One image through figure 3: its maps at every stage of a network, on a page."""

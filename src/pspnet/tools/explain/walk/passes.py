@@ -1,0 +1,69 @@
+"""The forward passes that a protocol makes for one image, and the one that is shown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from pspnet.evaluation.protocols import Protocol
+from pspnet.evaluation.sliding_window import Grid
+
+
+@dataclass(frozen=True)
+class Passes:
+    """Forward passes of one image under a protocol.
+
+    Args:
+        total: images that go through the network, flips included.
+        scaled: height and width of the image at the scale that is shown.
+        before: rows and columns of padding in front of it there, up to the size of a window.
+        windows: rows and columns of each window at that scale, in pixels of the image, negative in
+            the padding; the image itself where the protocol does not slide.
+        shown: index of the window that is shown, not flipped.
+        call: index of the network's call that holds it.
+        row: its place in that call's batch.
+    """
+
+    total: int
+    scaled: tuple[int, int]
+    before: tuple[int, int]
+    windows: list[tuple[slice, slice]]
+    shown: int
+    call: int
+    row: int
+
+
+def passes_of(protocol: Protocol, size: tuple[int, int]) -> Passes:
+    """Return the passes that `evaluation.inference` makes for one image of height and width `size`.
+
+    Shown is the middle window at the scale that is nearest to 1.
+    """
+    sizes, flips = protocol.sizes(*size), 1 + protocol.mirror
+    nearest = min(range(len(sizes)), key=lambda k: abs(protocol.scales[k] - 1))
+    if protocol.crop_size is None:
+        whole = (slice(0, sizes[nearest][0]), slice(0, sizes[nearest][1]))
+        return Passes(
+            len(sizes) * flips, sizes[nearest], (0, 0), [whole], 0, call=nearest * flips, row=0
+        )
+    grids = [
+        Grid.of(scaled, protocol, size=size, align_corners=True, device=torch.device("cpu"))
+        for scaled in sizes
+    ]
+    counts = [len(grid.rows) * len(grid.columns) for grid in grids]
+    grid = grids[nearest]
+    top, left = grid.before
+    windows = [
+        (_moved(row.window, -top), _moved(column.window, -left))
+        for row in grid.rows
+        for column in grid.columns
+    ]
+    shown = (len(grid.rows) // 2) * len(grid.columns) + len(grid.columns) // 2
+    call, place = divmod(sum(counts[:nearest]) + shown, max(1, protocol.batch))
+    return Passes(
+        sum(counts) * flips, grid.scaled, grid.before, windows, shown, call=call, row=place
+    )
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)

@@ -1,0 +1,75 @@
+"""The page of a run and an image."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pspnet.data.dataset import check_sizes
+from pspnet.data.datasets.base import Sample
+from pspnet.errors import UserError
+from pspnet.files.writing import make_folder, write_atomic
+from pspnet.tools.explain.load import Run
+from pspnet.tools.explain.samples import Samples, load_image
+from pspnet.tools.explain.walk.page import page
+from pspnet.tools.explain.walk.record import walk
+from pspnet.tools.explain.walk.result import Shown
+
+PAGE = "walk.html"
+
+
+def write_walk(run: Run, *, image: Path | None, overwrite: bool) -> Path:
+    """Write the page alone into the folder of the run's report and return its path.
+
+    Args:
+        run: network and data.
+        image: the image; None takes one of the validation split.
+        overwrite: replace an older page.
+
+    Raises:
+        UserError: if the page exists and is not to be overwritten or cannot be written, there is no
+            trained network or no image, or `why_no_walk`.
+    """
+    path = run.folder / PAGE
+    if os.path.lexists(path) and not overwrite:
+        raise UserError(f"{path} exists; add --overwrite, or move it away")
+    if not run.trained:
+        raise UserError(f"{run.path}: maps of random weights mean nothing; give a checkpoint")
+    content = walk_page(run, image)
+    make_folder(run.folder)
+    write_atomic(path, content)
+    return path
+
+
+def walk_page(run: Run, image: Path | None) -> bytes:
+    """Return the page; `image` is as in `write_walk`."""
+    shown = _from_split(run) if image is None else _from_file(run, image)
+    walked = walk(run.network, shown.image.tensor, run.protocol)
+    return page(run, walked, shown).encode("utf-8", "backslashreplace")
+
+
+def _from_split(run: Run) -> Shown:
+    try:
+        samples = Samples(run.data, limit=1)
+    except UserError as error:
+        raise UserError(f"{error}; or name an image") from error
+    return _labeled(run, samples.dataset.samples[samples.chosen[0]])
+
+
+def _from_file(run: Run, image: Path) -> Shown:
+    """Return the image, with its label if it belongs to the validation split."""
+    try:
+        samples = Samples(run.data, limit=1).dataset.samples
+    except UserError:  # the image alone is enough
+        samples = []
+    for sample in samples:
+        if sample.image.resolve() == image.resolve():
+            return _labeled(run, sample)
+    return Shown(load_image(run.data, image), None)
+
+
+def _labeled(run: Run, sample: Sample) -> Shown:
+    image = load_image(run.data, sample.image)._replace(name=sample.name)
+    label = run.data.source.read_label(sample)
+    check_sizes(sample, image.pixels, label)
+    return Shown(image, label)
