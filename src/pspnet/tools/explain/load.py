@@ -21,6 +21,7 @@ from pspnet.files.yaml_files import read_yaml
 from pspnet.models.pspnet import PSPNet
 from pspnet.task import Segmentation
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
+from pspnet.tools.explain.variants import describe
 
 REMEDY = "give its run's config.yaml, or --trust if you know where the file comes from"
 CONFIG_SUFFIXES = (".yaml", ".yml")
@@ -57,6 +58,18 @@ class Run:
     def classes(self) -> Classes:
         """Names, colors and groups of the data's classes."""
         return self.data.classes
+
+    @property
+    def about(self) -> str:
+        """The network's encoder, layout and pyramid, and the number of classes."""
+        options: dict[str, Any] = self.network.options
+        bins = ", ".join(str(side) for side in options["bins"]) or "none"
+        reduce = "with" if options["reduce"] else "without"
+        return (
+            f"{type(self.network).__name__} on {options['encoder']},"
+            f" {describe(self.network.dilation)}; bins {bins}, {options['pool']} pooling, {reduce}"
+            f" reduction; {len(self.classes)} classes"
+        )
 
     @property
     def log(self) -> Path:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -23,7 +22,8 @@ from pspnet.tools.explain.report.pyramid import SHARES, ablation_section, shares
 from pspnet.tools.explain.report.receptive_fields import receptive_fields_section
 from pspnet.tools.explain.report.region_size import region_sizes
 from pspnet.tools.explain.samples import NamedImage, Samples, load_image
-from pspnet.tools.explain.variants import describe
+from pspnet.tools.explain.walk.record import why_no_walk
+from pspnet.tools.explain.walk.write import PAGE, walk_page
 
 FIELD_IMAGES = 8  # whose gradients are averaged
 SHOWN_IMAGES = 3  # images with maps, where none is given
@@ -74,6 +74,7 @@ def _trained(run: Run, image: Path | None, limit: int | None, folder: Path) -> s
     return "\n".join(
         (
             _head(run),
+            _walk(run, image, folder),
             layers_section(explanation, run.network, folder=folder),
             receptive_fields_section(explanation, run.network, folder=folder, images=len(crops)),
             _pyramid(run, explanation, samples, shown, folder),
@@ -96,22 +97,26 @@ def _untrained(run: Run, folder: Path) -> str:
 
 
 def _head(run: Run) -> str:
-    options: dict[str, Any] = run.network.options
     weights = (
         f"The weights are those of `{run.path}`."
         if run.trained
         else f"Built from `{run.path}`, with **random weights**: effective receptive fields, the "
         "pyramid's parts and the auxiliary loss, which need trained ones, are left out."
     )
-    bins = ", ".join(str(side) for side in options["bins"]) or "none"
-    reduce = "with" if options["reduce"] else "without"
     return f"""# {run.name}, explained
 
-PSPNet on {options["encoder"]}, {describe(run.network.dilation)}; bins {bins},
-{options["pool"]} pooling, {reduce} reduction; {len(run.classes)} classes; images of
-{shape(run.data.crop_size)} pixels. {weights} Every number below was measured on this network in
-float32; sections, figures and tables are numbered as in the paper (arXiv 1612.01105).
+{run.about}; images of {shape(run.data.crop_size)} pixels.
+{weights} Every number below was measured on this network in float32; sections, figures and tables
+are numbered as in the paper (arXiv 1612.01105).
 """
+
+
+def _walk(run: Run, image: Path | None, folder: Path) -> str:
+    title = "## One image, step by step (figure 3)"
+    if (reason := why_no_walk(run.network)) is not None:
+        return left_out(title, reason)
+    write_atomic(folder / PAGE, walk_page(run, image))
+    return f"{title}\n\n[{PAGE}]({PAGE}) follows one image through every stage of this network.\n"
 
 
 def _pyramid(

@@ -80,10 +80,11 @@ class Record:
 def recording(network: PSPNet, *, call: int = 0, row: int = 0) -> Iterator[Record]:
     """Record one image of one call of the encoder within a context."""
     record, last = Record(call, row), classifier(network)
+    levels = getattr(network.pyramid, "levels", None)
     with ExitStack() as hooks:
         hooks.enter_context(network.encoder.register_forward_pre_hook(record.before_encoder))
         hooks.enter_context(network.encoder.register_forward_hook(record.after_encoder))
-        for level in getattr(network.pyramid, "levels", ()):
+        for level in levels if isinstance(levels, nn.ModuleList) else ():
             hooks.enter_context(level.register_forward_hook(record.after_level))
         if last is not network.decoder:
             hooks.enter_context(last.register_forward_pre_hook(record.before_classifier))

@@ -45,7 +45,7 @@ def frame(
     """Return a picture with its caption, stretched to the shape of what it shows.
 
     Args:
-        picture: its data address.
+        picture: its data address, or "var(--NAME)" of one that the page holds once.
         caption: below it.
         alt: the picture in words.
         aspect: height and width of the image that the picture covers.
@@ -55,10 +55,14 @@ def frame(
     """
     grid = f' data-rows="{units[0]}" data-columns="{units[1]}"' if units else ""
     mark = f'<i class="unit" style="{_unit(units)}"></i>' if units else ""
+    inside = f'<img src="{picture}" alt="{text(alt)}">'
+    if picture.startswith("var("):
+        inside = (
+            f'<div role="img" aria-label="{text(alt)}" style="background-image: {picture}"></div>'
+        )
     return (
-        f"<figure class='{size}'><div class='frame'{grid} style='aspect-ratio: {aspect[1]} /"
-        f" {aspect[0]}'><img src='{picture}' alt='{text(alt)}'>{boxes}{mark}</div>"
-        f"<figcaption>{text(caption)}</figcaption></figure>"
+        f'<figure class="{size}"><div class="frame"{grid} style="{_shape(aspect)}">{inside}{boxes}'
+        f"{mark}</div><figcaption>{text(caption)}</figcaption></figure>"
     )
 
 
@@ -89,10 +93,11 @@ def field_frame(
         )
     )
     return (
-        f"<figure><div class='frame seen' role='img' aria-label='{text(caption)}'"
-        f" data-rows='{units[0]}' data-columns='{units[1]}' data-extents='{' '.join(extents)}'"
-        f" style='aspect-ratio: {aspect[1]} / {aspect[0]}'><i class='field' style='{box}'></i>"
-        f"</div><figcaption>{text(caption)}</figcaption></figure>"
+        f'<figure><div class="frame" data-rows="{units[0]}" data-columns="{units[1]}"'
+        f' data-extents="{" ".join(extents)}" style="{_shape(aspect)}"><div role="img"'
+        f' aria-label="{text(caption)}" style="background-image: var(--input)"></div>'
+        f'<i class="field" style="{box}"></i></div><figcaption>{text(caption)}</figcaption>'
+        "</figure>"
     )
 
 
@@ -137,6 +142,10 @@ def bar(parts: Mapping[str, int]) -> str:
         for name, count in parts.items()
     )
     return f'<div class="bar">{"".join(cells)}</div>'
+
+
+def _shape(aspect: tuple[int, int]) -> str:
+    return f"aspect-ratio: {aspect[1]} / {aspect[0]}"
 
 
 def _unit(units: Sequence[int]) -> str:

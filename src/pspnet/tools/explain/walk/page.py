@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from importlib import resources
 
 from pspnet.callbacks.costs import count_parameters
 from pspnet.tools.explain.load import Run
 from pspnet.tools.explain.report.markdown import shape
-from pspnet.tools.explain.variants import describe
 from pspnet.tools.explain.walk.maps import encoder_section, pyramid_section
 from pspnet.tools.explain.walk.markup import facts, frame, row, section, text, window_box
 from pspnet.tools.explain.walk.pictures import denormalized, photo, reduced
@@ -24,6 +22,10 @@ from pspnet.tools.explain.walk.result import (
 )
 
 SCORES = 96  # units of the longer side at which the page knows logits
+ORIGIN = (
+    "All maps and numbers were taken from a pass of this network in float32. Figures are numbered"
+    ' as in the paper (<a href="https://arxiv.org/abs/1612.01105">arXiv 1612.01105</a>).'
+)
 CONTENTS = {
     "input": "Input",
     "encoder": "Encoder",
@@ -38,18 +40,18 @@ CONTENTS = {
 def page(run: Run, walk: Walk, shown: Shown) -> str:
     """Return the walk as HTML."""
     pixels = denormalized(walk.input, mean=run.data.mean, std=run.data.std)
-    picture = photo(pixels)
     title = text(f"One image through {run.name}")
-    style = f":root {{ --input: url({picture}) }}\n{_static('page.css')}"
+    pictures = f"--input: url({photo(pixels)}); --image: url({photo(shown.image.pixels)})"
+    style = f":root {{ {pictures} }}\n{_static('page.css')}"
     links = "".join(f'<li><a href="#{name}">{label}</a></li>' for name, label in CONTENTS.items())
     return "\n".join(
         (
             '<!doctype html><html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f"<title>{title}</title><style>{style}</style></head><body>",
-            f"<header><h1>{title}</h1>{_about(run)}",
+            f"<header><h1>{title}</h1><p>{text(run.about)}. {ORIGIN}</p>",
             f'<nav aria-label="Steps"><ol>{links}</ol></nav></header><main>',
-            _input_section(run, walk, shown, picture),
+            _input_section(run, walk, shown),
             encoder_section(walk),
             pyramid_section(walk, run.network),
             decoder_section(walk, run.classes),
@@ -68,20 +70,7 @@ def _static(name: str) -> str:
     return (resources.files(__package__) / "static" / name).read_text("utf-8")
 
 
-def _about(run: Run) -> str:
-    options: Mapping[str, object] = run.network.options
-    bins = ", ".join(str(side) for side in run.network.options["bins"]) or "none"
-    reduce = "with" if options["reduce"] else "without"
-    return (
-        f"<p>{type(run.network).__name__} on {text(options['encoder'])},"
-        f" {text(describe(run.network.dilation))}; bins {bins}, {options['pool']} pooling, {reduce}"
-        f" reduction; {len(run.classes)} classes. All maps and numbers were taken from a pass of"
-        " this network in float32. Figures are numbered as in the paper"
-        ' (<a href="https://arxiv.org/abs/1612.01105">arXiv 1612.01105</a>).</p>'
-    )
-
-
-def _input_section(run: Run, walk: Walk, shown: Shown, picture: str) -> str:
+def _input_section(run: Run, walk: Walk, shown: Shown) -> str:
     passes, size = walk.passes, shown.image.pixels.shape[:2]
     boxes = "".join(
         window_box(rows, columns, passes.scaled, shown=k == passes.shown)
@@ -100,7 +89,7 @@ def _input_section(run: Run, walk: Walk, shown: Shown, picture: str) -> str:
         "normalized": f"{walk.input.min():.2f} to {walk.input.max():.2f}",
     }
     whole = frame(
-        photo(shown.image.pixels),
+        "var(--image)",
         f"Image, {shape(size)}",
         f"image {shown.image.name}",
         aspect=(size[0], size[1]),
@@ -108,7 +97,7 @@ def _input_section(run: Run, walk: Walk, shown: Shown, picture: str) -> str:
         boxes=boxes,
     )
     entering = frame(
-        picture,
+        "var(--input)",
         f"Input of the encoder, {shape(walk.aspect)}",
         "the network's input",
         aspect=walk.aspect,

@@ -18,6 +18,7 @@ from pspnet.data.image_io import encode
 SIDE = 256  # pixels of a map's longer side; a larger map is averaged over neighbors
 PHOTO = 480
 CHOSEN_SIDE = 128  # of one channel's map
+COLORS = 64  # of a map
 ROUNDS = 300  # of the power iteration
 EXACT = 1e-5  # change of the direction at which it ends
 
@@ -90,12 +91,14 @@ def heat(values: Tensor, limits: tuple[float, float], *, side: int = SIDE) -> st
     """
     low, high = limits
     small = reduced(values[None], side)[0]
-    levels = ((small - low) / (high - low)).clamp(0, 1) * 255 if high > low else small * 0 + 128
+    if low == high:
+        low, high = low - 1, high + 1
+    levels = ((small - low) / (high - low)).clamp(0, 1) * (COLORS - 1)
     return png(levels.round().to(torch.uint8).numpy(), _viridis())
 
 
 def png(ids: np.ndarray, palette: np.ndarray) -> str:
-    """Return ids (h, w) uint8 in the colors of a palette (256, 3) uint8."""
+    """Return ids (h, w) uint8 in the colors of a palette (colors, 3) uint8."""
     used = int(ids.max()) + 1  # the rest of the palette is bytes for nothing
     return _address(encode(ids, "PNG", palette=palette[:used]), "png")
 
@@ -142,5 +145,5 @@ def _address(content: bytes, kind: str) -> str:
 def _viridis() -> np.ndarray:
     from matplotlib import colormaps
 
-    colors: np.ndarray = (colormaps["viridis"](np.arange(256))[:, :3] * 255).round()
+    colors: np.ndarray = (colormaps["viridis"](np.linspace(0, 1, COLORS))[:, :3] * 255).round()
     return colors.astype(np.uint8)

@@ -16,7 +16,7 @@ from pspnet.tools.explain.samples import NamedImage
 from pspnet.tools.explain.walk.hooks import HIDDEN
 from pspnet.tools.explain.walk.maps import channel_frames, component_frame, part_facts
 from pspnet.tools.explain.walk.markup import chip, facts, frame, row, section, table, text
-from pspnet.tools.explain.walk.pictures import first_component, heat, labels, limits_of, photo
+from pspnet.tools.explain.walk.pictures import first_component, heat, labels, limits_of
 from pspnet.tools.explain.walk.record import Walk
 from pspnet.tools.explain.walk.seconds import HEADS
 
@@ -103,10 +103,10 @@ def _legend(maps: Iterable[np.ndarray], classes: Classes) -> str:
 
 def prediction_section(walk: Walk, shown: Shown, classes: Classes) -> str:
     """Return the prediction at the image's size, beside its label if there is one."""
-    prediction, pixels_ = walk.prediction.numpy(), shown.image.pixels
+    prediction = walk.prediction.numpy()
     size = (prediction.shape[0], prediction.shape[1])
     frames = [
-        frame(photo(pixels_), "Image", f"image {shown.image.name}", aspect=size),
+        frame("var(--image)", "Image", f"image {shown.image.name}", aspect=size),
         frame(
             labels(prediction, classes.palette()),
             f"Prediction, {shape(size)}",
@@ -125,16 +125,16 @@ def prediction_section(walk: Walk, shown: Shown, classes: Classes) -> str:
         frames += _label_frames(prediction, shown.label, classes, size)
         said = f"<p>{points(float(pixel_accuracy(matrix)))} % of the labeled pixels are right.</p>"
         scores = _iou_table(matrix, classes)
-    steps = (
-        "The logits are upsampled bilinearly to the input's size and its padding is cut off."
-        if walk.passes.total == 1
-        else f"The scores of all {walk.passes.total} passes are upsampled and averaged"
-        f" ({'probabilities' if walk.protocol.average == 'softmax' else 'logits'})."
-    )
+    steps = "The logits are upsampled bilinearly to the input's size"
+    if walk.passes.total > 1:
+        kind = "probabilities" if walk.protocol.average == "softmax" else "logits"
+        steps += f", and the {kind} of all {walk.passes.total} passes are averaged"
+    elif walk.aspect != size:
+        steps += ", and its padding is cut off"
     return section(
         "prediction",
         "Prediction (figure 3d)",
-        f"<p>{steps} The class of the highest score is the prediction.</p>{said}",
+        f"<p>{steps}. The class of the highest score is the prediction.</p>{said}",
         row(*frames),
         _legend([prediction, *([] if shown.label is None else [shown.label])], classes),
         scores,
