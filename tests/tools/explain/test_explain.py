@@ -21,7 +21,7 @@ from pspnet.tools.explain.report.markdown import amount, pixels, points, table
 
 ROOT = Path(__file__).parents[3]
 FIGURES = {"growth.png", "fields.png", "ablation.png", "contributions.png", "auxiliary.png"}
-TABLES = {"layers.csv", "ablation.csv", "report.md"}
+TABLES = {"layers.csv", "ablation.csv", "report.md", "walk.html"}
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +171,22 @@ def test_a_configuration_gives_what_needs_no_weights(trained, tmp_path, monkeypa
     assert "50 % of the gradient" not in text
 
 
+def test_the_page_alone_of_an_image_and_its_label(trained, shapes, tmp_path, capsys):
+    """The data set is not needed, but an image of its validation split has a label."""
+    path = copy(trained, tmp_path)
+    page = tmp_path / "version_0" / "explain" / "walk.html"
+    image = load(path).data.source.samples("val")[1].image
+    main([str(path), str(image), "--walk", "--device=cpu"])
+    assert capsys.readouterr().out == f"{page} written\n"
+    assert "of the labeled pixels are right" in page.read_text()
+    assert "add --overwrite" in refused(capsys, str(path), str(image), "--walk")
+    main([str(path), str(image), "--walk", "--overwrite", "--root=nowhere", "--device=cpu"])
+    text = page.read_text()
+    assert f"image {image.name}" in text
+    assert "labeled" not in text
+    assert [file.name for file in page.parent.iterdir()] == ["walk.html"]
+
+
 EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
 
 
@@ -244,6 +260,10 @@ def test_refusals(trained, tmp_path, capsys, monkeypatch):
     assert "give cpu or cuda" in refused(capsys, best, "--device=tpu9", device="")
     fresh = copy(trained, tmp_path)
     assert "absent.png" in refused(capsys, str(fresh), "absent.png")
+    assert "random weights mean nothing" in refused(capsys, config, "--walk")
+    moved = refused(capsys, str(fresh), "--walk", "--root=nowhere")
+    assert "nowhere" in moved
+    assert moved.endswith("or name an image")
     assert not (tmp_path / "version_0" / "explain").exists()
     assert {p.name for p in (tmp_path / "version_0").iterdir()} == {"checkpoints"}
 

@@ -11,7 +11,16 @@ from torch import Tensor
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.layer_table import Part
 from pspnet.tools.explain.report.markdown import amount, pixels, shape
-from pspnet.tools.explain.walk.markup import bar, facts, field_frame, frame, row, section, text
+from pspnet.tools.explain.walk.markup import (
+    bar,
+    facts,
+    field_frame,
+    frame,
+    row,
+    section,
+    span,
+    text,
+)
 from pspnet.tools.explain.walk.pictures import (
     CHOSEN_SIDE,
     Component,
@@ -88,11 +97,11 @@ def component_frame(walk: Walk, maps: Tensor, component: Component, name: str) -
 def channel_frames(walk: Walk, maps: Tensor, name: str) -> Iterator[str]:
     """Yield the frames of the channels of maps (C, h, w) that vary most."""
     for channel in distinct_channels(maps, CHANNELS):
-        span = _span(maps[channel])
+        values = span(maps[channel])
         yield frame(
             heat(maps[channel], limits_of(maps[channel]), side=CHOSEN_SIDE),
-            f"Channel {channel}: {span}",
-            f"{name}: channel {channel}, values {span}",
+            f"Channel {channel}: {values}",
+            f"{name}: channel {channel}, {values}",
             aspect=walk.aspect,
             units=maps.shape[1:],
             size="small",
@@ -136,13 +145,14 @@ def _level(walk: Walk, side: int, cells: Tensor, level: Tensor, component: Compo
     upsampled = walk.outputs[name]
     height, width = upsampled.shape[1:]
     reduced, wide = level.float().mean(0), upsampled.float().mean(0)
-    limits = limits_of(wide)
-    each = f"cells of {height / side:.3g}×{width / side:.3g} units"
-    shown = (
+    limits, each = limits_of(wide), f"cells of {height / side:.3g}×{width / side:.3g} units"
+    shown = [
         (component.of(cells), component.limits, "Pooled", shape(cells.shape), each),
-        (reduced, limits, "Reduced", shape(level.shape), f"mean {_span(reduced)}"),
-        (wide, limits, "Upsampled", shape(upsampled.shape), f"mean {_span(wide)}"),
-    )
+        (reduced, limits, "Reduced", shape(level.shape), f"mean {span(reduced)}"),
+        (wide, limits, "Upsampled", shape(upsampled.shape), f"mean {span(wide)}"),
+    ]
+    if torch.equal(cells, level):  # without reduction
+        del shown[1]
     frames = (
         frame(
             heat(values, given),
@@ -157,11 +167,6 @@ def _level(walk: Walk, side: int, cells: Tensor, level: Tensor, component: Compo
     numbers = {"parameters": part.parameters, "FLOPs": part.flops} if part else {}
     listed = facts({key: amount(value) for key, value in numbers.items()})
     return f"<h3>Bin {side}</h3>{listed}{row(*frames)}"
-
-
-def _span(values: Tensor) -> str:
-    low, high = (f"{value:.2g}" for value in (values.min(), values.max()))
-    return low if low == high else f"{low} to {high}"
 
 
 def _concatenation(walk: Walk) -> str:

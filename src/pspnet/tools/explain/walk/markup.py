@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Literal
 
+from torch import Tensor
+
 from pspnet.errors import visible
 from pspnet.tools.explain.receptive_field import Extent, ReceptiveField
 
@@ -17,6 +19,12 @@ PLACE = (0.5, 0.5)  # the marked one at first: shares of height and width, as pa
 def text(value: object) -> str:
     """Return a text escaped, its control characters too."""
     return escape(visible(str(value)))
+
+
+def span(values: Tensor) -> str:
+    """Return the lowest and highest of values, once where they are equal as written."""
+    low, high = (f"{value:.3g}" for value in (values.min(), values.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def section(name: str, title: str, *parts: str) -> str:

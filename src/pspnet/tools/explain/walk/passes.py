@@ -16,8 +16,8 @@ class Passes:
 
     Args:
         total: images that go through the network, flips included.
-        scaled: height and width of the image at the scale that is shown.
-        before: rows and columns of padding in front of it there, up to the size of a window.
+        scale: at which the shown one sees the image.
+        scaled: height and width of the image at that scale.
         windows: rows and columns of each window at that scale, in pixels of the image, negative in
             the padding; the image itself where the protocol does not slide.
         shown: index of the window that is shown, not flipped.
@@ -26,8 +26,8 @@ class Passes:
     """
 
     total: int
+    scale: float
     scaled: tuple[int, int]
-    before: tuple[int, int]
     windows: list[tuple[slice, slice]]
     shown: int
     call: int
@@ -41,28 +41,25 @@ def passes_of(protocol: Protocol, size: tuple[int, int]) -> Passes:
     """
     sizes, flips = protocol.sizes(*size), 1 + protocol.mirror
     nearest = min(range(len(sizes)), key=lambda k: abs(protocol.scales[k] - 1))
+    scale, scaled = protocol.scales[nearest], sizes[nearest]
     if protocol.crop_size is None:
-        whole = (slice(0, sizes[nearest][0]), slice(0, sizes[nearest][1]))
-        return Passes(
-            len(sizes) * flips, sizes[nearest], (0, 0), [whole], 0, call=nearest * flips, row=0
-        )
+        whole = (slice(0, scaled[0]), slice(0, scaled[1]))
+        return Passes(len(sizes) * flips, scale, scaled, [whole], 0, call=nearest * flips, row=0)
     grids = [
-        Grid.of(scaled, protocol, size=size, align_corners=True, device=torch.device("cpu"))
-        for scaled in sizes
+        Grid.of(each, protocol, size=size, align_corners=True, device=torch.device("cpu"))
+        for each in sizes
     ]
     counts = [len(grid.rows) * len(grid.columns) for grid in grids]
-    grid = grids[nearest]
-    top, left = grid.before
-    windows = [
-        (_moved(row.window, -top), _moved(column.window, -left))
-        for row in grid.rows
-        for column in grid.columns
-    ]
-    shown = (len(grid.rows) // 2) * len(grid.columns) + len(grid.columns) // 2
-    call, place = divmod(sum(counts[:nearest]) + shown, max(1, protocol.batch))
-    return Passes(
-        sum(counts) * flips, grid.scaled, grid.before, windows, shown, call=call, row=place
+    rows, columns = (
+        [_moved(part.window, -before) for part in parts]
+        for parts, before in zip(
+            (grids[nearest].rows, grids[nearest].columns), grids[nearest].before, strict=True
+        )
     )
+    windows = [(row, column) for row in rows for column in columns]
+    shown = (len(rows) // 2) * len(columns) + len(columns) // 2
+    call, place = divmod(sum(counts[:nearest]) + shown, protocol.batch)
+    return Passes(sum(counts) * flips, scale, scaled, windows, shown, call=call, row=place)
 
 
 def _moved(part: slice, by: int) -> slice:

@@ -19,6 +19,7 @@ SIDE = 256  # pixels of a map's longer side; a larger map is averaged over neigh
 PHOTO = 480
 CHOSEN_SIDE = 128  # of one channel's map
 COLORS = 64  # of a map
+FLAT = 1e-4
 ROUNDS = 300  # of the power iteration
 EXACT = 1e-5  # change of the direction at which it ends
 
@@ -41,7 +42,7 @@ class Component:
 
     def of(self, maps: Tensor) -> Tensor:
         """Return the component (h, w) of maps (C, h, w)."""
-        return torch.einsum("c,chw->hw", self.direction, maps - self.mean[:, None, None])
+        return torch.einsum("c,chw->hw", self.direction, maps.float() - self.mean[:, None, None])
 
 
 def first_component(maps: Tensor) -> Component:
@@ -87,11 +88,11 @@ def distinct_channels(maps: Tensor, count: int) -> list[int]:
 def heat(values: Tensor, limits: tuple[float, float], *, side: int = SIDE) -> str:
     """Return a map (h, w) in the colors of viridis, from dark at the lower limit to yellow.
 
-    Where both limits are the same, it has the color between.
+    Where both limits are nearly the same, it has the color between.
     """
     low, high = limits
     small = reduced(values[None], side)[0]
-    if low == high:
+    if high - low <= FLAT * max(abs(low), abs(high)):  # no more than rounding
         low, high = low - 1, high + 1
     levels = ((small - low) / (high - low)).clamp(0, 1) * (COLORS - 1)
     return png(levels.round().to(torch.uint8).numpy(), _viridis())

@@ -15,7 +15,7 @@ from pspnet.tools.explain.report.markdown import amount, pixels, points, shape
 from pspnet.tools.explain.samples import NamedImage
 from pspnet.tools.explain.walk.hooks import HIDDEN
 from pspnet.tools.explain.walk.maps import channel_frames, component_frame, part_facts
-from pspnet.tools.explain.walk.markup import chip, facts, frame, row, section, table, text
+from pspnet.tools.explain.walk.markup import chip, facts, frame, row, section, span, table, text
 from pspnet.tools.explain.walk.pictures import first_component, heat, labels, limits_of
 from pspnet.tools.explain.walk.record import Walk
 from pspnet.tools.explain.walk.seconds import HEADS
@@ -67,11 +67,10 @@ def _logit_frames(walk: Walk, classes: Classes) -> Iterable[str]:
     limits = limits_of(walk.logits[chosen])
     for k in chosen:
         values = walk.logits[k]
-        name, span = classes.names[k], f"{values.min():.1f} to {values.max():.1f}"
         yield frame(
             heat(values, limits),
-            f"{name}: {span}",
-            f"logits of {name}, {span}",
+            f"{classes.names[k]}: {span(values)}",
+            f"logits of {classes.names[k]}, {span(values)}",
             aspect=walk.aspect,
             units=values.shape,
         )
