@@ -18,6 +18,7 @@ from pspnet.cli import main as pspnet
 from pspnet.tools.explain.__main__ import main
 from pspnet.tools.explain.load import load
 from pspnet.tools.explain.report.markdown import amount, pixels, points, table
+from pspnet.tools.explain.walk.write import shown_image
 
 ROOT = Path(__file__).parents[3]
 FIGURES = {"growth.png", "fields.png", "ablation.png", "contributions.png", "auxiliary.png"}
@@ -74,6 +75,7 @@ def test_a_run_is_explained_in_full(trained, explained):
     assert {path.name for path in explained.iterdir()} == FIGURES | TABLES
     for name in FIGURES:
         assert np.array(Image.open(explained / name).convert("L")).std() > 5
+    assert "of the labeled pixels are right" in (explained / "walk.html").read_text()
     text = (explained / "report.md").read_text()
     linked = set(re.findall(r"\]\(([^)]+)\)", text))
     assert linked == FIGURES | TABLES - {"report.md"}
@@ -171,20 +173,21 @@ def test_a_configuration_gives_what_needs_no_weights(trained, tmp_path, monkeypa
     assert "50 % of the gradient" not in text
 
 
-def test_the_page_alone_of_an_image_and_its_label(trained, shapes, tmp_path, capsys):
-    """The data set is not needed, but an image of its validation split has a label."""
+def test_the_page_alone_of_an_image_without_its_data_set(trained, shapes, tmp_path, capsys):
     path = copy(trained, tmp_path)
+    run = load(path)
+    image = run.data.source.samples("val")[1].image
+    assert shown_image(run, image).label.shape == (48, 64)
+    shutil.copy(shapes / "classes.yaml", tmp_path)
+    words = [str(path), "--walk", f"--root={tmp_path}"]
+    assert refused(capsys, *words).endswith("or name an image")
+    main([*words, str(image), "--device=cpu"])
     page = tmp_path / "version_0" / "explain" / "walk.html"
-    image = load(path).data.source.samples("val")[1].image
-    main([str(path), str(image), "--walk", "--device=cpu"])
     assert capsys.readouterr().out == f"{page} written\n"
-    assert "of the labeled pixels are right" in page.read_text()
-    assert "add --overwrite" in refused(capsys, str(path), str(image), "--walk")
-    main([str(path), str(image), "--walk", "--overwrite", "--root=nowhere", "--device=cpu"])
-    text = page.read_text()
-    assert f"image {image.name}" in text
-    assert "labeled" not in text
+    assert f"image {image.name}" in page.read_text()
+    assert "labeled" not in page.read_text()
     assert [file.name for file in page.parent.iterdir()] == ["walk.html"]
+    assert "add --overwrite" in refused(capsys, *words, str(image))
 
 
 EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
@@ -261,9 +264,6 @@ def test_refusals(trained, tmp_path, capsys, monkeypatch):
     fresh = copy(trained, tmp_path)
     assert "absent.png" in refused(capsys, str(fresh), "absent.png")
     assert "random weights mean nothing" in refused(capsys, config, "--walk")
-    moved = refused(capsys, str(fresh), "--walk", "--root=nowhere")
-    assert "nowhere" in moved
-    assert moved.endswith("or name an image")
     assert not (tmp_path / "version_0" / "explain").exists()
     assert {p.name for p in (tmp_path / "version_0").iterdir()} == {"checkpoints"}
 

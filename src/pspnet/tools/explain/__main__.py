@@ -22,7 +22,7 @@ def main(words: list[str] | None = None) -> None:
     Raises:
         SystemExit: with code 1 and one line for a file that is refused, 2 for wrong options.
     """
-    given = _parser().parse_args(words)
+    given = _parser().parse_intermixed_args(words)
     import torch  # after the options, so that wrong ones are refused at once
 
     from pspnet.tools.explain.load import load

@@ -43,28 +43,31 @@ def write_walk(run: Run, *, image: Path | None, overwrite: bool) -> Path:
 
 def walk_page(run: Run, image: Path | None) -> bytes:
     """Return the page; `image` is as in `write_walk`."""
-    shown = _from_split(run) if image is None else _from_file(run, image)
+    shown = shown_image(run, image)
     walked = walk(run.network, shown.image.tensor, run.protocol)
     return page(run, walked, shown).encode("utf-8", "backslashreplace")
 
 
-def _from_split(run: Run) -> Shown:
-    try:
-        samples = Samples(run.data, limit=1)
-    except UserError as error:
-        raise UserError(f"{error}; or name an image") from error
-    return _labeled(run, samples.dataset.samples[samples.chosen[0]])
+def shown_image(run: Run, image: Path | None) -> Shown:
+    """Return an image, with its label if it belongs to the validation split.
 
+    Args:
+        run: its data.
+        image: a file; None takes the first image of the split.
 
-def _from_file(run: Run, image: Path) -> Shown:
-    """Return the image, with its label if it belongs to the validation split."""
+    Raises:
+        UserError: if the file, or without one the split, cannot be read.
+    """
     try:
         samples = Samples(run.data, limit=1).dataset.samples
-    except UserError:  # the image alone is enough
-        samples = []
+    except UserError as error:
+        if image is None:
+            raise UserError(f"{error}; or name an image") from error
+        samples = []  # the image alone is enough
     for sample in samples:
-        if sample.image.resolve() == image.resolve():
+        if image is None or sample.image.resolve() == image.resolve():
             return _labeled(run, sample)
+    assert image is not None
     return Shown(load_image(run.data, image), None)
 
 
