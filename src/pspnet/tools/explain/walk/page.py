@@ -9,7 +9,7 @@ from pspnet.callbacks.costs import count_parameters
 from pspnet.tools.explain.load import Run
 from pspnet.tools.explain.report.markdown import shape
 from pspnet.tools.explain.walk.maps import encoder_section, pyramid_section
-from pspnet.tools.explain.walk.markup import facts, frame, row, section, text, window_box
+from pspnet.tools.explain.walk.markup import facts, frame, row, section, span, text, window_box
 from pspnet.tools.explain.walk.pictures import denormalized, photo, reduced
 from pspnet.tools.explain.walk.record import Walk
 from pspnet.tools.explain.walk.result import (
@@ -71,30 +71,20 @@ def _static(name: str) -> str:
 
 
 def _input_section(run: Run, walk: Walk, shown: Shown) -> str:
-    passes, size = walk.passes, shown.image.pixels.shape[:2]
-    boxes = "".join(
+    passes, (height, width, _) = walk.passes, shown.image.pixels.shape
+    size = (height, width)
+    boxes = (
         window_box(rows, columns, passes.scaled, shown=k == passes.shown)
         for k, (rows, columns) in enumerate(passes.windows)
         if len(passes.windows) > 1
     )
-    listed = {
-        "image": shown.image.name,
-        "size": shape(size),
-        **({"scaled to": shape(passes.scaled)} if passes.scaled != size else {}),
-        "protocol": walk.protocol.name,
-        "forward passes": passes.total,
-        "input": shape(walk.input.shape),
-        "mean": _values(run.data.mean),
-        "std": _values(run.data.std),
-        "normalized": f"{walk.input.min():.2f} to {walk.input.max():.2f}",
-    }
     whole = frame(
         "var(--image)",
         f"Image, {shape(size)}",
         f"image {shown.image.name}",
-        aspect=(size[0], size[1]),
+        aspect=size,
         size="large",
-        boxes=boxes,
+        boxes="".join(boxes),
     )
     entering = frame(
         "var(--input)",
@@ -104,13 +94,28 @@ def _input_section(run: Run, walk: Walk, shown: Shown) -> str:
         units=walk.aspect,
         size="large",
     )
-    return section(
-        "input",
-        "Input (figure 3a)",
-        facts(listed),
-        f"<p>{_origin(walk)}</p>",
-        row(whole, entering),
+    listed = {
+        "image": shown.image.name,
+        "size": shape(size),
+        **({"scaled to": shape(passes.scaled)} if passes.scaled != size else {}),
+        **_input_facts(run, walk),
+    }
+    said = f"<p>{_origin(walk)}</p>"
+    return section("input", "Input (figure 3a)", facts(listed), said, row(whole, entering))
+
+
+def _input_facts(run: Run, walk: Walk) -> dict[str, object]:
+    mean, std = (
+        ", ".join(f"{value:.3g}" for value in values) for values in (run.data.mean, run.data.std)
     )
+    return {
+        "protocol": walk.protocol.name,
+        "forward passes": walk.passes.total,
+        "input": shape(walk.input.shape),
+        "mean": mean,
+        "std": std,
+        "normalized": span(walk.input),
+    }
 
 
 def _origin(walk: Walk) -> str:
@@ -133,10 +138,6 @@ def _origin(walk: Walk) -> str:
         f"{said}Shown is {window}: {shape(walk.aspect)} pixels enter the encoder.{padded} A click"
         " on a map, or the sliders below, moves the red mark."
     )
-
-
-def _values(values: object) -> str:
-    return ", ".join(f"{value:.3g}" for value in values)  # type: ignore[attr-defined]
 
 
 def _controls(walk: Walk) -> str:

@@ -230,6 +230,7 @@ def numbers_section(walk: Walk, parameters: int) -> str:
         "All parts",
         "<p>For one input of the size above, in float32. A multiplication and an addition are two"
         " operations; convolutions and matrix products count. Times are medians of passes as run,"
-        f" on this machine; threads: {torch.get_num_threads()}.</p>",
+        f" on this machine; threads: {torch.get_num_threads()}. Evaluation also folds batch"
+        " normalizations into convolutions, which changes these maps by rounding alone.</p>",
         table("Parts in order of execution", header, rows),
     )
