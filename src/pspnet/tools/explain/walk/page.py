@@ -125,7 +125,7 @@ def _origin(walk: Walk) -> str:
         said = f"The protocol slides a window of {shape(walk.protocol.crop_size or ())} pixels. "
         window = f"window {passes.shown + 1} of {len(passes.windows)}, outlined in red"
     if len(walk.protocol.scales) > 1:
-        window += f", at scale {passes.scale:g} of {len(walk.protocol.scales)}"
+        window += f", at scale {passes.scale:g}, one of {len(walk.protocol.scales)} scales"
     rows, columns = passes.windows[passes.shown]
     visible = (
         max(0, min(part.stop, side) - max(part.start, 0))
