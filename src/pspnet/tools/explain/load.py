@@ -19,6 +19,7 @@ from pspnet.evaluation.protocols import Protocol
 from pspnet.files.paths import is_file
 from pspnet.files.yaml_files import read_yaml
 from pspnet.models.pspnet import PSPNet
+from pspnet.models.pyramid_pooling import PyramidPooling
 from pspnet.task import Segmentation
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
 from pspnet.tools.explain.variants import describe
@@ -62,13 +63,15 @@ class Run:
     @property
     def about(self) -> str:
         """The network's encoder, layout and pyramid, and the number of classes."""
-        options: dict[str, Any] = self.network.options
-        bins = ", ".join(str(side) for side in options["bins"]) or "none"
-        reduce = "with" if options["reduce"] else "without"
+        network, pyramid = self.network, self.network.pyramid
+        context = f"{type(pyramid).__name__} in place of the pyramid"
+        if isinstance(pyramid, PyramidPooling):
+            bins = ", ".join(str(side) for side in pyramid.bins) or "none"
+            reduce = "with" if network.options.get("reduce", True) else "without"
+            context = f"bins {bins}, {pyramid.pool} pooling, {reduce} reduction"
         return (
-            f"{type(self.network).__name__} on {options['encoder']},"
-            f" {describe(self.network.dilation)}; bins {bins}, {options['pool']} pooling, {reduce}"
-            f" reduction; {len(self.classes)} classes"
+            f"{type(network).__name__} on {network.options.get('encoder', 'another encoder')},"
+            f" {describe(network.dilation)}; {context}; {len(self.classes)} classes"
         )
 
     @property

@@ -109,7 +109,7 @@ def test_shapes_and_values_are_those_of_the_network(built):
         values = low if low == high else f"{low} to {high}"
         captions = [caption for title, caption in read.captions if title == f"Bin {side}"]
         assert captions[0].startswith(f"Pooled to {channels}×{side}×{side}; cells of")
-        assert captions[1] == f"Reduced to {channels // 2}×{side}×{side}; mean {values}"
+        assert captions[1] == f"1×1 convolution to {channels // 2}×{side}×{side}; mean {values}"
         assert captions[2].startswith(f"Upsampled to {channels // 2}×9×13; mean")
     assert f"{2 * channels} channels of 9×13 units enter the decoder" in text
     logits = network.decoder(network.pyramid(stage5))[0]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.layer_table import Part
@@ -109,7 +109,7 @@ def channel_frames(walk: Walk, maps: Tensor, name: str) -> Iterator[str]:
 
 
 def pyramid_section(walk: Walk, network: PSPNet) -> str:
-    """Return pooled grids, reduced and upsampled, and their concatenation with the features."""
+    """Return grids, pooled, through their levels and upsampled, and their concatenation with the features."""
     title = "Pyramid pooling (figure 3c)"
     if walk.why_no_parts is not None:
         frames = [
@@ -119,15 +119,13 @@ def pyramid_section(walk: Walk, network: PSPNet) -> str:
         why = f"<p>Its levels are left out: {text(walk.why_no_parts)}.</p>"
         return section("pyramid", title, why, row(*frames))
     last = [*walk.stages.values()][-1]
-    component = first_component(last)
-    levels = zip(network.pyramid.bins, walk.record.pooled, walk.record.levels, strict=True)
-    return section(
-        "pyramid",
-        title,
-        f"<p>{_pooling(network, last)}</p>",
-        *(_level(walk, side, cells, level, component) for side, cells, level in levels),
-        _concatenation(walk),
+    component, pyramid = first_component(last), network.pyramid
+    levels = (
+        _level(walk, place, side, _named(module), component)
+        for place, (side, module) in enumerate(zip(pyramid.bins, pyramid.levels, strict=True))
     )
+    said = f"<p>{_pooling(network, last)}</p>"
+    return section("pyramid", title, said, *levels, _concatenation(walk))
 
 
 def _pooling(network: PSPNet, features: Tensor) -> str:
@@ -140,15 +138,21 @@ def _pooling(network: PSPNet, features: Tensor) -> str:
     )
 
 
-def _level(walk: Walk, side: int, cells: Tensor, level: Tensor, component: Component) -> str:
-    name = f"bin {side}"
+def _named(level: nn.Module) -> str:
+    """Return what a level is, by its first convolution."""
+    first = next((layer for layer in level.modules() if isinstance(layer, nn.Conv2d)), None)
+    return type(level).__name__ if first is None else f"{shape(first.kernel_size)} convolution"
+
+
+def _level(walk: Walk, place: int, side: int, what: str, component: Component) -> str:
+    name, cells, level = f"bin {side}", walk.record.pooled[place], walk.record.levels[place]
     upsampled = walk.outputs[name]
     height, width = upsampled.shape[1:]
     reduced, wide = level.float().mean(0), upsampled.float().mean(0)
     limits, each = limits_of(wide), f"cells of {height / side:.3g}×{width / side:.3g} units"
     shown = [
         (component.of(cells), component.limits, "Pooled", shape(cells.shape), each),
-        (reduced, limits, "Reduced", shape(level.shape), f"mean {span(reduced)}"),
+        (reduced, limits, what, shape(level.shape), f"mean {span(reduced)}"),
         (wide, limits, "Upsampled", shape(upsampled.shape), f"mean {span(wide)}"),
     ]
     if torch.equal(cells, level):  # without reduction
@@ -156,12 +160,12 @@ def _level(walk: Walk, side: int, cells: Tensor, level: Tensor, component: Compo
     frames = (
         frame(
             heat(values, given),
-            f"{what} to {size}; {how}",
-            f"{name}, {what.lower()} to {size}; {how}",
+            f"{step} to {size}; {how}",
+            f"{name}, {step} to {size}; {how}",
             aspect=walk.aspect,
             units=values.shape,
         )
-        for values, given, what, size, how in shown
+        for values, given, step, size, how in shown
     )
     part = walk.parts.get(name)
     numbers = {"parameters": part.parameters, "FLOPs": part.flops} if part else {}
