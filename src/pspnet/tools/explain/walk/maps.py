@@ -109,7 +109,7 @@ def channel_frames(walk: Walk, maps: Tensor, name: str) -> Iterator[str]:
 
 
 def pyramid_section(walk: Walk, network: PSPNet) -> str:
-    """Return grids, pooled, through their levels and upsampled, and their concatenation with the features."""
+    """Return each level, pooled, convolved and upsampled, and the concatenation."""
     title = "Pyramid pooling (figure 3c)"
     if walk.why_no_parts is not None:
         frames = [
