@@ -1,18 +1,25 @@
 """Saved folders and the Hub hold the network as it is, and nothing that runs."""
 
 import json
+import re
+from functools import reduce
 
 import numpy as np
 import pytest
+import torch
 from hub_server import HubServer, hub_server
 from huggingface_hub import ModelCard, constants
-from trained import small_task, write_checkpoint
+from trained import MEAN, STD, small_task, write_checkpoint
 
 from pspnet import Predictor, PSPNet, load_published
 from pspnet.__main__ import main
 from pspnet.checkpoints.initial_weights import read_initial_weights
 from pspnet.errors import UserError
+from pspnet.evaluation.numeric_precision import default_precision
+from pspnet.prediction.loading import Trained
+from pspnet.prediction.model_card import model_card
 
+CPU = torch.device("cpu")
 PIXELS = np.random.default_rng(0).integers(0, 256, (49, 81, 3), np.uint8)
 RESULTS = {
     "split": "val",
@@ -44,6 +51,13 @@ def predictor(tmp_path):
     )
     (tmp_path / "run/results.json").write_text(json.dumps(RESULTS))
     return Predictor.load(path, precision="32-true")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub") / "saved"
+    Predictor(small_task(), mean=MEAN, std=STD).save_pretrained(folder)
+    return folder
 
 
 def same(one, other):
@@ -79,6 +93,63 @@ def test_card_tells_the_results(predictor, tmp_path):
     assert (card.data.license, card.data.library_name) == ("mit", "pspnet")
     assert "| road | 75.00 | 100.00 |" in card.text
     assert "| tree | – | – |" in card.text
+
+
+def test_card_shows_names_as_they_are(tmp_path):
+    names = ("<b>sky", "a|b", "[x](http://x)")
+    task = small_task()
+    task.classes = type(task.classes)(names, task.classes.colors)
+    card = model_card(Trained(task, MEAN, STD), license="mit\n---\n<b>")
+    assert not re.search(r"(?<!\\)(<b>sky|a\||\[x)", card)
+    assert ModelCard(card).data.library_name == "pspnet"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("hyper_parameters.network", 1),
+        ("hyper_parameters.network.dropout", 10**400),
+        ("hyper_parameters.network.dilation.stage4", None),
+        ("hyper_parameters.protocol", "x"),
+        ("hyper_parameters.inference", "/etc/passwd"),
+        ("hyper_parameters.crop_size", [2**40, 1]),
+        ("hyper_parameters.base_size", [1]),
+        ("config.data.mean", [0.5, float("nan"), 0.5]),
+        ("config.data.std", [0.2, 0, 0.2]),
+        ("structure", 1),
+        ("a", json.loads("[" * 99 + "]" * 99)),
+    ],
+)
+def test_folder_of_somebody_is_refused_in_one_line(key, value, saved, tmp_path):
+    config = json.loads((saved / "config.json").read_text())
+    *above, last = key.split(".")
+    reduce(dict.__getitem__, above, config)[last] = value
+    (tmp_path / "model.safetensors").symlink_to(saved / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"\A.*\Z"):
+        Predictor.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "[" * 10**5, '{"a": ' + "1" * 5000 + "}"])
+def test_damaged_description_is_refused_in_one_line(text, saved, tmp_path):
+    (tmp_path / "model.safetensors").symlink_to(saved / "model.safetensors")
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"\A.*\Z"):
+        Predictor.from_pretrained(tmp_path)
+
+
+def test_description_gives_no_arguments_and_no_results_of_another_form(saved, tmp_path, capsys):
+    config = json.loads((saved / "config.json").read_text())
+    config |= {"device": "meta", "precision": "none", "results": {"miou": "high", "iou": []}}
+    (tmp_path / "model.safetensors").symlink_to(saved / "model.safetensors")
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    predictor = Predictor.from_pretrained(tmp_path)
+    assert (predictor.device.type, predictor.precision) == ("cpu", default_precision(CPU))
+    assert "No evaluation" in str(predictor.generate_model_card())
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(UserError, match="does not describe"):
+        Predictor.from_pretrained(tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 def test_results_of_another_checkpoint_are_not_told(tmp_path):

@@ -88,8 +88,8 @@ def build(cls: type[Built], options: Mapping[str, Any]) -> Built:
     parser.add_class_arguments(cls, "network", fail_untyped=False)
     try:
         parsed = parser.parse_object({"network": dict(options)})
-    except ArgumentError as error:
-        raise UserError(f"no options of {cls.__name__}: {error}") from error
+    except (ArgumentError, OverflowError) as error:  # of an int that is no float
+        raise UserError(f"no options of {cls.__name__}: {' '.join(str(error).split())}") from error
     built: Built = parser.instantiate(parsed).network
     return built
 
@@ -103,6 +103,8 @@ def _check_values(cls: type, options: Mapping[str, Any]) -> None:
             parts = is_dataclass(one.default) and not isinstance(value, Mapping | type(one.default))
             if (value is None and no_none) or parts:
                 raise UserError(f"{name}={value!r:.40}: no value of this option of {cls.__name__}")
+            if is_dataclass(one.default) and isinstance(value, Mapping):
+                _check_values(type(one.default), value)
 
 
 def class_and_options(network: nn.Module, *, plain: type) -> dict[str, Any]:

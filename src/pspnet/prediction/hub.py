@@ -85,9 +85,8 @@ class HubFolder(ModelHubMixin):
         Raises:
             UserError: if there is none, the Hub cannot be reached, or it holds no PSPNet.
         """
-        with hub_errors(str(pretrained_model_name_or_path)):
-            found: Self = super().from_pretrained(pretrained_model_name_or_path, **options)
-        return found
+        # not the client's, which takes the constructor's arguments from config.json
+        return cls._from_pretrained(model_id=str(pretrained_model_name_or_path), **options)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         from safetensors.torch import save

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,39 @@ from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.data.channels import RGB, Channels
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.known import KNOWN, known_data, plain_classes
+from pspnet.data.image_io import LARGEST_SIDE
 from pspnet.errors import UserError
-from pspnet.evaluation.protocols import ProtocolOverrides
+from pspnet.evaluation.metrics import Absent
+from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides
 from pspnet.models.encoder_weights import input_statistics
 from pspnet.models.options import build
 from pspnet.models.published.load import Color, PublishedNetwork, from_weights
 from pspnet.models.published.weights_file import WeightsFile, read_weights
 from pspnet.task import Segmentation
 
-TAKEN = ("absent", "protocol", "temperature", "crop_size", "base_size")
+
+@dataclass(frozen=True)
+class Scoring:
+    """The options of a task that change what it predicts and scores, see `Segmentation`.
+
+    Raises:
+        UserError: if a size is out of range.
+    """
+
+    absent: Absent = "skip"
+    protocol: ProtocolName = "whole"
+    inference: ProtocolOverrides = ProtocolOverrides()  # noqa: RUF009  (frozen)
+    temperature: float = 1.0
+    crop_size: tuple[int, int] | None = None
+    base_size: int | None = None
+
+    def __post_init__(self) -> None:
+        sides = [*(self.crop_size or ()), 1 if self.base_size is None else self.base_size]
+        if not all(1 <= side <= LARGEST_SIDE for side in sides):
+            raise UserError(
+                f"crop_size={self.crop_size}, base_size={self.base_size}: give pixels, 1 to "
+                f"{LARGEST_SIDE}"
+            )
 
 
 @dataclass(frozen=True)
@@ -38,6 +63,18 @@ class Trained:
     std: Color
     path: Path | None = None
     channels: Channels = RGB
+
+    def __post_init__(self) -> None:
+        count = self.task.network.in_channels
+        fits = len(self.mean) == len(self.std) == count
+        if not (
+            fits and all(map(math.isfinite, self.mean)) and all(0 < s < math.inf for s in self.std)
+        ):
+            where = "" if self.path is None else f"{self.path}: "
+            raise UserError(
+                f"{where}mean={[*self.mean]}, std={[*self.std]}: give {count} shares of full "
+                "intensity for each, of std above 0"
+            )
 
     def require_rgb(self, what: str) -> None:
         """Refuse other images than RGB of 8 bits.
@@ -74,7 +111,8 @@ def load(path: str | Path, *, trust: bool = False) -> Trained:
     """
     weights = read_weights(path)
     saved = weights.metadata.get("hyper_parameters")
-    if isinstance(saved, dict) and "class_path" in (saved.get("network") or {}):
+    network = saved.get("network") if isinstance(saved, dict) else None
+    if isinstance(network, dict) and "class_path" in network:
         return _of_another_class(weights.path, trust=trust)
     published = from_weights(weights)
     own = published.format == "pspnet"
@@ -111,13 +149,11 @@ def _channels(config: Any, task: Segmentation, path: Path) -> Channels:
 
 def _of_a_run(published: PublishedNetwork, weights: WeightsFile) -> Segmentation:
     saved: dict[str, Any] = weights.metadata["hyper_parameters"]
-    options = {key: saved[key] for key in TAKEN if saved.get(key) is not None}
-    if "crop_size" in options:
-        options["crop_size"] = tuple(options["crop_size"])
+    names = [option.name for option in fields(Scoring)]
     try:
-        overrides = build(ProtocolOverrides, saved.get("inference") or {})
-        classes = Classes.from_plain(saved["classes"])
-        return Segmentation(published.network, classes, inference=overrides, **options)
+        scoring = build(Scoring, {key: saved[key] for key in names if saved.get(key) is not None})
+        options = {key: getattr(scoring, key) for key in names}
+        return Segmentation(published.network, Classes.from_plain(saved["classes"]), **options)
     except (UserError, TypeError, ValueError) as error:
         raise UserError(f"{weights.path}: {error}") from error
 

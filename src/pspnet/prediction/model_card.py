@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
 from huggingface_hub import EvalResult, ModelCardData
 
+from pspnet.errors import visible
 from pspnet.models.published.weights_file import CONFIG
 from pspnet.prediction.loading import Trained
 
@@ -21,13 +23,23 @@ def results_of(trained: Trained) -> dict[str, Any] | None:
         return None
     try:
         if (trained.run / CONFIG).is_file():  # a saved folder
-            found = json.loads((trained.run / CONFIG).read_text("utf-8"))["results"]
-            return found if isinstance(found, dict) else None
+            return _plain(json.loads((trained.run / CONFIG).read_text("utf-8"))["results"])
         found = json.loads((trained.run / "results.json").read_text("utf-8"))
         same = str(found["checkpoint"]).endswith(trained.path.name)
-        return {key: found[key] for key in found if key != "checkpoint"} if same else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return _plain(found) if same else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _plain(found: dict[str, Any]) -> dict[str, Any]:
+    """Return what the card tells of results that anybody may have written."""
+    texts = {key: str(found[key]) for key in ("split", "protocol", "precision")}
+    scores = {key: float(found[key]) for key in ("miou", "pixel_accuracy")}
+    per_class = {
+        key: {str(name): None if x is None else float(x) for name, x in found[key].items()}
+        for key in ("iou", "accuracy")
+    }
+    return texts | scores | per_class
 
 
 def model_card(
@@ -67,7 +79,7 @@ def model_card(
         _table(results, task.classes.names) if results else "No evaluation is stored with it.",
         *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})" for name in pictures),
         "## Classes",
-        ", ".join(f"{index} {name}" for index, name in enumerate(task.classes.names)),
+        ", ".join(f"{index} {_text(name)}" for index, name in enumerate(task.classes.names)),
         "## License",
         f"The weights: {license}." if license else "None is stated; that of the data applies.",
     ]
@@ -79,7 +91,7 @@ def _input(trained: Trained) -> str:
     if channels.is_rgb:
         return "8-bit RGB"
     scaled = "8-bit" if channels.value_range is None else f"values of {[*channels.value_range]}"
-    return f"{', '.join(channels.names)} ({scaled})"
+    return f"{', '.join(map(_text, channels.names))} ({scaled})"
 
 
 def _metadata(results: dict[str, Any] | None, license: str | None, data: str | None) -> str:
@@ -107,8 +119,8 @@ def _metadata(results: dict[str, Any] | None, license: str | None, data: str | N
 
 def _table(results: dict[str, Any], names: Sequence[str]) -> str:
     rows = [
-        f"mIoU {100 * results['miou']:.2f} % on {results['split']}, protocol "
-        f"{results['protocol']}, {results['precision']}; "
+        f"mIoU {100 * results['miou']:.2f} % on {_text(results['split'])}, protocol "
+        f"{_text(results['protocol'])}, {_text(results['precision'])}; "
         f"pixel accuracy {100 * results['pixel_accuracy']:.2f} %.",
         "",
         "| class | IoU, % | accuracy, % |",
@@ -116,8 +128,13 @@ def _table(results: dict[str, Any], names: Sequence[str]) -> str:
     ]
     for name in names:
         iou, accuracy = (_percent(results[key].get(name)) for key in ("iou", "accuracy"))
-        rows.append(f"| {name.replace('|', chr(92) + '|')} | {iou} | {accuracy} |")
+        rows.append(f"| {_text(name)} | {iou} | {accuracy} |")
     return "\n".join(rows)
+
+
+def _text(name: str) -> str:
+    """Return a text that Markdown shows as it is, whatever HTML, link or column it looks like."""
+    return re.sub(r"([\\`*_\[\]<>&|~$!#])", r"\\\1", visible(name))
 
 
 def _percent(share: float | None) -> str:

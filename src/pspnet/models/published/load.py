@@ -123,6 +123,8 @@ def _build(options: dict[str, Any], weights: WeightsFile) -> PSPNet:
 def _check_structure(network: PSPNet, weights: WeightsFile) -> None:
     """Refuse a run's checkpoint if its network was edited after its construction."""
     saved, own = weights.metadata.get("structure", {}), structure(network, without="encoder")
+    if not isinstance(saved, dict):
+        raise UserError(f"{weights.path}: structure is no mapping of texts; a damaged file")
     if differing := [name for name in saved if saved[name] != own.get(name)]:
         raise UserError(
             f"{weights.path}: its network.{differing[0]} was edited after the construction; load it"

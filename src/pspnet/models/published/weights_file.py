@@ -18,7 +18,7 @@ from torch import Tensor
 from pspnet.errors import UserError
 from pspnet.models.published import caffe
 from pspnet.models.published.key_maps import PSPNET, KeyMap, recognize
-from pspnet.models.torch_file import first_line, load, regular_file
+from pspnet.models.torch_file import check_plain, first_line, load, regular_file
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"  # of a folder as the Hub holds it
 SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".bin", ".caffemodel")
@@ -92,12 +92,14 @@ def _beside(path: Path) -> dict[str, Any]:
     """Return the entries of the config.json beside a safetensors file of this package, if any."""
     if not (path.parent / CONFIG).exists():
         return {}
+    config = regular_file(path.parent / CONFIG, expected="a file of save_pretrained")
     try:
-        content = json.loads((path.parent / CONFIG).read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(config.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: its {CONFIG} cannot be read: {first_line(error)}") from error
     if not isinstance(content, dict):
-        raise UserError(f"{path.parent / CONFIG}: no mapping by name; a damaged file")
+        raise UserError(f"{config}: no mapping by name; a damaged file")
+    check_plain(content, path=config)
     return content
 
 
