@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +18,10 @@ from pspnet.data.channels import RGB, Channels
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
 from pspnet.models.pspnet import SMALLEST_SIDE
-from pspnet.models.torch_file import BROKEN_ZIP, first_line, regular_file
+from pspnet.models.torch_file import first_line, regular_file
 from pspnet.prediction.predictor import Predictor
 
-DAMAGED = (*BROKEN_ZIP, RuntimeError, KeyError)
+METADATA = "pspnet.json"  # the name of the metadata within a .pt2
 NOT_OURS = "no file of pspnet export"
 
 
@@ -40,7 +45,8 @@ class ExportedPredictor(Predictor):
         try:
             table = {key: saved[key] for key in ("classes", "colors")}
             self._classes = Classes.from_plain({"names": table["classes"], **table})
-        except (KeyError, TypeError, UserError) as error:
+            self._size = tuple(map(int, saved.get("size") or ()))
+        except (KeyError, TypeError, ValueError) as error:
             raise UserError(f"{path}: {NOT_OURS}, as it names no classes") from error
 
     @property
@@ -70,6 +76,12 @@ class ExportedPredictor(Predictor):
                 f"an image of {width}×{height} pixels: {self.path} takes {SMALLEST_SIDE} or more a"
                 " side; load the checkpoint"
             )
+        if self._size not in ((), (height, width)):
+            takes = "×".join(map(str, reversed(self._size)))
+            raise UserError(
+                f"an image of {width}×{height} pixels: {self.path} takes {takes} alone; resize it, "
+                "or load the checkpoint"
+            )
         label, confidence = self._graph(pixels[None])
         return np.asarray(label)[0], np.asarray(confidence)[0]
 
@@ -85,22 +97,43 @@ def _open_onnx(path: Path) -> tuple[dict[str, Any], Any]:
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         saved = session.get_modelmeta().custom_metadata_map
-        described = {key: json.loads(saved[key]) for key in ("classes", "colors") if key in saved}
+        keys = ("classes", "colors", "size")
+        described = {key: json.loads(saved[key]) for key in keys if key in saved}
     except Exception as error:  # onnxruntime's errors have no class of their own in common
         raise UserError(f"{path}: {NOT_OURS}: {first_line(error)}") from error
+    if (takes := [each.name for each in session.get_inputs()]) != ["image"]:
+        raise UserError(f"{path}: {NOT_OURS}: it takes {', '.join(takes)}, not image alone")
     return described, lambda image: session.run(["label", "confidence"], {"image": image})
 
 
 def _open_program(path: Path) -> tuple[dict[str, Any], Any]:
-    extra = {"pspnet.json": ""}
+    extra = {METADATA: ""}
     try:
-        module = torch.export.load(path, extra_files=extra).module()
-        described = json.loads(extra["pspnet.json"] or "{}")
-    except DAMAGED as error:
-        raise UserError(f"{path}: {NOT_OURS}: {first_line(error)}") from error
+        with quiet():
+            module = torch.export.load(path, extra_files=extra).module()
+        described = json.loads(extra[METADATA] or "{}")
+    except Exception as error:  # torch's errors have none either
+        reason = f"{NOT_OURS}, or of another torch than {torch.__version__}"
+        raise UserError(f"{path}: {reason}: {first_line(error)}") from error
 
     @torch.inference_mode()
     def run(image: np.ndarray) -> Any:
         return module(torch.from_numpy(image))[:2]
 
     return described, run
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the remarks of torch's exporters from the terminal; their errors are raised."""
+    logging.disable(logging.CRITICAL)
+    try:
+        with (
+            warnings.catch_warnings(),
+            redirect_stdout(StringIO()),
+            redirect_stderr(StringIO()),
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(logging.NOTSET)

@@ -65,7 +65,7 @@ class Trained:
     channels: Channels = RGB
 
     def __post_init__(self) -> None:
-        count = self.task.network.in_channels
+        count = len(self.channels)
         fits = len(self.mean) == len(self.std) == count
         if not (
             fits and all(map(math.isfinite, self.mean)) and all(0 < s < math.inf for s in self.std)

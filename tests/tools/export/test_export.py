@@ -22,7 +22,7 @@ from pspnet.tools.export.__main__ import main
 from pspnet.tools.export.checks import EQUAL, pictures
 from pspnet.tools.export.graph import ImageGraph
 from pspnet.tools.export.int8 import calibration_of_folder
-from pspnet.tools.export.program import program_of
+from pspnet.tools.export.program import program_of, save
 from pspnet.tools.export.write import export
 
 SIZES = ((32, 32), (33, 47), (50, 90), (64, 41))
@@ -106,10 +106,40 @@ def test_a_file_takes_every_size_and_describes_itself(suffix, traced, tmp_path, 
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".pt2"])
-def test_files_of_other_programs_are_refused_by_the_predictor(suffix, tmp_path):
-    (tmp_path / f"other{suffix}").write_bytes(b"PK and something")
+def test_files_of_other_programs_are_refused_by_the_predictor(suffix, tmp_path, capfd):
+    torch.save({"a": 1}, tmp_path / f"other{suffix}")
     with pytest.raises(UserError, match="no file of pspnet export"):
         Predictor.load(tmp_path / f"other{suffix}")
+    assert capfd.readouterr().err == ""
+
+
+def test_a_network_of_other_inputs_is_refused_by_the_predictor(tmp_path):
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"
+    ]
+    node = onnx.helper.make_node("Identity", ["x"], ["y"])
+    graph = onnx.helper.make_graph([node], "graph", values[:1], values[1:])
+    opset = onnx.helper.make_opsetid("", 18)
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "a.onnx"
+    )
+    with pytest.raises(UserError, match="it takes x, not image"):
+        Predictor.load(tmp_path / "a.onnx")
+
+
+def test_a_file_of_one_size_refuses_others_in_one_line(traced, tmp_path, monkeypatch):
+    trained, program = traced
+    monkeypatch.setattr("pspnet.tools.export.write.program_of", lambda graph, size: program)
+    export(trained, tmp_path / "network.pt2", size=(40, 48))
+    predictor = Predictor.load(tmp_path / "network.pt2")
+    assert predictor(np.zeros((40, 48, 3), np.uint8)).label.shape == (40, 48)
+    with pytest.raises(UserError, match=r"40×48 pixels: .* takes 48×40 alone"):
+        predictor(np.zeros((48, 40, 3), np.uint8))
+
+
+def test_a_program_that_cannot_be_written_is_an_error_of_the_system(traced, tmp_path):
+    with pytest.raises(FileNotFoundError):  # torch's own writer ends the process
+        save(traced[1], tmp_path / "missing" / "network.pt2", {})
 
 
 def onnx_runner(path):

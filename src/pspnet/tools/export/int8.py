@@ -17,8 +17,8 @@ from pspnet.data.image_io import read_image
 from pspnet.data.prediction_images import find_images
 from pspnet.errors import UserError
 from pspnet.evaluation.metrics import confusion_matrix, mean_iou
+from pspnet.prediction.exported import quiet
 from pspnet.tools.export.onnx_file import IMAGE, Session
-from pspnet.tools.export.program import quiet
 
 CALIBRATION = 64  # images, evenly over those that there are
 SCORED = 500  # images of the validation split at most

@@ -12,7 +12,7 @@ import torch
 from torch.export import ExportedProgram
 
 from pspnet.errors import UserError
-from pspnet.tools.export.program import quiet
+from pspnet.prediction.exported import quiet
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
-import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from io import StringIO
+from collections.abc import Iterable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +15,9 @@ from torch.export import Dim, ExportedProgram
 
 from pspnet.errors import UserError
 from pspnet.models.pspnet import SMALLEST_SIDE
+from pspnet.prediction.exported import METADATA, quiet
 from pspnet.tools.export.graph import ImageGraph
 
-METADATA = "pspnet.json"  # the name of the metadata within a .pt2
 TRACED = (2, 75, 91)  # images, height, width; other sizes than 0 and 1, which torch would keep
 
 
@@ -96,8 +93,10 @@ def size_choices(program: ExportedProgram, sizes: Iterable[tuple[int, int]]) -> 
 
 def save(program: ExportedProgram, path: Path, metadata: dict[str, Any]) -> None:
     """Write a .pt2 file, with the metadata as one of its extra files."""
+    content = BytesIO()  # not the path: torch ends the process where a disk is full
     with quiet():
-        torch.export.save(program, path, extra_files={METADATA: json.dumps(metadata)})
+        torch.export.save(program, content, extra_files={METADATA: json.dumps(metadata)})
+    path.write_bytes(content.getbuffer())
 
 
 class SavedProgram:
@@ -136,19 +135,3 @@ class _Recorder(torch.fx.Interpreter):
         if n.target is torch.ops.aten.max.dim:
             self.logits = self.env[n.args[0]]  # type: ignore[index]
         return super().run_node(n)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the exporters' own remarks from the terminal; their errors are raised."""
-    logging.disable(logging.CRITICAL)
-    try:
-        with (
-            warnings.catch_warnings(),
-            redirect_stdout(StringIO()),
-            redirect_stderr(StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(logging.NOTSET)
