@@ -7,6 +7,7 @@ import re
 import socket
 import zlib
 from copy import deepcopy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,8 @@ from prediction.trained import CLASSES, MEAN, STD, small_task, write_checkpoint
 
 from pspnet import Predictor
 from pspnet.__main__ import main
+from pspnet.data import Scenes
+from pspnet.data.datamodule import SegmentationData
 from pspnet.prediction.loading import Trained, load
 from pspnet.tools.demo.bins import Bins, read_bins, without_bins
 from pspnet.tools.demo.embed import embedded
@@ -77,6 +80,15 @@ def test_without_its_data_a_bin_that_is_off_counts_as_0(task, tmp_path, capsys):
     bins = read_bins(load(path))
     assert (bins.sides, bins.means, bins.examples) == ((1, 2, 3, 6), None, ())
     assert capsys.readouterr().err.startswith("note: bins that are off count as 0")
+
+
+def test_scenes_of_other_options_serve_as_images(task, tmp_path, monkeypatch):
+    Scenes(tmp_path, train=1, val=2, test=1).prepare()
+    data = SegmentationData(Scenes(tmp_path, seed=5))
+    monkeypatch.setattr("pspnet.tools.demo.bins.load", lambda *_, **__: SimpleNamespace(data=data))
+    bins = read_bins(Trained(task, MEAN, STD, tmp_path / "best.ckpt"))
+    assert bins.means is not None
+    assert len(bins.examples) == 2
 
 
 def test_the_page_carries_the_prediction(task):

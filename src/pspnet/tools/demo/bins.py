@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pspnet.data.scenes.dataset import Scenes
 from pspnet.errors import UserError, note
 from pspnet.tools.explain.activation_share import collect_statistics
 from pspnet.tools.explain.load import load
@@ -107,4 +108,6 @@ def _samples(path: Path | None, *, root: Path | None, trust: bool) -> Samples:
     folder = getattr(data.source, "root", None)
     if folder is not None and not Path(folder).is_dir():  # which some data sets would write
         raise UserError(f"{folder}: no such folder; give --root=FOLDER, where the data is")
+    if isinstance(data.source, Scenes):  # means are as good over those of other options
+        data.source = Scenes.rendered(data.source.root) or data.source
     return Samples(data, limit=IMAGES)
