@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 from chromium import PROGRAM, Chromium
 from PIL import Image
-from prediction.trained import small_task, write_checkpoint
+from prediction.trained import MEAN, STD, small_task, write_checkpoint
 
 from pspnet import Predictor
 from pspnet.__main__ import main
+from pspnet.data import CamVid
+from pspnet.prediction.loading import Trained
 from pspnet.tools.demo.bins import read_bins, without_bins
+from pspnet.tools.export.page.describe import about_of, title_of
 from pspnet.tools.export.page.runtime import FILES
 
 RUNTIME = "ONNXRUNTIME_WEB"  # names a folder with the npm package onnxruntime-web
@@ -23,6 +26,20 @@ RUNTIME = "ONNXRUNTIME_WEB"  # names a folder with the npm package onnxruntime-w
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_checkpoint(tmp_path_factory.mktemp("run") / "last.ckpt", small_task())
+
+
+def test_heading_and_line_tell_data_encoder_and_protocol(checkpoint, tmp_path):
+    task = small_task(protocol="paper-ss")
+    trained = Trained(task, MEAN, STD, tmp_path / "best.ckpt")
+    assert title_of(trained) == "PSPNet"
+    assert about_of(trained, protocol="whole") == (
+        "PSPNet with tu-resnet10t, 3 classes, protocol whole (that of its training: paper-ss)"
+    )
+    names = CamVid().classes
+    object.__setattr__(task, "classes", names)
+    assert title_of(trained) == "PSPNet, CamVid"
+    run = Trained(task, MEAN, STD, tmp_path / "streets/version_0/checkpoints/best.ckpt")
+    assert title_of(run) == "streets"
 
 
 def refused(words, capsys):
@@ -43,7 +60,7 @@ def test_a_page_that_cannot_be_whole_is_refused(checkpoint, tmp_path, monkeypatc
     assert "install npm" in refused([checkpoint, "--page", page], capsys)
     for name in FILES:
         (runtime / name).write_bytes(b"")
-    said = refused([checkpoint, "--page", tmp_path, *given], capsys)
+    said = refused(["none.ckpt", "--page", tmp_path], capsys)  # first of all
     assert f"{tmp_path} is not an empty folder" in said
     assert "leave file" in refused([checkpoint, "a.onnx", "--page", page, *given], capsys)
     assert "--page FOLDER" in refused([checkpoint], capsys)

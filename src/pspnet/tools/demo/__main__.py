@@ -44,7 +44,8 @@ def _serve(given: argparse.Namespace, port: int) -> None:
     trained = predictor.trained
     trained.require_rgb("the demo")
     bins = read_bins(trained, root=given.root, trust=given.trust)
-    page = build(predictor, bins, title=title_of(trained), about=about_of(trained))
+    about = about_of(trained, protocol=predictor.protocol.name)
+    page = build(predictor, bins, title=title_of(trained), about=about)
     page.queue(default_concurrency_limit=1)  # bins are switched on the one network
     page.launch(
         server_name=given.host,

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pspnet.errors import Parser, UserError, one_line_errors
+from pspnet.errors import Parser, UserError, note, one_line_errors
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new
 
@@ -44,7 +44,7 @@ def main(words: list[str] | None = None) -> None:
         size = _size(given.size)
 
         from pspnet.prediction.loading import load
-        from pspnet.tools.export.write import export
+        from pspnet.tools.export.write import SINGLE_PASS, export
 
         trained = load(given.path, trust=given.trust)
         said = export(
@@ -59,21 +59,23 @@ def main(words: list[str] | None = None) -> None:
     takes = "any height and width" if size is None else "×".join(map(str, size))
     print(f"{given.out} written, {given.out.stat().st_size / 1e6:.1f} MB: uint8 RGB of {takes}")
     print(f"beside the network on {said}")
+    if (own := trained.task.protocol.name) != SINGLE_PASS:
+        note(f"the file computes one pass, {SINGLE_PASS}; the checkpoint's protocol is {own}")
 
 
 def _write_page(given: argparse.Namespace) -> None:
-    from pspnet.tools.export.page.runtime import check_runtime
+    from pspnet.tools.export.page.runtime import check_folder, check_runtime
 
     if given.out is not None or given.size or given.precision != "float32" or given.opset:
         raise UserError("--page FOLDER writes a page of its own form; leave file and options out")
+    check_folder(given.page)
     _check_packages("--page")
     check_runtime(given.onnxruntime_web)
 
     from pspnet.prediction.loading import load
     from pspnet.tools.demo.bins import read_bins
-    from pspnet.tools.export.page.write import check_folder, write_page
+    from pspnet.tools.export.page.write import write_page
 
-    check_folder(given.page)
     trained = load(given.path, trust=given.trust)
     bins = read_bins(trained, root=given.root, trust=given.trust)
     said = write_page(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tarfile
@@ -13,6 +14,16 @@ from pspnet.errors import UserError
 PACKAGE = "onnxruntime-web@1.30.0"
 FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 OPTION = "--onnxruntime_web"
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder for the page that holds anything.
+
+    Raises:
+        UserError: if there is a file, or a folder that is not empty.
+    """
+    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
+        raise UserError(f"{folder} is not an empty folder; name another")
 
 
 def check_runtime(given: Path | None) -> None:

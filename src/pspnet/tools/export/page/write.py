@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib import resources
 from pathlib import Path
 
 import torch
 
-from pspnet.errors import UserError
 from pspnet.files.draft_folder import draft_folder
 from pspnet.files.writing import writing
 from pspnet.prediction.loading import Trained
@@ -19,21 +17,11 @@ from pspnet.tools.export.graph import ImageGraph
 from pspnet.tools.export.onnx_file import DEFAULT_OPSET, model_of
 from pspnet.tools.export.page.describe import about_of, title_of
 from pspnet.tools.export.page.graph import KEEP, SwitchedGraph
-from pspnet.tools.export.page.runtime import copy_runtime
+from pspnet.tools.export.page.runtime import check_folder, copy_runtime
 from pspnet.tools.export.program import program_of
-from pspnet.tools.export.write import metadata_of
+from pspnet.tools.export.write import SINGLE_PASS, metadata_of
 
 NETWORK = "network.onnx"
-
-
-def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds anything.
-
-    Raises:
-        UserError: if there is a file, or a folder that is not empty.
-    """
-    if os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir())):
-        raise UserError(f"{folder} is not an empty folder; name another")
 
 
 def write_page(
@@ -62,7 +50,7 @@ def write_page(
         said = _write_network(trained, draft / NETWORK, bins, license=license)
         described = {
             "name": title_of(trained),
-            "about": about_of(trained),
+            "about": about_of(trained, protocol=SINGLE_PASS),
             "classes": trained.task.classes.names,
             "colors": trained.task.classes.colors,
             "bins": bins.sides,
