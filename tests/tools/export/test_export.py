@@ -21,7 +21,7 @@ from pspnet.task import Segmentation
 from pspnet.tools.export.__main__ import main
 from pspnet.tools.export.checks import EQUAL, pictures
 from pspnet.tools.export.graph import ImageGraph
-from pspnet.tools.export.int8 import calibration_of_folder
+from pspnet.tools.export.int8 import calibration_of_folder, calibration_of_run
 from pspnet.tools.export.program import program_of, save
 from pspnet.tools.export.write import export
 
@@ -212,6 +212,12 @@ def test_refusals_are_one_line(words, line, tmp_path, monkeypatch, capsys):
     assert said.count("\n") == 1
     assert line in said
     assert [path.read_text() for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_calibration_writes_no_data_set(tmp_path):
+    with pytest.raises(UserError, match="missing: no such folder"):
+        calibration_of_run(tmp_path / "none.ckpt", root=tmp_path / "missing", trust=False)
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch, capsys):

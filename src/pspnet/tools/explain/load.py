@@ -24,7 +24,7 @@ from pspnet.task import Segmentation
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
 from pspnet.tools.explain.variants import describe
 
-REMEDY = "give its run's config.yaml, or --trust if you know where the file comes from"
+REMEDY = "give --root=FOLDER, where the data is, or --trust if you know where the file comes from"
 CONFIG_SUFFIXES = (".yaml", ".yml")
 # the others concern training
 DATA_OPTIONS = ("source", "crop_size", "mean", "std", "cache", "channels")

@@ -47,6 +47,7 @@ def main(words: list[str] | None = None) -> None:
         from pspnet.tools.export.write import SINGLE_PASS, export
 
         trained = load(given.path, trust=given.trust)
+        trained.require_rgb("an exported file")
         said = export(
             trained,
             given.out,
@@ -77,6 +78,7 @@ def _write_page(given: argparse.Namespace) -> None:
     from pspnet.tools.export.page.write import write_page
 
     trained = load(given.path, trust=given.trust)
+    trained.require_rgb("a page")
     bins = read_bins(trained, root=given.root, trust=given.trust)
     said = write_page(
         trained, given.page, bins, runtime=given.onnxruntime_web, license=given.license

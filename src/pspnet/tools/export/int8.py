@@ -62,6 +62,8 @@ def calibration_of_run(path: Path, *, root: Path | None, trust: bool) -> Calibra
     """
     from pspnet.tools.explain.load import load
 
+    if root is not None and not root.is_dir():  # which some data sets would write
+        raise UserError(f"{root}: no such folder; give the --root of the data, or --images FOLDER")
     try:
         source = load(path, root=root, trust=trust).data.source
         source.prepare()

@@ -82,7 +82,10 @@ def _quantized(
     shown = [image[:, :height, :width].copy() for image, (height, width) in pairs]
     float32 = Session(draft)
     quantize(draft, calibration, size=size)
-    said = str(check(draft, trained, shown, precision="int8"))
+    try:
+        said = str(check(draft, trained, shown, precision="int8"))
+    except UserError as error:
+        raise UserError(f"{error}; give more --images, or --precision float16") from error
     if calibration.scored is None:
         return f"{said}; mIoU unknown without the data"
     before, after = (
