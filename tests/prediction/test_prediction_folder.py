@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from jsonargparse import ArgumentParser
 from PIL import Image
 
+from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.data.datasets.classes import Classes, load_table
 from pspnet.errors import UserError
 from pspnet.prediction.folder import PredictionFolder, origin_of
@@ -166,3 +168,13 @@ def test_wrong_settings_are_refused_at_construction(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="is a file"):
         PredictionFolder(tmp_path / "file")
+
+
+def test_one_form_is_a_list_of_one_and_others_are_named():
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(PredictionWriter, "output")
+    for word, forms in (("index", ("index",)), ("[index,coco]", ("index", "coco"))):
+        parsed = parser.instantiate(parser.parse_args([f"--output.forms={word}"]))
+        assert parsed.output.forms == forms
+    with pytest.raises(UserError, match=r"output.forms=\['mask'\]: give one or more of index"):
+        PredictionWriter(forms="mask")

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from pspnet.errors import NotWritten, UserError, warn
 from pspnet.files.paths import is_file, local_path
 from pspnet.files.writing import make_folder
 from pspnet.prediction.folder import DEFAULT, PredictionFolder, file_digest
-from pspnet.prediction.forms import FormName, Options
+from pspnet.prediction.forms import FORMS, FormName, Options
 from pspnet.prediction.overlay_video import write_overlay_video
 from pspnet.prediction.prediction import Prediction
 from pspnet.prediction.raster_files import RASTER_FORMS, RasterFiles, raster_blocks
@@ -43,7 +43,7 @@ class PredictionWriter(BasePredictionWriter):
         overwrite: replace files that exist.
         alpha: weight of the colors over the image, 0 to 1.
         forms: the files to write: index, color, overlay, confidence, probabilities, geojson, coco
-            or labelme, see `prediction.forms`.
+            or labelme, see `prediction.forms`; one of them, or a list.
         tolerance: pixels by which the border of a polygon may differ.
 
     Raises:
@@ -55,7 +55,7 @@ class PredictionWriter(BasePredictionWriter):
         folder: str | Path | None = None,
         overwrite: bool = False,
         alpha: float = 0.5,
-        forms: tuple[FormName, ...] = DEFAULT,
+        forms: tuple[str, ...] | str = DEFAULT,
         tolerance: float = 1.0,
     ) -> None:
         super().__init__(write_interval="batch")
@@ -64,7 +64,11 @@ class PredictionWriter(BasePredictionWriter):
         except UserError as error:
             raise UserError(f"output.{error}") from None
         self.folder = None if folder is None else local_path(folder, option="output.folder")
-        self.overwrite, self.forms = overwrite, tuple(dict.fromkeys(forms))
+        given = (forms,) if isinstance(forms, str) else forms
+        if not given or not {*given} <= {*FORMS}:
+            raise UserError(f"output.forms={[*given]}: give one or more of {', '.join(FORMS)}")
+        self.overwrite = overwrite
+        self.forms = cast(tuple[FormName, ...], tuple(dict.fromkeys(given)))
         self.checkpoint: Path | None = None  # without it no prediction is known by its origin
         self.written = 0
         self._last_digest: tuple[Path | None, str] = None, ""
