@@ -36,6 +36,7 @@ from pspnet.models.dropout import set_sample_seeds
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.activation_recompute import ActivationRecompute
+from pspnet.ops.memory_format import fastest_format, in_format_of, set_format
 from pspnet.step_mean import LossMean, StepMean
 
 PLAIN_NORMS = (nn.BatchNorm2d, BatchNorm2d)  # those that `ops.activation_recompute` knows
@@ -161,6 +162,8 @@ class Segmentation(SavedTask):
         self._lr = value
 
     def setup(self, stage: str) -> None:
+        device, precision = self.trainer.strategy.root_device, str(self.trainer.precision)
+        set_format(self.network, fastest_format(self.network, device=device, precision=precision))
         for loss in computed_weights(self.loss).values() if stage == "fit" else ():
             assert loss.weight_formula is not None
             data = self.trainer.datamodule  # type: ignore[attr-defined]
@@ -199,7 +202,7 @@ class Segmentation(SavedTask):
         if seeds is not None:
             set_sample_seeds(self.network, torch.tensor(seeds, device=image.device))
         with self._recomputing():
-            output = self.network(_channels_last(image), upsample=not self.chunked)
+            output = self.network(in_format_of(self.network, image), upsample=not self.chunked)
         logits = output if isinstance(output, tuple) else (output,)  # main and auxiliary
         stride, align = self.network.output_stride, self.network.align_corners
         self.crop_counts = crop_counts(logits[0], target, stride=stride, align_corners=align)
@@ -405,7 +408,3 @@ class Segmentation(SavedTask):
 
     def _current_lr(self) -> float:
         return float(self.trainer.optimizers[0].param_groups[0]["lr"])
-
-
-def _channels_last(image: Tensor) -> Tensor:
-    return image.contiguous(memory_format=torch.channels_last)

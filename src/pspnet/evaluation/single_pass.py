@@ -19,6 +19,7 @@ from torch import Tensor
 from pspnet.models.pspnet import SMALLEST_SIDE, PSPNet
 from pspnet.ops import chunked_logits
 from pspnet.ops.equivalence import nearly_equal, why_not_plain
+from pspnet.ops.memory_format import in_format_of
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def single_pass(network: PSPNet, image: Tensor) -> FeatureLogits | Tensor:
     height, width = image.shape[2:]
     multiple = network.output_stride if network.align_corners else 1
     padded, (top, left) = pad_centrally(image, multiple=multiple, smallest=SMALLEST_SIDE)
-    padded = padded.contiguous(memory_format=torch.channels_last)
+    padded = in_format_of(network, padded)
     window = (slice(top, top + height), slice(left, left + width))
     if why_not_chunked(network) is not None:
         full = network(padded)

@@ -26,6 +26,7 @@ from pspnet.evaluation.inference_network import inference_copy
 from pspnet.evaluation.memory import check_memory
 from pspnet.evaluation.numeric_precision import Precision, default_precision
 from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
+from pspnet.ops.memory_format import fastest_format, set_format
 from pspnet.prediction.hub import HubFolder, fetched
 from pspnet.prediction.loading import Trained, load
 from pspnet.prediction.prediction import Prediction
@@ -76,6 +77,8 @@ class Predictor(HubFolder):
         self.precision = precision or default_precision(self.device)
         self.protocol, self.temperature = task.protocol, task.temperature
         self.network = deepcopy(inference_copy(task.network)[0]).to(self.device).eval()
+        form = fastest_format(self.network, device=self.device, precision=self.precision)
+        set_format(self.network, form)
 
     @classmethod
     def load(
