@@ -21,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
 from pspnet.callbacks.costs import Costs
+from pspnet.callbacks.failures.callback import Failures
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
 from pspnet.callbacks.loggers import Wandb, default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter
@@ -96,6 +97,12 @@ class PSPNetCLI(LightningCLI):
             "--calibrate",
             action="store_true",
             help="validate: fit the temperature of confidences, and store it in the checkpoint",
+        )
+        parser.add_argument(
+            "--failures",
+            type=bool,
+            default=True,
+            help="evaluations: write the scores of each image, and a page of the worst",
         )
         parser.add_argument("--trust", action="store_true", help=checkpoint_config.TRUST)
         parser.add_lightning_class_args(PredictionWriter, "output")
@@ -225,6 +232,7 @@ class PSPNetCLI(LightningCLI):
         self.trainer_defaults["callbacks"] = [
             *(self._checkpoints() if fit else []),
             *(Interruption(self.signals), Report(), self.submission),
+            *([Failures()] if config.failures else []),
             *(of_training() if fit else []),
         ]
         # CPUs cannot share statistics

@@ -22,6 +22,7 @@ from pspnet.data.facts.class_weights import class_weights
 from pspnet.errors import UserError
 from pspnet.evaluation.calibration import Calibrated, Calibration
 from pspnet.evaluation.crop_counts import crop_counts
+from pspnet.evaluation.image_scores import ByImage, ImageScores
 from pspnet.evaluation.inference import label_and_confidence, predict, probabilities
 from pspnet.evaluation.inference_network import InferenceCopy
 from pspnet.evaluation.memory import check_memory
@@ -141,6 +142,8 @@ class Segmentation(SavedTask):
         self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
         self.calibration: Calibration | None = None  # collects in an evaluation that calibrates
         self.calibrated: Calibrated | None = None
+        self.image_scores: ImageScores | None = None  # collects in an evaluation of its own
+        self.by_image: ByImage | None = None
         self.crop_counts: tuple[Tensor, Tensor] | None = None  # of the last training batch
         self._lr: float | None = None  # set by a learning rate finder
 
@@ -251,11 +254,13 @@ class Segmentation(SavedTask):
         self.inference_copy.network = None  # its folded weights would go stale
         if self.calibration is not None:
             self.calibrated = self.calibration.compute()
+        self.by_image = self.image_scores and self.image_scores.compute()
         self._log_scores(split="val")
 
     def on_test_epoch_end(self) -> None:
         self.inference_copy.network = None
         if self.evaluation.update_called:
+            self.by_image = self.image_scores and self.image_scores.compute()
             self._log_scores(split="test")
 
     def on_predict_epoch_end(self) -> None:
@@ -373,6 +378,8 @@ class Segmentation(SavedTask):
         self.evaluation.update(prediction, target, batch.get("weight"))
         if self.calibration is not None:
             self.calibration.update(scores, target, batch["name"], self.protocol)
+        if self.image_scores is not None:
+            self.image_scores.update(prediction, scores, target, batch["name"], self.protocol)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]
         if self.protocol.average == "scores":  # the loss takes no probabilities
             loss = self._evaluation_loss(scores, target)

@@ -146,7 +146,7 @@ def _drawn(draw: Callable[[Path], None], folder: Path, name: str) -> Path | None
 
 def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str, Any]:
     """Return the content of results.json: the conditions of an evaluation and its scores."""
-    names, calibrated = module.classes.names, module.calibrated
+    names, calibrated, by_image = module.classes.names, module.calibrated, module.by_image
     training = [c for c in trainer.callbacks if isinstance(c, TrainingScores)]  # type: ignore[attr-defined]
     trained = training[0].miou(module) if training else None
     return {
@@ -157,6 +157,7 @@ def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str,
         **module.scores(),
         **({} if trained is None else {"train_miou": float(trained)}),
         **({"weighted": True} if module.matrix.is_floating_point() else {}),
+        **({} if by_image is None else by_image.describe(names, absent=module.absent)),
         **({} if calibrated is None else {"calibration": calibrated.describe(names)}),
         "inference": asdict(module.protocol),
     }

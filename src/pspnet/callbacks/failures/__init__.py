@@ -1,0 +1,1 @@
+"""Where an evaluation fails: a table of all images, and a page of the worst."""

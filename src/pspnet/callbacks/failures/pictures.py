@@ -1,0 +1,115 @@
+"""The images that the page of failures shows, as few and small as a page can hold."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from pspnet.data.datasets.classes import IGNORE
+from pspnet.evaluation.image_scores import ImageScore
+
+LISTED = 40  # images of the lowest IoU, as many of the worst labels, and as many for all classes
+SIDE = 320  # pixels of the longer side
+WRONG, IGNORED = (226, 38, 46), (190, 190, 190)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """An image in JPEG, and label, prediction and their difference in PNG, of one size.
+
+    The difference is transparent where the prediction is right.
+    """
+
+    size: tuple[int, int]  # width and height
+    image: bytes
+    label: bytes
+    prediction: bytes
+    difference: bytes
+
+
+def draw(
+    image: np.ndarray, label: np.ndarray, prediction: np.ndarray, *, palette: np.ndarray
+) -> Pictures:
+    """Return the pictures of one image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        label: class ids, (H, W) uint8, 255 where ignored.
+        prediction: class ids, (H, W) uint8.
+        palette: RGB by label value, (256, 3) uint8.
+    """
+    height, width = label.shape
+    shrink = min(1.0, SIDE / max(height, width))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    label, prediction = (
+        cv2.resize(it, size, interpolation=cv2.INTER_NEAREST) for it in (label, prediction)
+    )
+    colors = palette.copy()
+    colors[IGNORE] = 255
+    marks = np.where(label == IGNORE, 2, label != prediction).astype(np.uint8)
+    mark_colors = np.array([(0, 0, 0), WRONG, IGNORED], np.uint8)
+    return Pictures(
+        size,
+        _encoded(cv2.resize(image, size, interpolation=cv2.INTER_AREA), "JPEG", quality=75),
+        _encoded(label, "PNG", colors),
+        _encoded(prediction, "PNG", colors),
+        _encoded(marks, "PNG", mark_colors, transparency=0, bits=2),
+    )
+
+
+def _encoded(
+    pixels: np.ndarray, format: str, palette: np.ndarray | None = None, **options: int
+) -> bytes:
+    image, content = Image.fromarray(pixels), io.BytesIO()
+    if palette is not None:
+        image.putpalette(palette.tobytes())
+    image.save(content, format, **options)
+    return content.getvalue()
+
+
+def shown(rows: Iterable[ImageScore]) -> list[str]:
+    """Return the names of the images that the page shows.
+
+    They are those of the lowest mIoU and label quality, and of the lowest IoU of each class.
+    """
+    rows = sorted(rows, key=lambda row: row.name)
+    if not rows:
+        return []
+    by_class = np.stack([row.iou for row in rows])  # (images, C)
+    each = max(1, LISTED // by_class.shape[1])
+    columns = [
+        (np.array([row.miou for row in rows]), LISTED),
+        (np.array([row.label_quality for row in rows]), LISTED),
+        *((column, each) for column in by_class.T),
+    ]
+    chosen: set[int] = set()
+    for values, count in columns:
+        lowest = np.argsort(values, kind="stable")[:count]  # nan last
+        chosen.update(lowest[np.isfinite(values[lowest])].tolist())
+    return [rows[index].name for index in sorted(chosen)]
+
+
+class Shelf:
+    """Pictures of the images that the page may show among those seen so far.
+
+    Their number does not grow with that of the images.
+    """
+
+    def __init__(self) -> None:
+        self.rows: dict[str, ImageScore] = {}
+        self.pictures: dict[str, Pictures] = {}
+
+    def offer(self, row: ImageScore, drawn: Callable[[], Pictures]) -> None:
+        """Keep an image if it is shown among those on the shelf, and no others than these."""
+        self.rows[row.name] = row
+        names = {*shown(self.rows.values())}
+        if row.name in names:
+            self.pictures[row.name] = drawn()
+        for name in self.rows.keys() - names:
+            del self.rows[name]
+            self.pictures.pop(name, None)
