@@ -63,11 +63,12 @@ def _surrounding(label: np.ndarray, region: np.ndarray) -> int | None:
 
 
 def _shifted(label: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    length = generator.uniform(*SHIFT) * np.hypot(*label.shape)
+    height, width = label.shape
+    length = generator.uniform(*SHIFT) * float(np.hypot(height, width))
     angle = generator.uniform(0, 2 * np.pi)
-    move = np.float32(
-        [[1, 0, round(length * np.cos(angle))], [0, 1, round(length * np.sin(angle))]]
-    )
-    return cv2.warpAffine(
-        label, move, label.shape[::-1], flags=cv2.INTER_NEAREST, borderValue=IGNORE
-    )
+    down, right = round(length * np.sin(angle)), round(length * np.cos(angle))
+    moved = np.full_like(label, IGNORE)
+    moved[max(down, 0) : height + down, max(right, 0) : width + right] = label[
+        max(-down, 0) : height - down, max(-right, 0) : width - right
+    ]
+    return moved

@@ -254,13 +254,11 @@ class Segmentation(SavedTask):
         self.inference_copy.network = None  # its folded weights would go stale
         if self.calibration is not None:
             self.calibrated = self.calibration.compute()
-        self.by_image = self.image_scores and self.image_scores.compute()
         self._log_scores(split="val")
 
     def on_test_epoch_end(self) -> None:
         self.inference_copy.network = None
         if self.evaluation.update_called:
-            self.by_image = self.image_scores and self.image_scores.compute()
             self._log_scores(split="test")
 
     def on_predict_epoch_end(self) -> None:
@@ -410,6 +408,7 @@ class Segmentation(SavedTask):
 
     def _log_scores(self, *, split: str) -> None:
         self.matrix = self.evaluation.total().cpu()
+        self.by_image = None if self.image_scores is None else self.image_scores.compute()
         # the scores are the same on every process: there is nothing to synchronize
         self.log_dict(log_names(self.scores(), split), sync_dist=False, logger=self._logged)
 

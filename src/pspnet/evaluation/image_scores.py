@@ -12,7 +12,6 @@ from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.evaluation.boundary_iou import WIDTHS, boundary_counts, width_in_pixels
-from pspnet.evaluation.inference import label_probability
 from pspnet.evaluation.label_quality import label_quality
 from pspnet.evaluation.metrics import Absent
 from pspnet.evaluation.protocols import Protocol
@@ -152,13 +151,12 @@ class ImageScores:
             names: of the images.
             protocol: of the scores.
         """
-        probability = label_probability(scores, target, protocol)
         for index, name in enumerate(names):
             score, boundary = score_image(
                 *(labels[index].cpu().numpy().astype(np.uint8) for labels in (prediction, target)),
                 name=name,
                 num_classes=self.num_classes,
-                quality=label_quality(probability[index], target[index]),
+                quality=label_quality(scores, index, target[index], protocol),
             )
             self.rows.append(score)
             self.boundary += boundary

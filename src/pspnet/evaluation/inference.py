@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pspnet.data.datasets.classes import IGNORE
 from pspnet.evaluation.protocols import Protocol
 from pspnet.evaluation.score_blocks import MEMORY, Reader, score_blocks
 from pspnet.evaluation.single_pass import FeatureLogits, full_logits, single_pass
@@ -184,28 +183,6 @@ def probabilities(
     else:
         full = scores
     return (_logits(full, full, protocol) / temperature).softmax(1)
-
-
-def label_probability(scores: FeatureLogits | Tensor, target: Tensor, protocol: Protocol) -> Tensor:
-    """Return the probability of each pixel's label, (N, H, W) float32; 1 where it is ignored.
-
-    Args:
-        scores: of `predict`.
-        target: (N, H, W) int64, 255 where ignored.
-        protocol: of the scores.
-    """
-    if isinstance(scores, FeatureLogits):
-        return scores.pixel_losses(target, ignore_index=IGNORE).neg_().exp_()
-    found = torch.empty(target.shape, device=scores.device)
-    for image, labels, out in zip(scores, target, found, strict=True):
-        for first in range(0, len(labels), ROWS_AT_ONCE):
-            rows = slice(first, first + ROWS_AT_ONCE)
-            logits = _logits(image[:, rows], scores, protocol)[None]
-            losses = F.cross_entropy(
-                logits, labels[None, rows], ignore_index=IGNORE, reduction="none"
-            )
-            out[rows] = losses[0].neg_().exp_()
-    return found
 
 
 def _logits(part: Tensor, scores: Tensor, protocol: Protocol) -> Tensor:

@@ -1,26 +1,58 @@
 """The quality of an image's label, by the network's probabilities of what is labeled.
 
 The soft minimum of the pixels' probabilities: Lad and Mueller, arXiv 2307.05080, as in cleanlab's
-`segmentation.rank`. The network must not have been trained on these labels.
+`segmentation.rank`. It says little of labels that the network was trained on.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
+from pspnet.evaluation.inference import log_scores_at
+from pspnet.evaluation.protocols import Protocol
+from pspnet.evaluation.single_pass import FeatureLogits
 
 TEMPERATURE = 0.1  # the paper's; 0 would be the minimum, infinity the mean
+PIXELS = 2**14  # of an image, on a grid, so that the time does not grow with the image
 
 
-def label_quality(probability: Tensor, target: Tensor) -> float:
-    """Return the label's quality in [0, 1], nan if all of it is ignored; errors have a low one.
+def label_quality(
+    scores: FeatureLogits | Tensor, index: int, target: Tensor, protocol: Protocol
+) -> float:
+    """Return the quality of a label in [0, 1], low where it is likely wrong, nan if all is ignored.
 
     Args:
-        probability: of each pixel's label, (H, W), see `inference.label_probability`.
-        target: (H, W), 255 where ignored.
+        scores: of `inference.predict`.
+        index: of the image in them.
+        target: its label, (H, W) int64, 255 where ignored.
+        protocol: of the scores.
     """
-    found = probability[target != IGNORE]
-    weights = torch.exp(-found / TEMPERATURE)
-    return float((weights * found).sum() / weights.sum())
+    return softmin(label_probability(scores, index, target, protocol))
+
+
+def label_probability(
+    scores: FeatureLogits | Tensor, index: int, target: Tensor, protocol: Protocol
+) -> Tensor:
+    """Return the probabilities of what is labeled, (K,), on a grid of at most `PIXELS` pixels."""
+    pixels = grid(*target.shape).to(target.device)
+    labels = target.flatten()[pixels]
+    pixels, labels = pixels[labels != IGNORE], labels[labels != IGNORE]
+    logits = log_scores_at(scores, index, pixels, protocol)  # (K, C)
+    return logits.softmax(1).gather(1, labels[:, None])[:, 0]
+
+
+def softmin(values: Tensor) -> float:
+    """Return the mean of values that weighs each by its exp(-value/0.1), nan of no value."""
+    weights = torch.exp(-values / TEMPERATURE)
+    return float((weights * values).sum() / weights.sum())
+
+
+def grid(height: int, width: int) -> Tensor:
+    """Return the places in a flattened image of at most `PIXELS` pixels with even distances."""
+    stride = math.ceil(math.sqrt(height * width / PIXELS))
+    rows = torch.arange(stride // 2, height, stride)
+    return (rows[:, None] * width + torch.arange(stride // 2, width, stride)).flatten()

@@ -91,24 +91,9 @@ class FeatureLogits:
 
     def loss(self, loss: Callable[..., Tensor], target: Tensor, *, ignore_index: int) -> Tensor:
         """A loss's `chunked` form on targets (N, H, W) at the images' own size."""
-        around = self._around(target, ignore_index)
-        return loss(self.logits, around, align_corners=self.align_corners)
-
-    def pixel_losses(self, target: Tensor, *, ignore_index: int) -> Tensor:
-        """Cross-entropy of each pixel, (N, H, W), 0 where ignored, computed in chunks of rows."""
-        losses = chunked_logits.pixel_losses(
-            self.logits,
-            self._around(target, ignore_index),
-            ignore_index=ignore_index,
-            align_corners=self.align_corners,
-        )
-        return losses[:, self.window[0], self.window[1]]
-
-    def _around(self, target: Tensor, ignore_index: int) -> Tensor:
-        """Return targets of the padded images' size."""
         around = target.new_full((len(target), *self.padded), ignore_index)
         around[:, self.window[0], self.window[1]] = target
-        return around
+        return loss(self.logits, around, align_corners=self.align_corners)
 
 
 def single_pass(network: PSPNet, image: Tensor) -> FeatureLogits | Tensor:

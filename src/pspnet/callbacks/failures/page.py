@@ -43,7 +43,7 @@ def page(
         "miou": _percent(results["miou"]),
         "image_miou": _percent(results["image_miou"]),
         "boundary": [
-            [f"{width:.1%}", _percent(results["boundary_iou"][f"{width:.1%}"]["miou"])]
+            [f"{100 * width:g} %", _percent(results["boundary_iou"][f"{width:.1%}"]["miou"])]
             for width in WIDTHS
         ],
         "histogram": histogram(by_image),

@@ -114,7 +114,7 @@ function summarize() {
   find("summary").append(
     entry("mIoU", percent(data.miou)),
     entry("mean of the images' IoU", percent(data.image_miou)),
-    ...data.boundary.map(([width, iou]) => entry(`boundary IoU, ${width} of the diagonal`, percent(iou))),
+    ...data.boundary.map(([width, iou]) => entry(`boundary IoU, ${width} of diagonal`, percent(iou))),
     entry("images by IoU, 0 to 100 %", element("div", bars, { id: "histogram" })),
   );
 }
