@@ -210,6 +210,21 @@ def log_scores_at(
     return found
 
 
+def log_scores_on_grid(
+    scores: FeatureLogits | Tensor, index: int, rows: Tensor, columns: Tensor, protocol: Protocol
+) -> Tensor:
+    """Return logits or log-probabilities of some rows and columns of one image, (C, rows, columns).
+
+    Args:
+        scores, index, protocol: as in `log_scores_at`.
+        rows, columns: places in the image.
+    """
+    if isinstance(scores, FeatureLogits):
+        return scores.on_grid(index, rows, columns)
+    found = scores[index][:, rows.to(scores.device)][:, :, columns.to(scores.device)].float()
+    return found.log() if _averages_probabilities(scores, protocol) else found
+
+
 def _averages_probabilities(scores: Tensor, protocol: Protocol) -> bool:
     size = (scores.shape[2], scores.shape[3])
     return protocol.average == "softmax" and not _is_single_pass(protocol, size)

@@ -80,6 +80,16 @@ class FeatureLogits:
         )
         return torch.lerp(upper, lower, down).T
 
+    def on_grid(self, index: int, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the logits of some rows and columns of one image, (C, rows, columns) float32."""
+        logits = self.logits[index].float()
+        (top, bottom, down), (left, right, across) = (
+            self._neighbors(places.cpu() + window.start, axis)
+            for axis, (places, window) in enumerate(zip((rows, columns), self.window, strict=True))
+        )
+        wide = torch.lerp(logits[:, :, left], logits[:, :, right], across)
+        return torch.lerp(wide[:, top], wide[:, bottom], down[:, None])
+
     def _neighbors(self, places: Tensor, axis: int) -> tuple[Tensor, Tensor, Tensor]:
         """Return both neighbors of pixels along an axis, and the weight of the higher."""
         found = chunked_logits.neighbors(

@@ -11,7 +11,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
 from pspnet.callbacks.failures.page import page
-from pspnet.callbacks.failures.pictures import Pictures, Shelf, draw, shown
+from pspnet.callbacks.failures.pictures import Shelf, Thumbnail, shown
 from pspnet.callbacks.failures.table import table
 from pspnet.callbacks.prediction_writers import data_of, denormalize, to_uint8
 from pspnet.callbacks.results import describe, title
@@ -49,7 +49,7 @@ class Failures(Callback):
         if pl_module.image_scores is None:
             return
         for index, row in enumerate(pl_module.image_scores.rows[-len(batch["name"]) :]):
-            self._shelf.offer(row, partial(_drawn, trainer, pl_module, batch, outputs, index))
+            self._shelf.offer(row, partial(_thumbnail, trainer, batch, outputs, index))
 
     on_test_batch_end = on_validation_batch_end
 
@@ -70,7 +70,12 @@ class Failures(Callback):
         if by_image is None or not by_image.rows:  # the step of somebody's own, or while training
             return
         names = {*shown(by_image.rows)}
-        own = {name: it for name, it in self._shelf.pictures.items() if name in names}
+        palette = module.classes.palette()
+        own = {
+            name: it.encoded(palette)
+            for name, it in self._shelf.thumbnails.items()
+            if name in names
+        }
         pictures = {name: it for part in gathered(own) for name, it in part.items()}
         log_dir = trainer.log_dir  # broadcast from the first process, so all must ask
         self._shelf = Shelf()
@@ -85,12 +90,9 @@ class Failures(Callback):
             write_atomic(folder / "failures.html", html.encode())
 
 
-def _drawn(
-    trainer: Trainer, module: Segmentation, batch: dict[str, Any], outputs: Tensor, index: int
-) -> Pictures:
-    return draw(
+def _thumbnail(trainer: Trainer, batch: dict[str, Any], outputs: Tensor, index: int) -> Thumbnail:
+    return Thumbnail.of(
         denormalize(batch["image"][index], data_of(trainer)),
         to_uint8(batch["label"][index]),
         to_uint8(outputs[index]),
-        palette=module.classes.palette(),
     )

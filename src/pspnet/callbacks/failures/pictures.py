@@ -32,34 +32,42 @@ class Pictures:
     difference: bytes
 
 
-def draw(
-    image: np.ndarray, label: np.ndarray, prediction: np.ndarray, *, palette: np.ndarray
-) -> Pictures:
-    """Return the pictures of one image.
+@dataclass(frozen=True)
+class Thumbnail:
+    """An image (H, W, 3) RGB, its label and prediction (H, W), all uint8 and of at most `SIDE`."""
 
-    Args:
-        image: (H, W, 3) uint8 RGB.
-        label: class ids, (H, W) uint8, 255 where ignored.
-        prediction: class ids, (H, W) uint8.
-        palette: RGB by label value, (256, 3) uint8.
-    """
-    height, width = label.shape
-    shrink = min(1.0, SIDE / max(height, width))
-    size = max(1, round(width * shrink)), max(1, round(height * shrink))
-    label, prediction = (
-        cv2.resize(it, size, interpolation=cv2.INTER_NEAREST) for it in (label, prediction)
-    )
-    colors = palette.copy()
-    colors[IGNORE] = 255
-    marks = np.where(label == IGNORE, 2, label != prediction).astype(np.uint8)
-    mark_colors = np.array([(0, 0, 0), WRONG, IGNORED], np.uint8)
-    return Pictures(
-        size,
-        _encoded(cv2.resize(image, size, interpolation=cv2.INTER_AREA), "JPEG", quality=75),
-        _encoded(label, "PNG", colors),
-        _encoded(prediction, "PNG", colors),
-        _encoded(marks, "PNG", mark_colors, transparency=0, bits=2),
-    )
+    image: np.ndarray
+    label: np.ndarray
+    prediction: np.ndarray
+
+    @classmethod
+    def of(cls, image: np.ndarray, label: np.ndarray, prediction: np.ndarray) -> Thumbnail:
+        """Return the thumbnail of arrays of any size."""
+        height, width = label.shape
+        shrink = min(1.0, SIDE / max(height, width))
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        ids = (cv2.resize(it, size, interpolation=cv2.INTER_NEAREST) for it in (label, prediction))
+        return cls(cv2.resize(image, size, interpolation=cv2.INTER_AREA), *ids)
+
+    def encoded(self, palette: np.ndarray) -> Pictures:
+        """Return the files of the page.
+
+        Args:
+            palette: RGB by label value, (256, 3) uint8.
+        """
+        colors = palette.copy()
+        colors[IGNORE] = 255
+        wrong = self.label != self.prediction
+        marks = np.where(self.label == IGNORE, 2, wrong).astype(np.uint8)
+        mark_colors = np.array([(0, 0, 0), WRONG, IGNORED], np.uint8)
+        height, width = self.label.shape
+        return Pictures(
+            (width, height),
+            _encoded(self.image, "JPEG", quality=75),
+            _encoded(self.label, "PNG", colors),
+            _encoded(self.prediction, "PNG", colors),
+            _encoded(marks, "PNG", mark_colors, transparency=0, bits=2),
+        )
 
 
 def _encoded(
@@ -95,21 +103,21 @@ def shown(rows: Iterable[ImageScore]) -> list[str]:
 
 
 class Shelf:
-    """Pictures of the images that the page may show among those seen so far.
+    """Thumbnails of the images that the page may show among those seen so far.
 
     Their number does not grow with that of the images.
     """
 
     def __init__(self) -> None:
         self.rows: dict[str, ImageScore] = {}
-        self.pictures: dict[str, Pictures] = {}
+        self.thumbnails: dict[str, Thumbnail] = {}
 
-    def offer(self, row: ImageScore, drawn: Callable[[], Pictures]) -> None:
+    def offer(self, row: ImageScore, thumbnail: Callable[[], Thumbnail]) -> None:
         """Keep an image if it is shown among those on the shelf, and no others than these."""
         self.rows[row.name] = row
         names = {*shown(self.rows.values())}
         if row.name in names:
-            self.pictures[row.name] = drawn()
+            self.thumbnails[row.name] = thumbnail()
         for name in self.rows.keys() - names:
             del self.rows[name]
-            self.pictures.pop(name, None)
+            self.thumbnails.pop(name, None)
