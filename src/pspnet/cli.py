@@ -331,7 +331,8 @@ class PSPNetCLI(LightningCLI):
         how = f"{self.model.protocol.name}, {self.trainer.precision}"
         print(f"\n{format_table(scores)}\n")
         print(f"mIoU on {split} ({how}): {miou} of {self.trainer.ckpt_path}")
-        print(f"figures, results.json and config.yaml: {log_dir}")
+        page = "" if self.model.by_image is None else "failures.html, images.csv, "
+        print(f"figures, {page}results.json and config.yaml: {log_dir}")
 
 
 def of_training() -> list[Callback]:

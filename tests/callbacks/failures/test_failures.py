@@ -1,0 +1,147 @@
+"""The table and the page of failures: their content, their size, and that the page works alone."""
+
+import csv
+import io
+import json
+import re
+import time
+
+import numpy as np
+import pytest
+from chromium import PROGRAM, Chromium
+from lightning import Trainer
+from lightning.pytorch.loggers import CSVLogger
+from PIL import Image
+
+from pspnet import PSPNet
+from pspnet.callbacks.failures.callback import Failures
+from pspnet.callbacks.failures.pictures import LISTED, SIDE, Shelf, Thumbnail, shown
+from pspnet.callbacks.results import Report
+from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.folder import Folder
+from pspnet.evaluation.image_scores import ImageScore
+from pspnet.task import Segmentation
+
+
+@pytest.fixture(scope="module")
+def written(shapes, tmp_path_factory):
+    """The folder of an evaluation."""
+    data = SegmentationData(Folder(shapes), crop_size=41, workers=0, eval_batch_size=2)
+    network = PSPNet(3, encoder="tu-regnetx_002", bins=[1], decoder_channels=8)
+    folder = tmp_path_factory.mktemp("logs")
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=CSVLogger(folder),
+        callbacks=[Report(examples=0), Failures()],
+        enable_progress_bar=False,
+    )
+    trainer.validate(Segmentation(network, data.classes), data, verbose=False)
+    return folder / "lightning_logs" / "version_0"
+
+
+def content(folder):
+    """What the page's script reads."""
+    html = (folder / "failures.html").read_text()
+    return json.loads(
+        re.search(r'<script type="application/json" id="data">(.*?)</script>', html)[1]
+    )
+
+
+def test_the_table_has_every_image_the_worst_first(written):
+    rows = [*csv.DictReader(io.StringIO((written / "images.csv").read_text()))]
+    assert sorted(row["name"] for row in rows) == ["10", "11", "12", "13", "14"]
+    miou = [float(row["miou"]) for row in rows]
+    assert miou == sorted(miou)
+    for row in rows:
+        ious = [
+            float(row[f"iou/{name}"]) for name in ("ground", "disc", "bar") if row[f"iou/{name}"]
+        ]
+        assert float(row["miou"]) == pytest.approx(np.mean(ious), rel=1e-4)
+    results = json.loads((written / "results.json").read_text())
+    assert results["worst_images"] == pytest.approx(
+        {row["name"]: float(row["miou"]) for row in rows}, rel=1e-4
+    )
+
+
+def test_the_page_holds_the_pictures_and_asks_for_nothing(written):
+    html = (written / "failures.html").read_text()
+    assert not re.search(r"https?://|src=|@import|url\(", html.split('id="data"')[0])
+    found = content(written)
+    assert found["count"] == len(found["images"]) == sum(found["histogram"]) == 5
+    assert sorted(one["rank"] for one in found["images"]) == [1, 2, 3, 4, 5]
+    assert len(html) < 200_000
+
+
+def test_a_thumbnail_shows_label_prediction_and_their_difference():
+    label, prediction = np.zeros((2, 90, 640), np.uint8)
+    label[:, 320:], prediction[40:] = 1, 1
+    label[80:] = 255
+    palette = np.zeros((256, 3), np.uint8)
+    palette[:2] = (10, 20, 30), (200, 100, 0)
+    image = np.full((90, 640, 3), 77, np.uint8)
+    files = Thumbnail.of(image, label, prediction).encoded(palette)
+    assert files.size == (SIDE, 45)
+    pixels = {
+        name: np.array(Image.open(io.BytesIO(getattr(files, name))).convert("RGBA"))
+        for name in ("image", "label", "prediction", "difference")
+    }
+    small, guess = label[::2, ::2], prediction[::2, ::2]
+    assert np.abs(pixels["image"][..., :3].astype(int) - 77).max() <= 2
+    palette[255] = 255
+    np.testing.assert_array_equal(pixels["label"][..., :3], palette[small])
+    np.testing.assert_array_equal(pixels["prediction"][..., :3], palette[guess])
+    shown_as = pixels["difference"]
+    np.testing.assert_array_equal(shown_as[..., 3] == 0, small == guess)
+    assert (shown_as[(small != guess) & (small != 255)] == (226, 38, 46, 255)).all()
+
+
+def rows_of(count: int, classes: int) -> list[ImageScore]:
+    generator = np.random.default_rng(0)
+    iou = generator.random((count, classes))
+    iou[generator.random(iou.shape) < 0.5] = np.nan
+    return [
+        ImageScore(f"{index:04}", float(np.nanmean([0.5, *it])), it, 1.0, (), quality, None)
+        for index, (it, quality) in enumerate(zip(iou, generator.random(count), strict=True))
+    ]
+
+
+@pytest.mark.parametrize("classes", [3, 60])
+def test_a_shelf_is_bounded_and_ends_with_what_is_shown(classes):
+    rows, shelf = rows_of(400, classes), Shelf()
+    blank = Thumbnail(*(np.zeros((1, 1), np.uint8),) * 3)
+    most = 2 * LISTED + max(LISTED, classes)
+    for row in rows:
+        shelf.offer(row, lambda: blank)
+        assert len(shelf.rows) == len(shelf.thumbnails) <= most
+    assert sorted(shelf.thumbnails) == shown(rows)
+    for key in (lambda row: row.miou, lambda row: row.label_quality):
+        assert {row.name for row in sorted(rows, key=key)[:LISTED]} <= {*shown(rows)}
+    by_class = [row for row in rows if not np.isnan(row.iou[1])]
+    assert min(by_class, key=lambda row: row.iou[1]).name in shown(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(PROGRAM is None, reason="Chromium is missing: apt install chromium")
+def test_the_page_sorts_filters_and_switches_from_a_file(written, tmp_path):
+    with Chromium(tmp_path) as browser:
+        page = written / "failures.html"
+        browser.open(page.as_uri())
+        browser.wait_for("document.querySelectorAll('figure img').length === 5")
+        browser.wait_for("[...document.images].every((it) => it.complete && it.naturalWidth)")
+        names = "listed.map((one) => one.name)"
+        data = content(written)["images"]
+        assert browser.run(names) == [one["name"] for one in data]
+        choose = "(id, value) => { find(id).value = value; find(id).onchange({target: find(id)}); }"
+        browser.run(f"({choose})('sort', 'labels')")
+        assert browser.run(names) == [it["name"] for it in sorted(data, key=lambda it: it["rank"])]
+        browser.run(f"({choose})('class', '1')")
+        assert browser.run(names) == [
+            it["name"] for it in sorted(data, key=lambda it: it["rank"]) if "1" in it["iou"]
+        ]
+        browser.run("document.querySelector('[value=difference]').click()")
+        assert browser.run("document.querySelectorAll('figure:first-child img').length") == 2
+        browser.run("document.querySelector('#images button').click()")
+        assert browser.run("document.querySelectorAll('dialog img').length") == 5
+        time.sleep(0.2)
+        assert [it for it in browser.requests if not it.startswith("data:")] == [page.as_uri()]
+        assert not browser.errors
