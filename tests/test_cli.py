@@ -492,8 +492,11 @@ def test_two_processes_score_as_one_to_the_last_digit(trained, tmp_path):
     subprocess.run(command, check=True, capture_output=True, timeout=240, env=environment)
     two = json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())
     one = json.loads((trained / "results.json").read_text())
-    for key in ("miou", "pixel_accuracy", "iou", "accuracy", "share"):
+    images = ("boundary_iou", "image_miou", "worst_images", "label_quality")
+    for key in ("miou", "pixel_accuracy", "iou", "accuracy", "share", *images):
         assert two[key] == one[key]
+    for name in ("images.csv", "failures.html"):
+        assert (tmp_path / "run/version_0" / name).read_bytes() == (trained / name).read_bytes()
 
 
 @pytest.mark.parametrize(
