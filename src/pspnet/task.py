@@ -376,7 +376,7 @@ class Segmentation(SavedTask):
         self.evaluation.update(prediction, target, batch.get("weight"))
         if self.calibration is not None:
             self.calibration.update(scores, target, batch["name"], self.protocol)
-        if self.image_scores is not None:
+        if self.image_scores is not None and "name" in batch:  # none in one of somebody's own
             self.image_scores.update(prediction, scores, target, batch["name"], self.protocol)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]
         if self.protocol.average == "scores":  # the loss takes no probabilities

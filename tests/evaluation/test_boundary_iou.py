@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_cdt, zoom
 
-from pspnet.evaluation.boundary_iou import boundary_counts, near_outline, width_in_pixels
+from pspnet.evaluation.boundary_iou import boundary_counts, outline_distance, width_in_pixels
 
 CLASSES = 4
 
@@ -26,7 +26,8 @@ def band(mask: np.ndarray, distance: int) -> np.ndarray:
 def test_counts_are_those_of_the_masks_of_each_class(distance):
     target, prediction = blobs(0), blobs(1)
     target[10:14, 20:] = 255
-    found = boundary_counts(prediction, target, num_classes=CLASSES, distance=distance)
+    distances = [distance, 3]
+    found, _ = boundary_counts(prediction, target, num_classes=CLASSES, distances=distances)
     counted = target != 255
     for index in range(CLASSES):
         masks = [(label == index) & counted for label in (target, prediction)]
@@ -40,10 +41,12 @@ def test_counts_are_those_of_the_masks_of_each_class(distance):
 
 
 def test_a_flat_label_is_near_its_frame_alone():
-    found = near_outline(np.full((9, 12), 3, np.uint8), 2)
-    expected = np.ones((9, 12), bool)
-    expected[2:-2, 2:-2] = False
-    np.testing.assert_array_equal(found, expected)
+    rows, columns = (
+        np.minimum(np.arange(9), np.arange(9)[::-1]),
+        np.minimum(np.arange(12), np.arange(12)[::-1]),
+    )
+    expected = np.minimum.outer(rows, columns) + 1
+    np.testing.assert_array_equal(outline_distance(np.full((9, 12), 3, np.uint8)), expected)
 
 
 def test_widths_are_of_the_diagonal():

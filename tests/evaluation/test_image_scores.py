@@ -51,14 +51,14 @@ def test_iou_against_a_loop():
 def test_boundary_iou_is_of_the_classes_of_the_label():
     prediction, label = labels(1)
     row, counts = score(1)
-    for index, width in enumerate(WIDTHS):
-        distance = width_in_pixels(width, label.shape)
-        both, either = boundary_counts(prediction, label, num_classes=CLASSES, distance=distance)
+    distances = [width_in_pixels(width, label.shape) for width in WIDTHS]
+    expected = boundary_counts(prediction, label, num_classes=CLASSES, distances=distances)
+    np.testing.assert_array_equal(counts, expected)
+    for index, (both, either) in enumerate(expected):
         there = [it for it in range(CLASSES) if (label == it).any()]
         assert row.boundary[index] == pytest.approx(
             np.mean([both[it] / either[it] for it in there])
         )
-        np.testing.assert_array_equal(counts[index], [both, either])
 
 
 def test_an_image_without_a_counted_pixel_has_no_scores():

@@ -6,6 +6,8 @@ erosion, and the frame of the image is part of the outline.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -19,23 +21,24 @@ def width_in_pixels(width: float, size: tuple[int, int]) -> int:
     return max(1, round(width * float(np.hypot(*size))))
 
 
-def near_outline(label: np.ndarray, distance: int) -> np.ndarray:
-    """Return the pixels with another value, or the frame, within `distance`, (H, W) bool.
+def outline_distance(label: np.ndarray) -> np.ndarray:
+    """Return each pixel's distance to the next of another value or beyond the frame, (H, W).
+
+    It is the larger of rows and columns, 1 or more, in float32.
 
     Args:
         label: (H, W) uint8, below 255 where it matters.
-        distance: in pixels, the larger of rows and columns.
     """
-    window = np.ones((2 * distance + 1, 2 * distance + 1), np.uint8)
+    window = np.ones((3, 3), np.uint8)
     highest = cv2.dilate(label, window, borderType=cv2.BORDER_CONSTANT, borderValue=255)
-    near: np.ndarray = (highest != label) | (cv2.erode(label, window) != label)
-    return near
+    inside = (highest == label) & (cv2.erode(label, window) == label)
+    return np.asarray(cv2.distanceTransform(inside.astype(np.uint8), cv2.DIST_C, 3)) + 1
 
 
 def boundary_counts(
-    prediction: np.ndarray, target: np.ndarray, *, num_classes: int, distance: int
+    prediction: np.ndarray, target: np.ndarray, *, num_classes: int, distances: Sequence[int]
 ) -> np.ndarray:
-    """Return intersection and union of each class's boundary pixels, (2, C) int64.
+    """Return intersection and union of each class's boundary pixels, (distances, 2, C) int64.
 
     Ignored pixels do not count, and are cut out of the prediction as well, so that both have the
     same outline there.
@@ -44,13 +47,18 @@ def boundary_counts(
         prediction: class ids, (H, W) uint8.
         target: class ids, (H, W) uint8, 255 where ignored.
         num_classes: C.
-        distance: width of the band in pixels.
+        distances: widths of the band in pixels.
     """
     counted = target != IGNORE
     prediction = np.where(counted, prediction, np.uint8(IGNORE))
-    bands = [near_outline(label, distance) & counted for label in (target, prediction)]
-    ids = [label[band] for label, band in zip((target, prediction), bands, strict=True)]
-    in_target, in_prediction = (np.bincount(it, minlength=num_classes) for it in ids)
-    shared = target[bands[0] & bands[1] & (target == prediction)]
-    both = np.bincount(shared, minlength=num_classes)
-    return np.stack([both, in_target + in_prediction - both])
+    far, far_found = (outline_distance(label) for label in (target, prediction))
+    near = np.flatnonzero((np.minimum(far, far_found) <= max(distances)) & counted)
+    labels, found = target.ravel()[near], prediction.ravel()[near]
+    far, far_found = far.ravel()[near], far_found.ravel()[near]
+    counts = []
+    for distance in distances:
+        band, other = far <= distance, far_found <= distance
+        ids = (labels[band], found[other], labels[band & other & (labels == found)])
+        in_target, in_prediction, both = (np.bincount(it, minlength=num_classes) for it in ids)
+        counts.append((both, in_target + in_prediction - both))
+    return np.array(counts)

@@ -60,15 +60,9 @@ def score_image(
     pairs = target[counted].astype(np.intp) * num_classes + prediction[counted]
     matrix = np.bincount(pairs, minlength=num_classes**2).reshape(num_classes, num_classes)
     labeled, right = matrix.sum(1), matrix.diagonal()
-    sides = [
-        boundary_counts(
-            prediction,
-            target,
-            num_classes=num_classes,
-            distance=width_in_pixels(width, (target.shape[0], target.shape[1])),
-        )
-        for width in WIDTHS
-    ]
+    size = (target.shape[0], target.shape[1])
+    distances = [width_in_pixels(width, size) for width in WIDTHS]
+    sides = boundary_counts(prediction, target, num_classes=num_classes, distances=distances)
     iou = _share(right, np.where(labeled > 0, labeled + matrix.sum(0) - right, 0))
     score = ImageScore(
         name,
@@ -79,7 +73,7 @@ def score_image(
         quality,
         _confused(matrix),
     )
-    return score, np.stack(sides)
+    return score, sides
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Failures(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         assert isinstance(pl_module, Segmentation)
-        if pl_module.image_scores is None:
+        if pl_module.image_scores is None or "name" not in batch:
             return
         for index, row in enumerate(pl_module.image_scores.rows[-len(batch["name"]) :]):
             self._shelf.offer(row, partial(_thumbnail, trainer, batch, outputs, index))

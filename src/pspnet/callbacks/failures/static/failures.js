@@ -36,7 +36,7 @@ function picture(one, view) {
     ? [layer(one, "image", "pale"), layer(one, "difference", "ids")]
     : [layer(one, view, view === "image" ? "" : "ids")];
   const made = element("div", layers, { className: "picture" });
-  made.style.aspectRatio = `${one.size[0]} / ${one.size[1]}`;
+  made.style.setProperty("--ratio", one.size[0] / one.size[1]);
   return made;
 }
 
