@@ -22,7 +22,7 @@ function element(name, content = "", attributes = {}) {
   return made;
 }
 
-const percent = (value) => (value === null || value === undefined ? "–" : `${value.toFixed(1)} %`);
+const percent = (value) => (value === null || value === undefined ? "–" : `${value.toFixed(1)}\u00a0%`);
 
 function layer(one, part, kind = "") {
   const type = part === "image" ? "jpeg" : "png";
