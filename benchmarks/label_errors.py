@@ -31,7 +31,13 @@ from pspnet.tools.explain.load import Run, load
 
 RATES = (0.05, 0.1, 0.2)
 RANKINGS = ("label quality (softmin)", "mean probability", "IoU", "right pixels")
-COLUMNS = ("corrupted", "ranking", "precision, %", "average precision, %", *KINDS)
+COLUMNS = (
+    "corrupted",
+    "ranking",
+    "precision, %",
+    "average precision, %",
+    *(f"{kind}, %" for kind in KINDS),
+)
 
 
 @dataclass(frozen=True)

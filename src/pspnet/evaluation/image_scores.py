@@ -17,8 +17,6 @@ from pspnet.evaluation.metrics import Absent
 from pspnet.evaluation.protocols import Protocol
 from pspnet.evaluation.single_pass import FeatureLogits
 
-LISTED = 20  # images in results.json; images.csv has all
-
 
 @dataclass(frozen=True)
 class ImageScore:
@@ -88,11 +86,11 @@ class ByImage:
         return sorted(self.rows, key=lambda row: np.nan_to_num(row.miou, nan=2.0))
 
     def suspects(self) -> list[ImageScore]:
-        """Return the rows by the quality of their labels, the lowest first."""
+        """Return the rows by the quality of their labels, likely errors first."""
         return sorted(self.rows, key=lambda row: np.nan_to_num(row.label_quality, nan=2.0))
 
     def describe(self, names: Sequence[str], *, absent: Absent) -> dict[str, Any]:
-        """Return the entries of results.json.
+        """Return the entries of results.json, which name no image: it may be published.
 
         Args:
             names: of the classes.
@@ -104,14 +102,8 @@ class ByImage:
             mean = _mean(iou if absent == "skip" else np.nan_to_num(iou))
             by_class = {name: _plain(it) for name, it in zip(names, iou, strict=True)}
             widths[f"{width:.1%}"] = {"miou": _plain(mean), "iou": by_class}
-        worst, suspects = self.worst()[:LISTED], self.suspects()[:LISTED]
         mean = _mean(np.array([row.miou for row in self.rows]))
-        return {
-            "boundary_iou": widths,
-            "image_miou": _plain(mean),
-            "worst_images": {row.name: _plain(row.miou) for row in worst},
-            "label_quality": {row.name: _plain(row.label_quality) for row in suspects},
-        }
+        return {"image_miou": _plain(mean), "boundary_iou": widths}
 
 
 @dataclass

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
@@ -43,8 +42,9 @@ def label_probability(
     rows, columns = (torch.arange(stride // 2, side, stride) for side in target.shape)
     labels = target[rows][:, columns]
     logits = log_scores_on_grid(scores, index, rows, columns, protocol)
-    losses = F.cross_entropy(logits[None], labels[None], ignore_index=IGNORE, reduction="none")
-    return losses[0][labels != IGNORE].neg().exp()
+    counted = labels != IGNORE
+    found = logits.softmax(0).gather(0, labels.where(counted, 0)[None])[0]
+    return found[counted]
 
 
 def softmin(values: Tensor) -> float:

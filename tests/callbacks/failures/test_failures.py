@@ -16,7 +16,6 @@ from PIL import Image
 from pspnet import PSPNet
 from pspnet.callbacks.failures.callback import Failures
 from pspnet.callbacks.failures.pictures import LISTED, SIDE, Shelf, Thumbnail, shown
-from pspnet.callbacks.results import Report
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
 from pspnet.evaluation.image_scores import ImageScore
@@ -25,18 +24,19 @@ from pspnet.task import Segmentation
 
 @pytest.fixture(scope="module")
 def written(shapes, tmp_path_factory):
-    """The folder of an evaluation."""
+    """The folder of an evaluation, and the scores that it is about."""
     data = SegmentationData(Folder(shapes), crop_size=41, workers=0, eval_batch_size=2)
     network = PSPNet(3, encoder="tu-regnetx_002", bins=[1], decoder_channels=8)
     folder = tmp_path_factory.mktemp("logs")
     trainer = Trainer(
         accelerator="cpu",
         logger=CSVLogger(folder),
-        callbacks=[Report(examples=0), Failures()],
+        callbacks=[Failures()],
         enable_progress_bar=False,
     )
-    trainer.validate(Segmentation(network, data.classes), data, verbose=False)
-    return folder / "lightning_logs" / "version_0"
+    task = Segmentation(network, data.classes)
+    trainer.validate(task, data, verbose=False)
+    return folder / "lightning_logs" / "version_0", task.by_image
 
 
 def content(folder):
@@ -48,8 +48,11 @@ def content(folder):
 
 
 def test_the_table_has_every_image_the_worst_first(written):
-    rows = [*csv.DictReader(io.StringIO((written / "images.csv").read_text()))]
+    folder, by_image = written
+    rows = [*csv.DictReader(io.StringIO((folder / "images.csv").read_text()))]
     assert sorted(row["name"] for row in rows) == ["10", "11", "12", "13", "14"]
+    ranked = sorted(rows, key=lambda row: int(row["label_error_rank"]))
+    assert ranked == sorted(rows, key=lambda row: float(row["label_quality"]))
     miou = [float(row["miou"]) for row in rows]
     assert miou == sorted(miou)
     for row in rows:
@@ -57,16 +60,15 @@ def test_the_table_has_every_image_the_worst_first(written):
             float(row[f"iou/{name}"]) for name in ("ground", "disc", "bar") if row[f"iou/{name}"]
         ]
         assert float(row["miou"]) == pytest.approx(np.mean(ious), rel=1e-4)
-    results = json.loads((written / "results.json").read_text())
-    assert results["worst_images"] == pytest.approx(
-        {row["name"]: float(row["miou"]) for row in rows}, rel=1e-4
-    )
+    expected = {row.name: row.miou for row in by_image.rows}
+    assert {row["name"]: float(row["miou"]) for row in rows} == pytest.approx(expected, rel=1e-4)
 
 
 def test_the_page_holds_the_pictures_and_asks_for_nothing(written):
-    html = (written / "failures.html").read_text()
+    folder, _ = written
+    html = (folder / "failures.html").read_text()
     assert not re.search(r"https?://|src=|@import|url\(", html.split('id="data"')[0])
-    found = content(written)
+    found = content(folder)
     assert found["count"] == len(found["images"]) == sum(found["histogram"]) == 5
     assert sorted(one["rank"] for one in found["images"]) == [1, 2, 3, 4, 5]
     assert len(html) < 200_000
@@ -124,12 +126,12 @@ def test_a_shelf_is_bounded_and_ends_with_what_is_shown(classes):
 @pytest.mark.skipif(PROGRAM is None, reason="Chromium is missing: apt install chromium")
 def test_the_page_sorts_filters_and_switches_from_a_file(written, tmp_path):
     with Chromium(tmp_path) as browser:
-        page = written / "failures.html"
+        page = written[0] / "failures.html"
         browser.open(page.as_uri())
         browser.wait_for("document.querySelectorAll('figure img').length === 5")
         browser.wait_for("[...document.images].every((it) => it.complete && it.naturalWidth)")
         names = "listed.map((one) => one.name)"
-        data = content(written)["images"]
+        data = content(written[0])["images"]
         assert browser.run(names) == [one["name"] for one in data]
         choose = "(id, value) => { find(id).value = value; find(id).onchange({target: find(id)}); }"
         browser.run(f"({choose})('sort', 'labels')")

@@ -22,10 +22,11 @@ def table(by_image: ByImage, names: Sequence[str]) -> str:
     write = csv.writer(text, lineterminator="\n")
     boundaries = [f"boundary_iou_{width:.1%}" for width in WIDTHS]
     confused = ["labeled", "predicted", "confused_pixels"]
-    scores = ["name", "miou", "pixel_accuracy", "label_quality"]
+    scores = ["name", "miou", "pixel_accuracy", "label_quality", "label_error_rank"]
     write.writerow([*scores, *boundaries, *confused, *(f"iou/{name}" for name in names)])
+    ranks = {row.name: rank for rank, row in enumerate(by_image.suspects(), 1)}
     for row in by_image.worst():
-        values = [row.miou, row.accuracy, row.label_quality, *row.boundary]
+        values = [row.miou, row.accuracy, row.label_quality, ranks[row.name], *row.boundary]
         numbers = [_number(value) for value in values]
         cells = [_number(value) for value in row.iou]
         write.writerow([row.name, *numbers, *_confused(row, names), *cells])
