@@ -377,7 +377,9 @@ class Segmentation(SavedTask):
         if self.calibration is not None:
             self.calibration.update(scores, target, batch["name"], self.protocol)
         if self.image_scores is not None and "name" in batch:  # none in one of somebody's own
-            self.image_scores.update(prediction, scores, target, batch["name"], self.protocol)
+            weight = batch.get("weight")
+            labels = target if weight is None else target.where(weight > 0, IGNORE)
+            self.image_scores.update(prediction, scores, labels, batch["name"], self.protocol)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]
         if self.protocol.average == "scores":  # the loss takes no probabilities
             loss = self._evaluation_loss(scores, target)
