@@ -16,6 +16,7 @@ from pspnet.data.datasets.folder import Folder
 from pspnet.data.image_io import read_image
 from pspnet.data.weights import read_weights
 from pspnet.errors import UserError
+from pspnet.evaluation.image_scores import ImageScores
 from pspnet.evaluation.inference import predict
 from pspnet.task import Segmentation
 from pspnet.tools.score import main as score
@@ -33,6 +34,7 @@ def root(tmp_path: Path) -> Path:
         put_image(tmp_path / f"images/{name}.png", size=SIZE)
         put_label(tmp_path / f"masks/{name}.png", random.choice([0, 1, 2, 255], SIZE), size=SIZE)
         weights = random.integers(0, 1000, SIZE, dtype=np.uint16)
+        weights[:8] = 0
         (tmp_path / f"weights/{name}").parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(weights).save(tmp_path / f"weights/{name}.png")
     return tmp_path
@@ -51,6 +53,7 @@ def weighted_iou(pairs) -> list[float]:
 def test_an_evaluation_counts_pixels_by_their_weights(root, tmp_path):
     torch.manual_seed(0)
     task = Segmentation(PSPNet(3, "tu-regnetx_002", decoder_channels=16), Folder(root).classes)
+    task.image_scores = ImageScores(3)
     data = SegmentationData(Folder(root), crop_size=33, workers=0, batch_size=1)
     trainer = lightning.Trainer(logger=False, enable_progress_bar=False, accelerator="cpu")
     trainer.validate(task, data, verbose=False)
@@ -72,6 +75,9 @@ def test_an_evaluation_counts_pixels_by_their_weights(root, tmp_path):
         pairs.append((prediction, *(np.asarray(Image.open(file)) for file in files)))
     expected = weighted_iou(pairs)
     assert [*task.scores()["iou"].values()] == pytest.approx(expected)
+    for row, (prediction, target, weight) in zip(task.by_image.rows, pairs, strict=True):
+        counted = (target != 255) & (weight > 0)
+        assert row.accuracy == pytest.approx((prediction == target)[counted].mean())
 
     folders = [str(root / part) for part in ("predictions/val", "masks/val")]
     rules = [f"--classes={root / 'classes.yaml'}", f"--weights={root / 'weights/val'}"]
