@@ -25,9 +25,9 @@ from benchmarks.plan import DTYPE_NAMES, FULL, QUICK, SECTIONS, Plan
 from benchmarks.report import describe_machine, describe_row, write_report
 from benchmarks.sections import augmentation, epoch, evaluation, networks, reliability
 from pspnet.errors import Parser, one_line_errors
-from pspnet.evaluation.numeric_precision import default_precision
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new
+from pspnet.inference.numeric_precision import default_precision
 
 FOLDER = Path("logs/bench")
 MOST = 16_385  # pixels, images, classes, rounds, threads

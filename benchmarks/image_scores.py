@@ -22,9 +22,9 @@ from pspnet.data.datasets.base import Sample
 from pspnet.data.image_io import read_image
 from pspnet.errors import one_line_errors
 from pspnet.evaluation.image_scores import score_image
-from pspnet.evaluation.inference import predict
 from pspnet.evaluation.label_quality import label_quality
-from pspnet.evaluation.single_pass import FeatureLogits
+from pspnet.inference.class_scores import predict
+from pspnet.inference.single_pass import FeatureLogits
 from pspnet.task import Segmentation
 from pspnet.tools.explain.load import Run, load
 

@@ -23,10 +23,10 @@ from benchmarks.corrupted_labels import KINDS, corrupt
 from pspnet.data.image_io import read_image
 from pspnet.errors import one_line_errors
 from pspnet.evaluation.image_scores import score_image
-from pspnet.evaluation.inference import predict
 from pspnet.evaluation.label_quality import label_probability, softmin
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.single_pass import FeatureLogits
+from pspnet.inference.class_scores import predict
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.single_pass import FeatureLogits
 from pspnet.tools.explain.load import Run, load
 
 RATES = (0.05, 0.1, 0.2)

@@ -18,7 +18,7 @@ import torch
 from benchmarks.timing import Call, alternate, spread
 from pspnet import PSPNet
 from pspnet.errors import Parser
-from pspnet.evaluation.numeric_precision import default_precision
+from pspnet.inference.numeric_precision import default_precision
 from pspnet.losses import CrossEntropy
 from pspnet.ops.memory_format import fastest_format, in_format_of, set_format
 

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.published.network import AUXILIARY_WEIGHT
-from pspnet.evaluation.inference import predict
-from pspnet.evaluation.inference_network import inference_copy
-from pspnet.evaluation.protocols import Protocol, ProtocolName, ProtocolOverrides, resolve
+from pspnet.inference.class_scores import predict
+from pspnet.inference.network_copy import inference_copy
+from pspnet.inference.protocols import Protocol, ProtocolName, ProtocolOverrides, resolve
 from pspnet.losses import CrossEntropy
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.activation_recompute import ActivationRecompute

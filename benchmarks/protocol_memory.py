@@ -20,8 +20,8 @@ from benchmarks.ours import protocol
 from benchmarks.plan import Size
 from benchmarks.timing import Call
 from pspnet.errors import UserError, one_line_errors
-from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import ProtocolName
+from pspnet.inference.class_scores import evaluate
+from pspnet.inference.protocols import ProtocolName
 from pspnet.models.pspnet import PSPNet
 
 CPU, CROP, LARGEST_SCALE = torch.device("cpu"), 713, 1.75

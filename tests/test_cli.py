@@ -18,9 +18,9 @@ from pspnet import Predictor
 from pspnet.cli import main
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
-from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import ProtocolOverrides, resolve
-from pspnet.evaluation.single_pass import full_logits
+from pspnet.inference.class_scores import evaluate
+from pspnet.inference.protocols import ProtocolOverrides, resolve
+from pspnet.inference.single_pass import full_logits
 from pspnet.task import Segmentation
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -18,7 +18,7 @@ from benchmarks.published.sliding_window import Network, SlidingWindow
 from benchmarks.synthetic import MEAN, STD, normalized, random_image, random_label
 from benchmarks.timing import Call
 from pspnet.evaluation.metrics import SegmentationMetrics
-from pspnet.evaluation.protocols import SIX_SCALES
+from pspnet.inference.protocols import SIX_SCALES
 from pspnet.models.pspnet import PSPNet
 
 SHARPNESS = 10.0  # times a new classifier's weights, so that probabilities differ

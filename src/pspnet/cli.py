@@ -43,8 +43,8 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, one_line_errors
 from pspnet.evaluation.calibration import Calibration
-from pspnet.evaluation.numeric_precision import default_precision, on_gpu
 from pspnet.evaluation.summary import format_table
+from pspnet.inference.numeric_precision import default_precision, on_gpu
 from pspnet.models.pspnet import PSPNet
 from pspnet.runs import folder as run_folder
 from pspnet.runs import resuming

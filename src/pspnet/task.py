@@ -23,13 +23,13 @@ from pspnet.errors import UserError
 from pspnet.evaluation.calibration import Calibrated, Calibration
 from pspnet.evaluation.crop_counts import crop_counts
 from pspnet.evaluation.image_scores import ByImage, ImageScores
-from pspnet.evaluation.inference import label_and_confidence, predict, probabilities
-from pspnet.evaluation.inference_network import InferenceCopy
-from pspnet.evaluation.memory import check_memory
 from pspnet.evaluation.metrics import Absent, SegmentationMetrics
-from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
-from pspnet.evaluation.single_pass import FeatureLogits, why_not_chunked
 from pspnet.evaluation.summary import Summary, log_names, summary
+from pspnet.inference.class_scores import label_and_confidence, predict, probabilities
+from pspnet.inference.memory import check_memory
+from pspnet.inference.network_copy import InferenceCopy
+from pspnet.inference.protocols import ProtocolName, ProtocolOverrides, resolve
+from pspnet.inference.single_pass import FeatureLogits, why_not_chunked
 from pspnet.losses import CrossEntropy, Loss, computed_weights
 from pspnet.losses import why_not_chunked as why_loss_not_chunked
 from pspnet.lr_schedules import PolyLR, build_optimizer, build_scheduler, set_rates
@@ -65,7 +65,7 @@ class Segmentation(SavedTask):
             Caffe training.
         absent: what a class absent from target and prediction does to a mean: "skip" or count as
             "zero".
-        protocol: how images are evaluated and predicted on, see `evaluation.protocols.resolve`.
+        protocol: how images are evaluated and predicted on, see `inference.protocols.resolve`.
         inference: overrides of individual fields of the named protocol.
         temperature: by which logits are divided where the confidence of a prediction is computed;
             `python -m pspnet validate --calibrate` fits it.

@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks.memory_formats import cpu_seconds
-from pspnet.evaluation.numeric_precision import default_precision
+from pspnet.inference.numeric_precision import default_precision
 
 
 def test_all_forms_are_timed_and_the_default_is_marked():

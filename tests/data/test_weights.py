@@ -17,7 +17,7 @@ from pspnet.data.image_io import read_image
 from pspnet.data.weights import read_weights
 from pspnet.errors import UserError
 from pspnet.evaluation.image_scores import ImageScores
-from pspnet.evaluation.inference import predict
+from pspnet.inference.class_scores import predict
 from pspnet.task import Segmentation
 from pspnet.tools.score import main as score
 

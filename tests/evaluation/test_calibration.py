@@ -7,9 +7,9 @@ from torchmetrics.classification import MulticlassCalibrationError
 
 from pspnet.errors import UserError
 from pspnet.evaluation.calibration import Calibration, CalibrationError
-from pspnet.evaluation.inference import log_scores_at, predict
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.single_pass import FeatureLogits
+from pspnet.inference.class_scores import log_scores_at, predict
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.single_pass import FeatureLogits
 from pspnet.models.pspnet import PSPNet
 
 PASS = Protocol("whole", average="scores")

@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
-from pspnet.evaluation.inference import probabilities
 from pspnet.evaluation.label_quality import PIXELS, label_probability, label_quality, softmin
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.single_pass import FeatureLogits
+from pspnet.inference.class_scores import probabilities
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.single_pass import FeatureLogits
 
 PASS, FLIPPED = (
     Protocol("whole", average="scores"),

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pspnet import PSPNet
-from pspnet.evaluation.inference_network import inference_copy
+from pspnet.inference.network_copy import inference_copy
 
 pytestmark = pytest.mark.slow
 

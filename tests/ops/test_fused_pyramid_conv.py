@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from pspnet import PSPNet, PyramidPooling
-from pspnet.evaluation.inference_network import inference_copy
+from pspnet.inference.network_copy import inference_copy
 from pspnet.models.fused_pyramid import fused_pyramid_conv, fusing_saves
 from pspnet.ops.fused_pyramid_conv import convolve, pool_average, saves
 

@@ -15,7 +15,7 @@ from pspnet import Predictor, PSPNet, load_published
 from pspnet.__main__ import main
 from pspnet.checkpoints.initial_weights import read_initial_weights
 from pspnet.errors import UserError
-from pspnet.evaluation.numeric_precision import default_precision
+from pspnet.inference.numeric_precision import default_precision
 from pspnet.prediction.loading import Trained
 from pspnet.prediction.model_card import model_card
 

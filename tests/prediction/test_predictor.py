@@ -13,8 +13,8 @@ from trained import CLASSES, MEAN, STD, small_task, write_checkpoint
 from pspnet import Predictor, PSPNet
 from pspnet.__main__ import main
 from pspnet.errors import UserError
-from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import ProtocolOverrides
+from pspnet.inference.class_scores import evaluate
+from pspnet.inference.protocols import ProtocolOverrides
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (49, 81, 3), np.uint8)
 

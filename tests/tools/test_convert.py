@@ -15,7 +15,7 @@ import pspnet.cli
 from pspnet import PSPNet, load_published
 from pspnet.data import CamVid
 from pspnet.data.datasets.classes import load_table
-from pspnet.evaluation.single_pass import full_logits
+from pspnet.inference.single_pass import full_logits
 from pspnet.task import Segmentation
 from pspnet.tools.convert import main
 

@@ -16,7 +16,7 @@ from pspnet.data.channels import RGB
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
 from pspnet.evaluation.metrics import Absent
-from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides
+from pspnet.inference.protocols import ProtocolName, ProtocolOverrides
 from pspnet.losses import computed_weights
 from pspnet.models.options import check_structure, class_and_options, plain_data, structure
 from pspnet.models.pspnet import PSPNet

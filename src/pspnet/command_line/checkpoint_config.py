@@ -14,8 +14,8 @@ from pspnet.command_line.words import given_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, visible
-from pspnet.evaluation.numeric_precision import usable
 from pspnet.files.text import path_part
+from pspnet.inference.numeric_precision import usable
 from pspnet.models.pspnet import PSPNet
 from pspnet.runs import folder as run_folder
 from pspnet.task import Segmentation

@@ -18,9 +18,9 @@ from torchmetrics import Metric
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.errors import UserError
-from pspnet.evaluation.inference import log_scores_at
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.single_pass import FeatureLogits
+from pspnet.inference.class_scores import log_scores_at
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.single_pass import FeatureLogits
 
 PIXELS = 4096  # of an image that count, at random: neighbors say much the same
 TEMPERATURES = torch.logspace(-3, 3, 97, base=2.0, dtype=torch.float64)  # 1/8 to 8 in 4.4 % steps
@@ -116,7 +116,7 @@ class Calibration(Metric):
         """Add some images.
 
         Args:
-            scores: of `evaluation.inference.predict`.
+            scores: of `inference.class_scores.predict`.
             target: (N, H, W) int64, 255 where ignored.
             names: of the images; they decide which half an image belongs to.
             protocol: of the scores.

@@ -14,8 +14,8 @@ from pspnet.data.datasets.classes import IGNORE
 from pspnet.evaluation.boundary_iou import WIDTHS, boundary_counts, width_in_pixels
 from pspnet.evaluation.label_quality import label_quality
 from pspnet.evaluation.metrics import Absent
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.single_pass import FeatureLogits
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.single_pass import FeatureLogits
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class ImageScores:
         """Add some images.
 
         Args:
-            prediction, scores: of `evaluation.inference.predict`.
+            prediction, scores: of `inference.class_scores.predict`.
             target: (N, H, W) int64, 255 where ignored.
             names: of the images.
             protocol: of the scores.

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.evaluation.inference import log_scores_on_grid
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.single_pass import FeatureLogits
+from pspnet.inference.class_scores import log_scores_on_grid
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.single_pass import FeatureLogits
 
 TEMPERATURE = 0.1  # the paper's; 0 would be the minimum, infinity the mean
 PIXELS = 2**12  # of an image, on a grid, so that the time does not grow with the image

@@ -14,7 +14,7 @@ from pspnet.data.datasets.known import KNOWN, known_data, plain_classes
 from pspnet.data.image_io import LARGEST_SIDE
 from pspnet.errors import UserError
 from pspnet.evaluation.metrics import Absent
-from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides
+from pspnet.inference.protocols import ProtocolName, ProtocolOverrides
 from pspnet.models.encoder_weights import input_statistics
 from pspnet.models.options import build
 from pspnet.models.published.load import Color, PublishedNetwork, from_weights

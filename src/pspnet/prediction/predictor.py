@@ -21,11 +21,11 @@ from pspnet.data.channels import RGB, Channels
 from pspnet.data.image_io import read_image, to_rgb, values
 from pspnet.data.transforms.normalize import normalize
 from pspnet.errors import UserError
-from pspnet.evaluation.inference import label_and_confidence, predict, probabilities
-from pspnet.evaluation.inference_network import inference_copy
-from pspnet.evaluation.memory import check_memory
-from pspnet.evaluation.numeric_precision import Precision, default_precision
-from pspnet.evaluation.protocols import ProtocolName, ProtocolOverrides, resolve
+from pspnet.inference.class_scores import label_and_confidence, predict, probabilities
+from pspnet.inference.memory import check_memory
+from pspnet.inference.network_copy import inference_copy
+from pspnet.inference.numeric_precision import Precision, default_precision
+from pspnet.inference.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.ops.memory_format import fastest_format, set_format
 from pspnet.prediction.hub import HubFolder, fetched
 from pspnet.prediction.loading import Trained, load
@@ -97,7 +97,7 @@ class Predictor(HubFolder):
                 Hugging Face Hub such as "name/network", or an exported .onnx or .pt2 file, to which
                 the other arguments do not apply. Reading them runs no code of theirs, but torch
                 warns of .pt2 files from people you do not trust.
-            protocol: how images are evaluated, see `evaluation.protocols`; None is the file's.
+            protocol: how images are evaluated, see `inference.protocols`; None is the file's.
             device: as in the constructor.
             precision: as in the constructor.
             trust: import the network's class even if it is neither the package's nor imported.

@@ -14,10 +14,10 @@ from torch import Tensor
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.raster import TILE, Raster, open_raster, window
 from pspnet.errors import NotWritten, UserError
-from pspnet.evaluation.inference import label_and_confidence, label_blocks
-from pspnet.evaluation.memory import check_memory
-from pspnet.evaluation.protocols import Protocol
 from pspnet.files.writing import atomic
+from pspnet.inference.class_scores import label_and_confidence, label_blocks
+from pspnet.inference.memory import check_memory
+from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
 from pspnet.prediction.forms import MOST, FormName, Options
 from pspnet.prediction.prediction import blend
@@ -49,7 +49,7 @@ def raster_blocks(
     Args:
         network: in evaluation mode.
         raster: the image.
-        protocol: see `pspnet.evaluation.protocols.resolve`.
+        protocol: see `pspnet.inference.protocols.resolve`.
         normalized: returns pixels (H, W, C) as the network takes them, (1, C, H, W).
         temperature: as in `label_and_confidence`.
 

@@ -9,8 +9,8 @@ from benchmarks.published.network import PublishedPSPNet
 from benchmarks.published.sliding_window import SlidingWindow
 from benchmarks.synthetic import MEAN, STD, normalized, random_image
 from pspnet import PSPNet
-from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import SIX_SCALES
+from pspnet.inference.class_scores import evaluate
+from pspnet.inference.protocols import SIX_SCALES
 
 CLASSES, CROP, BASE = 5, 65, 90
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from pspnet import PSPNet
-from pspnet.evaluation.inference import evaluate
+from pspnet.inference.class_scores import evaluate
 from pspnet.tools.explain.activation_share import (
     Statistics,
     collect_statistics,

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from pspnet import PSPNet
-from pspnet.evaluation.inference import predict
-from pspnet.evaluation.protocols import Protocol
+from pspnet.inference.class_scores import predict
+from pspnet.inference.protocols import Protocol
 from pspnet.tools.explain.pyramid_ablation import ablate, loss_intervals
 from pspnet.tools.explain.pyramid_parts import NOTHING, ONE_PASS, ablated, part_widths, variants
 

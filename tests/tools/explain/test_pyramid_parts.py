@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from pspnet import PSPNet
-from pspnet.evaluation.inference import evaluate
+from pspnet.inference.class_scores import evaluate
 from pspnet.models.pyramid_pooling import PyramidPooling
 from pspnet.tools.explain.pyramid_parts import (
     ALL_BINS,

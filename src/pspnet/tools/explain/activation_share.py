@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pspnet.callbacks.costs import blank_image
-from pspnet.evaluation.inference import evaluate
+from pspnet.inference.class_scores import evaluate
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.equivalence import copy_without_memory, why_not_plain
 from pspnet.tools.explain.pyramid_parts import (

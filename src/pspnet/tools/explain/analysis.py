@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from pspnet.callbacks.costs import count_flops, count_parameters
-from pspnet.evaluation.protocols import Protocol
+from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.activation_share import collect_statistics, why_no_terms
 from pspnet.tools.explain.effective_receptive_field import gradient_energies

@@ -15,9 +15,9 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, visible
 from pspnet.evaluation.metrics import Absent
-from pspnet.evaluation.protocols import Protocol
 from pspnet.files.paths import is_file
 from pspnet.files.yaml_files import read_yaml
+from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import PyramidPooling
 from pspnet.task import Segmentation

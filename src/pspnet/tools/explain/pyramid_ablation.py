@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.evaluation.inference import predict
 from pspnet.evaluation.metrics import confusion_matrix
-from pspnet.evaluation.protocols import Protocol
+from pspnet.inference.class_scores import predict
+from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.pyramid_parts import NOTHING, ablated, remember_features, variants
 

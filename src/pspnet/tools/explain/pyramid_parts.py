@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.callbacks.costs import blank_image
-from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import Protocol
+from pspnet.inference.class_scores import evaluate
+from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import PyramidPooling
 from pspnet.ops.equivalence import copy_without_memory

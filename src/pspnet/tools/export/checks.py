@@ -14,7 +14,7 @@ from torch import Tensor
 
 from pspnet.data.transforms.normalize import normalize
 from pspnet.errors import UserError
-from pspnet.evaluation.single_pass import full_logits
+from pspnet.inference.single_pass import full_logits
 from pspnet.prediction.loading import Trained
 from pspnet.tools.export.onnx_file import Session, with_logits
 from pspnet.tools.export.program import SavedProgram

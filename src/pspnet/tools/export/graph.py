@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pspnet.evaluation.inference_network import inference_copy
+from pspnet.inference.network_copy import inference_copy
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.same_padding import replace_same_padding
 from pspnet.ops.symbolic_pooling import SymbolicPooling
@@ -16,7 +16,7 @@ from pspnet.prediction.loading import Trained
 
 
 class ImageGraph(nn.Module):
-    """A single pass, as `evaluation.single_pass` has it, with all that comes before and after.
+    """A single pass, as `inference.single_pass` has it, with all that comes before and after.
 
     The network is a copy of that which predicts. Only what an exporter cannot follow is written in
     another way there: pooling to grids, padding to a stride, and the pyramid's fused form.

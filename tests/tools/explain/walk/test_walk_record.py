@@ -11,8 +11,8 @@ from torch import nn
 
 from pspnet import Dilation, PSPNet
 from pspnet.errors import UserError
-from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import ProtocolOverrides, resolve
+from pspnet.inference.class_scores import evaluate
+from pspnet.inference.protocols import ProtocolOverrides, resolve
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
 from pspnet.tools.explain.walk.record import walk
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.sliding_window import Grid
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.sliding_window import Grid
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Passes:
 
 
 def passes_of(protocol: Protocol, size: tuple[int, int]) -> Passes:
-    """Return the passes that `evaluation.inference` makes for one image of height and width `size`.
+    """Return the passes of `inference.class_scores` for an image of height and width `size`.
 
     Shown is the middle window at the scale that is nearest to 1.
     """

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from pspnet.callbacks.costs import blank_image, count_flops
 from pspnet.errors import UserError
-from pspnet.evaluation.inference import evaluate, predict
-from pspnet.evaluation.memory import check_memory
-from pspnet.evaluation.protocols import Protocol
+from pspnet.inference.class_scores import evaluate, predict
+from pspnet.inference.memory import check_memory
+from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.equivalence import copy_without_memory
 from pspnet.tools.explain.layer_table import Layer, Part, parts_of, trace_layers

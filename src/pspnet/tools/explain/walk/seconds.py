@@ -11,7 +11,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from pspnet.evaluation.inference import evaluate
+from pspnet.inference.class_scores import evaluate
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.layer_table import Layer
 from pspnet.tools.explain.pyramid_parts import ONE_PASS

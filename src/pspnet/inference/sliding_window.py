@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.single_pass import pad_centrally
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.single_pass import pad_centrally
 from pspnet.ops.chunked_logits import Neighbors, neighbors
 
 

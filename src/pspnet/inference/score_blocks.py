@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.sliding_window import AxisWindow, Grid, Window
-from pspnet.evaluation.window_scores import add_scores
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.sliding_window import AxisWindow, Grid, Window
+from pspnet.inference.window_scores import add_scores
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.chunked_logits import neighbors
 
@@ -47,7 +47,7 @@ def score_blocks(
     memory: int = MEMORY,
     multiple: int = 1,
 ) -> Iterator[ScoreBlock]:
-    """Yield the scores of all pixels, as `evaluation.inference.evaluate` gives them at once.
+    """Yield the scores of all pixels, as `inference.class_scores.evaluate` gives them at once.
 
     Args:
         network: in evaluation mode.

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.score_blocks import MEMORY, Reader, score_blocks
-from pspnet.evaluation.single_pass import FeatureLogits, full_logits, single_pass
-from pspnet.evaluation.sliding_window import windows
-from pspnet.evaluation.window_scores import add_scores
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.score_blocks import MEMORY, Reader, score_blocks
+from pspnet.inference.single_pass import FeatureLogits, full_logits, single_pass
+from pspnet.inference.sliding_window import windows
+from pspnet.inference.window_scores import add_scores
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.chunked_logits import at_least_float32, highest_probability_
 
@@ -30,7 +30,7 @@ def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
     Args:
         network: in evaluation mode.
         image: (N, 3, H, W), normalized, so that the mean color is 0.
-        protocol: see `pspnet.evaluation.protocols.resolve`.
+        protocol: see `pspnet.inference.protocols.resolve`.
 
     Returns:
         (N, C, H, W) float32: mean probabilities, or mean logits if the protocol averages those.
@@ -71,7 +71,7 @@ def predict(
     Args:
         network: in evaluation mode.
         image: (N, 3, H, W), normalized, so that the mean color is 0.
-        protocol: see `pspnet.evaluation.protocols.resolve`.
+        protocol: see `pspnet.inference.protocols.resolve`.
 
     Returns:
         Class ids (N, H, W) uint8, and the scores as `evaluate` returns them; of a single pass, the
@@ -96,7 +96,7 @@ def label_and_confidence(
     Args:
         network: in evaluation mode.
         image: (1, 3, H, W), normalized, so that the mean color is 0.
-        protocol: see `pspnet.evaluation.protocols.resolve`.
+        protocol: see `pspnet.inference.protocols.resolve`.
         temperature: by which logits are divided before their softmax, and log-probabilities where
             the protocol averages probabilities; it leaves the classes as they are (Guo et al.,
             arXiv 1706.04599).

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from pspnet import PSPNet
-from pspnet.evaluation.single_pass import full_logits, single_pass, why_not_chunked
+from pspnet.inference.single_pass import full_logits, single_pass, why_not_chunked
 from pspnet.losses import CrossEntropy, OhemCrossEntropy
 
 

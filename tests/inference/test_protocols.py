@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pspnet.errors import UserError
-from pspnet.evaluation.protocols import SIX_SCALES, Protocol, ProtocolOverrides, resolve
+from pspnet.inference.protocols import SIX_SCALES, Protocol, ProtocolOverrides, resolve
 
 
 def test_named_protocols_follow_the_data_set():

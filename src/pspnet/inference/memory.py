@@ -12,9 +12,9 @@ from torch.utils._pytree import tree_leaves
 
 from pspnet.data.memory import available_memory
 from pspnet.errors import UserError
-from pspnet.evaluation.inference import predict
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.score_blocks import MEMORY
+from pspnet.inference.class_scores import predict
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.score_blocks import MEMORY
 from pspnet.models.pspnet import PSPNet
 
 LARGE = 2**24  # pixels; fewer take seconds, and are not measured
@@ -33,7 +33,7 @@ def check_memory(
     Args:
         network: in evaluation mode.
         image: (N, 3, H, W), normalized.
-        protocol: see `pspnet.evaluation.protocols.resolve`.
+        protocol: see `pspnet.inference.protocols.resolve`.
         scores: sliding windows hold the scores of the entire image, not those of blocks alone.
 
     Raises:

@@ -5,9 +5,9 @@ import torch
 
 from pspnet import PSPNet
 from pspnet.errors import UserError
-from pspnet.evaluation import memory
-from pspnet.evaluation.memory import PeakMemory, check_memory
-from pspnet.evaluation.protocols import ProtocolOverrides, resolve
+from pspnet.inference import memory
+from pspnet.inference.memory import PeakMemory, check_memory
+from pspnet.inference.protocols import ProtocolOverrides, resolve
 
 
 def test_peak_memory_counts_what_is_alive_at_once():

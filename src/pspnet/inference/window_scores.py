@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.single_pass import full_logits
-from pspnet.evaluation.sliding_window import Window
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.single_pass import full_logits
+from pspnet.inference.sliding_window import Window
 from pspnet.models.pspnet import PSPNet
 
 CLASSES_AT_ONCE = 16  # bounds the memory of resizing the windows' scores

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from pspnet import Dilation, PSPNet
-from pspnet.evaluation.inference import evaluate
-from pspnet.evaluation.protocols import SIX_SCALES, Protocol, ProtocolOverrides, resolve
-from pspnet.evaluation.single_pass import full_logits, pad_centrally
-from pspnet.evaluation.sliding_window import window_starts
+from pspnet.inference.class_scores import evaluate
+from pspnet.inference.protocols import SIX_SCALES, Protocol, ProtocolOverrides, resolve
+from pspnet.inference.single_pass import full_logits, pad_centrally
+from pspnet.inference.sliding_window import window_starts
 
 CLASSES = 5
 CROP = (65, 81)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pspnet.evaluation.inference import evaluate, label_blocks
-from pspnet.evaluation.protocols import Protocol
-from pspnet.evaluation.score_blocks import score_blocks
+from pspnet.inference.class_scores import evaluate, label_blocks
+from pspnet.inference.protocols import Protocol
+from pspnet.inference.score_blocks import score_blocks
 from pspnet.models.pspnet import PSPNet
 
 
