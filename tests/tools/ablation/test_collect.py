@@ -8,7 +8,7 @@ from fake_runs import costs, put, results
 from pspnet.errors import UserError
 from pspnet.tools.ablation.collect import collect, disagreements
 from pspnet.tools.ablation.report_text import report_text
-from pspnet.tools.ablation.statistics import Summary
+from pspnet.tools.ablation.statistics.paired import Summary
 from pspnet.tools.ablation.tables import main_table
 
 

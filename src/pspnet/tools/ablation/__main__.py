@@ -94,7 +94,7 @@ def run_sweep(
     progress = Progress(runs)
     wanted: Callable[[Run], bool] = _everything
     if stop_early:
-        from pspnet.tools.ablation.sequential import Stopping
+        from pspnet.tools.ablation.statistics.sequential import Stopping
 
         stopping = Stopping(sweep)
         stopping.write()
@@ -140,7 +140,7 @@ def main(words: list[str] | None = None) -> None:
             elif options.action == "report":
                 print(report(sweep))
             elif options.action == "plan":
-                from pspnet.tools.ablation.plan import plan
+                from pspnet.tools.ablation.statistics.plan import plan
 
                 print(plan(sweep, difference=options.difference, wanted=options.power))
             else:

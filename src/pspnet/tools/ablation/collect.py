@@ -11,8 +11,8 @@ import yaml
 
 from pspnet.errors import UserError
 from pspnet.tools.ablation.run_files import Costs, Results, RunRecord, State, read_run
-from pspnet.tools.ablation.sequential import reported_level
-from pspnet.tools.ablation.statistics import LEVEL
+from pspnet.tools.ablation.statistics.paired import LEVEL
+from pspnet.tools.ablation.statistics.sequential import reported_level
 
 ORDER: tuple[State, ...] = ("finished", "failed", "unfinished")
 RUN = re.compile(r"(seed|version)_(\d+)")

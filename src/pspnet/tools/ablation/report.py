@@ -13,7 +13,7 @@ from pspnet.tools.ablation.figures.pareto import Point, draw_pareto
 from pspnet.tools.ablation.figures.settings import Panel, draw_settings
 from pspnet.tools.ablation.paper_results import paper_results
 from pspnet.tools.ablation.report_text import report_text
-from pspnet.tools.ablation.statistics import Difference, Summary
+from pspnet.tools.ablation.statistics.paired import Difference, Summary
 from pspnet.tools.ablation.tables import ClassScore, Row, class_tables, main_table, marks
 
 Cells = dict[str, object]

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pspnet.tools.ablation.collect import Collected, Setting, disagreements
 from pspnet.tools.ablation.paper_results import explanation
-from pspnet.tools.ablation.statistics import LEVEL, Difference, Summary
+from pspnet.tools.ablation.statistics.paired import LEVEL, Difference, Summary
 from pspnet.tools.ablation.tables import ClassScore, Row, marks
 
 MANY = 25  # classes; a longer table is folded

@@ -10,7 +10,7 @@ from typing import Literal
 from pspnet.tools.ablation.collect import Collected, Setting, disagreements
 from pspnet.tools.ablation.paper_results import PaperResult
 from pspnet.tools.ablation.run_files import Costs, Results
-from pspnet.tools.ablation.statistics import (
+from pspnet.tools.ablation.statistics.paired import (
     Difference,
     Summary,
     among_best,

@@ -9,7 +9,7 @@ from scipy.stats import ttest_rel
 
 from pspnet.tools.ablation.figures import settings as module
 from pspnet.tools.ablation.figures.settings import Panel, draw_settings
-from pspnet.tools.ablation.statistics import paired_difference
+from pspnet.tools.ablation.statistics.paired import paired_difference
 
 
 @pytest.fixture

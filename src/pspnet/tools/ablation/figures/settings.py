@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from pspnet.plotting.style import GRAY, INK, LARGE, NORMAL, RULE, SMALL, plain, save
-from pspnet.tools.ablation.statistics import Difference, Scores
+from pspnet.tools.ablation.statistics.paired import Difference, Scores
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

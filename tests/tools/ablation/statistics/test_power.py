@@ -9,7 +9,7 @@ from fake_runs import costs, put, results
 from scipy.stats import ttest_1samp
 
 from pspnet.tools.ablation.__main__ import main
-from pspnet.tools.ablation.power import cautious, detectable, pairs_needed, power
+from pspnet.tools.ablation.statistics.power import cautious, detectable, pairs_needed, power
 
 
 @pytest.mark.parametrize(("effect", "pairs"), [(0.2, 199), (0.5, 34), (0.8, 15), (1.0, 10)])

@@ -13,7 +13,7 @@ from scipy.stats import t as student
 from pspnet.errors import UserError
 from pspnet.files.writing import write_atomic
 from pspnet.tools.ablation.run_files import read_run
-from pspnet.tools.ablation.statistics import LEVEL, Scores, paired_difference
+from pspnet.tools.ablation.statistics.paired import LEVEL, Scores, paired_difference
 from pspnet.tools.ablation.sweep import Run, Sweep
 
 FIRST_LOOK = 3  # pairs

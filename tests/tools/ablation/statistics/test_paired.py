@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import t as student
 from scipy.stats import ttest_rel
 
-from pspnet.tools.ablation.statistics import (
+from pspnet.tools.ablation.statistics.paired import (
     among_best,
     holm,
     paired_difference,

@@ -7,8 +7,8 @@ from fake_runs import put, results
 from pspnet.errors import UserError
 from pspnet.tools.ablation.__main__ import main, report
 from pspnet.tools.ablation.collect import collect
-from pspnet.tools.ablation.sequential import FILE, Stopping, decided, nominal_level
-from pspnet.tools.ablation.statistics import LEVEL, paired_difference
+from pspnet.tools.ablation.statistics.paired import LEVEL, paired_difference
+from pspnet.tools.ablation.statistics.sequential import FILE, Stopping, decided, nominal_level
 from pspnet.tools.ablation.sweep import load_sweep
 
 SETTINGS = {"config": {"values": [{"name": name} for name in "ab"]}}

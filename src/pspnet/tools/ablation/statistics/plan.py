@@ -9,8 +9,8 @@ from statistics import mean
 from pspnet.errors import UserError
 from pspnet.tools.ablation.collect import Setting, collect
 from pspnet.tools.ablation.list_runs import duration
-from pspnet.tools.ablation.power import cautious, detectable, pairs_needed
-from pspnet.tools.ablation.statistics import Scores
+from pspnet.tools.ablation.statistics.paired import Scores
+from pspnet.tools.ablation.statistics.power import cautious, detectable, pairs_needed
 from pspnet.tools.ablation.sweep import Sweep
 from pspnet.tools.ablation.tables import comparable
 

@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 from scipy.stats import chi2, nct
 from scipy.stats import t as student
 
-from pspnet.tools.ablation.statistics import LEVEL
+from pspnet.tools.ablation.statistics.paired import LEVEL
 
 MOST = 1000  # pairs that are looked at
 CAUTION = 0.8  # share of pilots whose cautious deviation is above the true one
