@@ -95,7 +95,7 @@ def normalized(image_path: Path) -> torch.Tensor:
     return (pixels - mean) / std
 
 
-@pytest.mark.parametrize("command", ["validate", "test"])
+@pytest.mark.parametrize("command", ["validate", pytest.param("test", marks=pytest.mark.slow)])
 def test_it_is_scored_like_any_other(converted, tmp_path, command):
     path, out = converted
     root = camvid(tmp_path / "camvid")

@@ -145,6 +145,7 @@ def test_data_that_moved(trained, shapes, tmp_path, capsys):
     assert (tmp_path / "version_0" / "explain" / "report.md").is_file()
 
 
+@pytest.mark.slow
 def test_networks_without_bins_or_auxiliary_head(trained, shapes, tmp_path, monkeypatch):
     path = copy(trained, tmp_path)
     checkpoint = torch.load(path, weights_only=True)
