@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fake_runs import costs, put, results
-from scipy.stats import ttest_1samp
+from scipy.stats import norm, t, ttest_1samp
 
 from pspnet.tools.ablation.__main__ import main
 from pspnet.tools.ablation.statistics.power import cautious, detectable, pairs_needed, power
@@ -28,6 +28,18 @@ def test_power_against_simulated_tests(count):
     least = detectable(count, deviation=1.0, wanted=0.8)
     assert least is not None
     assert power(count, difference=least, deviation=1.0) == pytest.approx(0.8, abs=1e-4)
+
+
+def test_power_of_two_pairs_against_the_integral():
+    """|t| > c where a standard normal, shifted, exceeds c times the absolute value of another."""
+    critical, shift = t.isf(0.025, 1), 7.3 * np.sqrt(2)
+    other = np.linspace(0, 9, 20_001)
+    either = norm.sf(critical * other - shift) + norm.cdf(-critical * other - shift)
+    expected = np.trapezoid(either * 2 * norm.pdf(other), other)
+    assert power(2, difference=7.3, deviation=1.0) == pytest.approx(expected, abs=1e-4)
+    least = [detectable(2, deviation=1.0, wanted=wanted) for wanted in (0.04, 0.8, 0.9, 0.999)]
+    assert least[0] == 0
+    assert least == sorted(least)
 
 
 def test_power_at_its_ends():

@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import isfinite, sqrt
 
 from scipy.optimize import brentq
-from scipy.stats import chi2, nct
+from scipy.special import ncfdtr
+from scipy.stats import chi2
 from scipy.stats import t as student
 
 from pspnet.tools.ablation.statistics.paired import LEVEL
@@ -29,8 +30,9 @@ def power(count: int, *, difference: float, deviation: float, level: float = LEV
         return float(difference != 0)
     shift = abs(difference) / deviation * sqrt(count)
     critical = student.isf(level / 2, count - 1)
-    found = nct.sf(critical, count - 1, shift) + nct.cdf(-critical, count - 1, shift)
-    return float(found) if isfinite(found) else 1.0  # of a shift beyond scipy's reach
+    # t² is a noncentral F; scipy's noncentral t is wrong for two pairs and a large shift
+    missed = ncfdtr(1, count - 1, shift**2, critical**2)
+    return 1.0 - float(missed) if isfinite(missed) else 1.0  # of a shift beyond scipy's reach
 
 
 def pairs_needed(difference: float, *, deviation: float, wanted: float) -> int | None:
@@ -42,8 +44,11 @@ def pairs_needed(difference: float, *, deviation: float, wanted: float) -> int |
 
 
 def detectable(count: int, *, deviation: float, wanted: float) -> float | None:
-    """Return the smallest difference that `count` pairs find with the `wanted` power."""
-    if count < 2 or deviation == 0:
+    """Return the smallest difference that `count` pairs find with the `wanted` power.
+
+    It is 0 where the test finds as much without any difference; None for fewer than two pairs.
+    """
+    if count < 2 or deviation == 0 or wanted <= LEVEL:
         return None if count < 2 else 0.0
     found = brentq(
         lambda d: power(count, difference=d, deviation=1.0) - wanted, 1e-6, 1e4, xtol=1e-6
