@@ -3,6 +3,7 @@
 import pytest
 import torch
 from segmentation_models_pytorch.encoders import get_encoder
+from timm import create_model
 from timm.models import get_pretrained_cfg
 
 from pspnet import Dilation
@@ -38,6 +39,16 @@ def test_timms_efficientnet_takes_a_file_by_lukemelas(tmp_path):
         build("tu-tf_efficientnet_b0", tmp_path / "longer.pth")
 
 
+@pytest.mark.parametrize("name", ["legacy_seresnet18", "resnetv2_50"])
+def test_all_of_a_networks_own_file_is_taken(tmp_path, name):
+    """Their `layer0.` is not semseg's, and their last `norm.` is the classifier's."""
+    state = create_model(name).state_dict()
+    torch.save(state, tmp_path / "own.pth")
+    own = build(f"tu-{name}", tmp_path / "own.pth").state_dict()
+    key = next(iter(own))
+    assert torch.equal(own[key], state[key.removeprefix("model.").replace("stem_", "stem.")])
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """An installed package of weights, and a function that adds a file to it."""
@@ -52,7 +63,9 @@ def package(tmp_path, monkeypatch):
     def add(*names):
         for name in names:
             torch.save({"a": torch.zeros(1)}, tmp_path / "lite" / name)
-        files = ["lite/__init__.py", *(f"lite/{name}" for name in names)]
+        # no weights, for all its name: a path configuration file
+        (tmp_path / "lite.pth").touch()
+        files = ["lite.pth", "lite/__init__.py", *(f"lite/{name}" for name in names)]
         (info / "RECORD").write_text("".join(f"{file},,\n" for file in files))
 
     return add

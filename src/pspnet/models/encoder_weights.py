@@ -21,7 +21,7 @@ UNREACHED = (
 # what a classification network has after its last features, by the names timm and torchvision use
 CLASSIFIER = (
     *("fc.", "classifier.", "head.", "last_linear.", "conv_head.", "bn2.", "norm_head."),
-    *("pre_logits.", "final_conv.", "_fc.", "_conv_head.", "_bn1."),
+    *("norm.", "pre_logits.", "final_conv.", "_fc.", "_conv_head.", "_bn1."),
 )
 
 # three 3×3 convolutions in place of the 7×7 one: modules of the authors' ImageNet files, of timm's
@@ -63,7 +63,9 @@ def find_weights(given: str) -> Path:
             )
         return Path(given)
     package = _package(given)
-    files = [Path(str(package.locate_file(file))) for file in package.files or ()]
+    # a .pth file beside the packages names folders to import from
+    listed = [file for file in package.files or () if len(file.parts) > 1]
+    files = [Path(str(package.locate_file(file))) for file in listed]
     weights = [file for file in files if file.suffix in SUFFIXES and file.is_file()]
     if len(weights) != 1:
         found = ", ".join(str(file) for file in weights) or f"none ({', '.join(SUFFIXES)})"

@@ -79,7 +79,7 @@ PSPNET = KeyMap(
 
 def recognize(keys: Collection[str]) -> KeyMap | None:
     """Return the key map that fits a file's tensor names; None if they are no PSPNet's."""
-    beginnings = {"layer0.": SEMSEG, "backbone.stem.": MMSEGMENTATION_V1C}
+    beginnings = {"layer0.0.": SEMSEG, "backbone.stem.": MMSEGMENTATION_V1C}
     beginnings |= {"backbone.": MMSEGMENTATION, "network.": PSPNET}
     for beginning, key_map in beginnings.items():
         if any(key.startswith(beginning) for key in keys):
