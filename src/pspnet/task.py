@@ -373,12 +373,12 @@ class Segmentation(SavedTask):
         target = batch["label"]
         check_memory(self.network, batch["image"], self.protocol)
         prediction, scores = self._predict(batch["image"])
-        self.evaluation.update(prediction, target, batch.get("weight"))
+        weight = batch.get("weight")
+        self.evaluation.update(prediction, target, weight)
+        labels = target if weight is None else target.where(weight > 0, IGNORE)
         if self.calibration is not None:
-            self.calibration.update(scores, target, batch["name"], self.protocol)
+            self.calibration.update(scores, labels, batch["name"], self.protocol)
         if self.image_scores is not None and "name" in batch:  # none in one of somebody's own
-            weight = batch.get("weight")
-            labels = target if weight is None else target.where(weight > 0, IGNORE)
             self.image_scores.update(prediction, scores, labels, batch["name"], self.protocol)
         logged: list[tuple[str, Metric]] = [("miou", self.evaluation)]
         if self.protocol.average == "scores":  # the loss takes no probabilities

@@ -16,6 +16,7 @@ from pspnet.data.datasets.folder import Folder
 from pspnet.data.image_io import read_image
 from pspnet.data.weights import read_weights
 from pspnet.errors import UserError
+from pspnet.evaluation.calibration import Calibration
 from pspnet.evaluation.image_scores import ImageScores
 from pspnet.inference.class_scores import predict
 from pspnet.task import Segmentation
@@ -53,7 +54,7 @@ def weighted_iou(pairs) -> list[float]:
 def test_an_evaluation_counts_pixels_by_their_weights(root, tmp_path):
     torch.manual_seed(0)
     task = Segmentation(PSPNet(3, "tu-regnetx_002", decoder_channels=16), Folder(root).classes)
-    task.image_scores = ImageScores(3)
+    task.image_scores, task.calibration = ImageScores(3), Calibration(3)
     data = SegmentationData(Folder(root), crop_size=33, workers=0, batch_size=1)
     trainer = lightning.Trainer(logger=False, enable_progress_bar=False, accelerator="cpu")
     trainer.validate(task, data, verbose=False)
@@ -78,6 +79,8 @@ def test_an_evaluation_counts_pixels_by_their_weights(root, tmp_path):
     for row, (prediction, target, weight) in zip(task.by_image.rows, pairs, strict=True):
         counted = (target != 255) & (weight > 0)
         assert row.accuracy == pytest.approx((prediction == target)[counted].mean())
+    left = sorted(int(((target != 255) & (weight > 0)).sum()) for _, target, weight in pairs)
+    assert sorted(task.calibrated.pixels) == left
 
     folders = [str(root / part) for part in ("predictions/val", "masks/val")]
     rules = [f"--classes={root / 'classes.yaml'}", f"--weights={root / 'weights/val'}"]
