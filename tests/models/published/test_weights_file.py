@@ -136,7 +136,7 @@ def test_other_networks_are_refused(tmp_path):
     options = {"class_path": "mine.Network", "init_args": {"num_classes": 2}}
     metadata["hyper_parameters"]["network"] = options
     line = refused(saved(path, other, **metadata))
-    assert "its network is a mine.Network, not PSPNet itself; load it by" in line
+    assert line.startswith(f"{path}: its network is a mine.Network, not PSPNet itself; load it by")
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path):

@@ -203,6 +203,8 @@ def _describe_pspnet(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Des
         count = options.get("in_channels", 3)
         mean = _color(mean, IMAGENET_DEFAULT_MEAN, count)
         std = _color(std, IMAGENET_DEFAULT_STD, count)
+    except UserError:  # a ValueError, and complete
+        raise
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise UserError(
             f"{weights.path}: does not describe its network ({error!r}); give a .ckpt of a run"
