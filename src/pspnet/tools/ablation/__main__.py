@@ -104,8 +104,8 @@ def run_sweep(
         counts = f"{len(left)} of {len(runs)} runs to do"
         print(f"{sweep.name} on {sweep.data}: {counts}; cost: {estimate(runs)}", flush=True)
         run_trials(left, progress, address=address, cpus=cpus, gpus=gpus, wanted=wanted)
-    spared = sum(read_run(run.folder).state == "not run" for run in left)
-    finished = len(runs) - progress.failed - spared
+    finished = sum(read_run(run.folder).state == "finished" for run in runs)
+    spared = len(runs) - finished - progress.failed
     decided = f", {spared} not needed" if spared else ""
     print(f"{report(sweep)} ({finished} of {len(runs)} runs finished{decided})")
     return progress.failed

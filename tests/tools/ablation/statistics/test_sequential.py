@@ -5,7 +5,7 @@ import pytest
 from fake_runs import put, results
 
 from pspnet.errors import UserError
-from pspnet.tools.ablation.__main__ import main, report
+from pspnet.tools.ablation.__main__ import main, report, run_sweep
 from pspnet.tools.ablation.collect import collect
 from pspnet.tools.ablation.statistics.paired import LEVEL, paired_difference
 from pspnet.tools.ablation.statistics.sequential import FILE, Stopping, decided, nominal_level
@@ -56,6 +56,22 @@ def test_runs_that_can_change_nothing_are_not_wanted(own):
     put(runs["b", 2].folder, results=results(0.4))
     assert stopping.wants(runs["b", 3])
     assert stopping.wants(runs["a", 3])
+
+
+def test_a_run_that_was_interrupted_and_is_not_needed_is_not_finished(own, monkeypatch, capsys):
+    sweep = own(parameters={**SETTINGS, "seed_everything": {"values": [0, 1, 2, 3]}})
+    for run in sweep.runs:
+        if run.seed < 3:
+            put(run.folder, results=results({"a": 0.5, "b": 0.6}[run.setting]))
+    put(sweep.folder / "b" / "seed_3")
+    started = []
+    monkeypatch.setattr(
+        "pspnet.tools.ablation.__main__.run_trials",
+        lambda runs, *_, wanted, **__: started.extend(filter(wanted, runs)),
+    )
+    assert run_sweep(sweep, stop_early=True) == 0
+    assert not started
+    assert "(6 of 8 runs finished, 2 not needed)" in capsys.readouterr().out
 
 
 def test_reports_of_such_sweeps_have_wider_intervals(own):
