@@ -11,7 +11,7 @@ from pspnet.models.encoder_weights import input_statistics, origin
 
 
 def set_normalization(config: Namespace, *, telling: bool) -> None:
-    """Set `data.mean` and `data.std` of RGB images, if neither is given.
+    """Set `data.mean` and `data.std` of RGB images, where they are not given.
 
     Args:
         config: the options of a command.
@@ -24,11 +24,15 @@ def set_normalization(config: Namespace, *, telling: bool) -> None:
     encoder, weights = network.get("encoder"), network.get("encoder_weights")
     if encoder is None or not Channels(**vars(config.data.channels)).is_rgb:
         return  # a class of somebody's own may have no encoder by name
-    given = config.data.mean is not None or config.data.std is not None
-    if not given:
-        config.data.mean, config.data.std = input_statistics(encoder, weights)
+    missing = [name for name in ("mean", "std") if config.data[name] is None]
+    if missing:
+        mean, std = input_statistics(encoder, weights)
+        expected = {"mean": mean, "std": std}
+        for name in missing:
+            config.data[name] = expected[name]
     if weights is not None and telling:
-        whose = "as given" if given else "as these weights expect"
+        only = f"data.{missing[0]} " if len(missing) == 1 else ""
+        whose = f"{only}as these weights expect" if missing else "as given"
         line = f"encoder_weights: {origin(encoder, weights)}"
         rank_zero_only(note)(
             f"{line}; data.mean {_listed(config.data.mean)} and data.std "
@@ -36,5 +40,5 @@ def set_normalization(config: Namespace, *, telling: bool) -> None:
         )
 
 
-def _listed(values: tuple[float, ...] | None) -> str:
-    return "not given" if values is None else ", ".join(f"{value:.3g}" for value in values)
+def _listed(values: tuple[float, ...]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)

@@ -125,9 +125,9 @@ def _of_another_class(path: Path, *, trust: bool) -> Trained:
     config = read_checkpoint(path)["config"]
     data = config["data"]
     task = Segmentation.load_from_checkpoint(path, map_location="cpu", trust=trust)
-    mean, std = (data.get(key) for key in ("mean", "std"))
-    if mean is None or std is None:
-        mean, std = input_statistics(str(task.network.options.get("encoder")))
+    usual = input_statistics(str(task.network.options.get("encoder")))
+    given = (data.get(key) for key in ("mean", "std"))
+    mean, std = (own if it is None else it for it, own in zip(given, usual, strict=True))
     channels = _channels(config, task, path)
     return Trained(task.eval(), tuple(map(float, mean)), tuple(map(float, std)), path, channels)
 
