@@ -18,6 +18,7 @@ from pspnet.tools.ablation.sweep import Run, Sweep
 
 FIRST_LOOK = 3  # pairs
 SIMULATED = 200_000  # sweeps without any difference
+AT_ONCE = 5_000  # of them, which bounds the memory
 FILE = "sequential.json"
 
 
@@ -35,12 +36,13 @@ def nominal_level(seeds: int) -> float:
     looks = np.arange(FIRST_LOOK, seeds + 1)
     if len(looks) < 2:
         return LEVEL
-    draws = np.random.default_rng(0).standard_normal((SIMULATED, seeds))
-    count = np.arange(1, seeds + 1)
-    total, squares = draws.cumsum(1), (draws**2).cumsum(1)
-    variance = (squares - total**2 / count)[:, looks - 1] / (looks - 1)
-    t = np.abs(total[:, looks - 1]) / np.sqrt(variance * looks)
-    smallest = (2 * student.sf(t, looks - 1)).min(1)
+    generator, smallest = np.random.default_rng(0), []
+    for _ in range(0, SIMULATED, AT_ONCE):
+        draws = generator.standard_normal((AT_ONCE, seeds))
+        total, squares = (x.cumsum(1)[:, looks - 1] for x in (draws, draws**2))
+        variance = (squares - total**2 / looks) / (looks - 1)
+        t = np.abs(total) / np.sqrt(variance * looks)
+        smallest.append((2 * student.sf(t, looks - 1)).min(1))
     return float(np.quantile(smallest, LEVEL))
 
 
