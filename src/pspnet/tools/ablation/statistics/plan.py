@@ -119,7 +119,8 @@ def _total(first: Setting, lines: list[Line], pooled: float) -> list[str]:
         seconds = [_seconds(setting, [s for s, _ in needs]) for setting, _ in left]
         runs = sum(count for _, count in left)
         time = sum(count * each for (_, count), each in zip(left, seconds, strict=True))
-        said.append(f"{words}: {runs} runs, {duration(time)} one after the other")
+        lasting = duration(time) if time or not runs else "of unknown time"
+        said.append(f"{words}: {runs} runs, {lasting} one after the other")
     return [f"pooled deviation of Δ: {pooled:.2f} points", *said]
 
 
