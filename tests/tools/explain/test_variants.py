@@ -51,6 +51,11 @@ def test_layouts_in_words():
     )
 
 
+def test_a_width_of_levels_is_one_to_reduce_to():
+    costs = reduction_costs(small(level_width=2), size=(65, 97))
+    assert (costs[True].level, costs[False].level) == (512, 256)
+
+
 @pytest.mark.parametrize("reduce", [True, False])
 @pytest.mark.parametrize("bins", [(1, 2, 3, 6), (1, 2, 4)])
 def test_costs_against_formulas(reduce, bins):

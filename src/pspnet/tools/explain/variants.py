@@ -123,9 +123,10 @@ def reduction_costs(network: PSPNet, *, size: tuple[int, int]) -> dict[bool, Cos
         size: height and width of the image.
     """
     with torch.device("meta"):
-        networks = {
-            reduce: from_options({**network.options, "reduce": reduce}) for reduce in (True, False)
-        }
+        with_ = from_options({**network.options, "reduce": True})
+        # a width of levels is one to reduce to
+        without = from_options({**network.options, "reduce": False, "level_width": None})
+    networks = {True: with_, False: without}
     return {reduce: _cost(other, size) for reduce, other in networks.items()}
 
 

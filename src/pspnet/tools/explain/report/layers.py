@@ -59,7 +59,10 @@ def reduction_section(explanation: Explanation, network: PSPNet) -> str:
     rows = [_row("with", with_, own=chosen), _row("without", without, own=not chosen)]
     saved = [1 - a / b for a, b in zip(with_.network, without.network, strict=True)]
     channels = with_.context - bins * with_.level
-    each = "C/N" if channels % bins == 0 else "C/N, rounded down,"
+    each = "C/N channels" if channels % bins == 0 else "C/N, rounded down, channels"
+    each = f"{each}, so that context and features enter the\ndecoder with equal weight"
+    if network.options.get("level_width") is not None:
+        each = f"{with_.level} channels"
     header = (
         *("", "channels per level", "into the decoder", "1×1 parameters", "FLOPs"),
         *("decoder parameters", "FLOPs", "network parameters", "FLOPs", "FLOPs as run"),
@@ -67,8 +70,7 @@ def reduction_section(explanation: Explanation, network: PSPNet) -> str:
     return f"""{REDUCTION}
 
 The features have C = {channels} channels and the pyramid has N = {bins} bins. With reduction a
-1×1 convolution takes each level to {each} channels, so that context and features enter the
-decoder with equal weight; without it all pooled channels enter. Reduction saves
+1×1 convolution takes each level to {each}; without it all pooled channels enter. Reduction saves
 {100 * saved[0]:.1f} % of the parameters and {100 * saved[1]:.1f} % of the operations of inference
 (where negative, it adds them). These are the published formulation's operations. The last column
 has those of this package, which computes the same without the decoder's input of so many channels.
