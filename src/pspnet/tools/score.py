@@ -177,7 +177,8 @@ def _parser() -> Parser:
     add(
         "--weights",
         type=path_argument,
-        help="folder of gray images, named as the ground truth: what each pixel counts",
+        help="folder of gray images: what each pixel counts; they are named as the ground truth, in"
+        " Cityscapes CITY_SEQUENCE_FRAME.png",
     )
     add("--absent", choices=["skip", "zero"], help="rule for absent classes; the benchmark's own")
     add("--json", type=path_argument, help="file to write all scores to")
