@@ -95,6 +95,9 @@ def test_every_image_needs_its_weights(root):
     sample = source.samples("val")[0]
     with pytest.raises(UserError, match=r"val/3\.png is missing: expected the weights"):
         source.read_weight(sample, SIZE)
+    for path in (root / "weights").rglob("*.png"):
+        path.rename(path.with_suffix(".pth"))  # a network's
+    assert Folder(root).read_weight(sample, SIZE) is None
 
 
 @pytest.mark.parametrize(

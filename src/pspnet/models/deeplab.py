@@ -17,7 +17,8 @@ class DeepLabV3(PSPNet):
     """The same encoder, decoder and auxiliary head around torchvision's ASPP.
 
     Its context comes from 3×3 convolutions of several dilations and one global average, which are
-    concatenated and projected (Chen et al., arXiv 1706.05587, section 3.3).
+    concatenated and projected (Chen et al., arXiv 1706.05587, section 3.3). Torchvision's dropout
+    after the projection is left out.
 
     Args:
         *args: of `PSPNet`.
@@ -46,6 +47,7 @@ class DeepLabV3(PSPNet):
         pooling = aspp.convs[-1]
         assert isinstance(pooling, nn.Sequential)
         pooling[2] = BatchNorm2d(aspp_channels)  # a batch of one has a single value per channel
+        aspp.project[3] = nn.Identity()  # the decoder has dropout, by samples, as PSPNet's
         aspp.out_channels = aspp_channels
         self.pyramid = aspp
         first = self.decoder[0]

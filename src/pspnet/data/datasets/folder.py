@@ -12,8 +12,9 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.own_data.base import Entry, OwnData
 from pspnet.data.datasets.own_data.class_files import read_class_file
 from pspnet.data.datasets.own_data.layout import Layout, find_layout, find_pairs, missing_mask
+from pspnet.data.files import find_files
 from pspnet.data.label_io import LabelCode
-from pspnet.data.weights import FOLDER, read_weights, weight_file
+from pspnet.data.weights import FOLDER, WEIGHT_SUFFIXES, read_weights, weight_file
 
 
 class Folder(OwnData):
@@ -89,16 +90,20 @@ class Folder(OwnData):
         ]
 
     def read_weight(self, sample: Sample, size: tuple[int, ...]) -> np.ndarray | None:
-        folder = self.root / FOLDER
-        if not folder.is_dir():
+        if not self._has_weights:
             return None
-        return read_weights(weight_file(folder, sample.name), size)
+        return read_weights(weight_file(self.root / FOLDER, sample.name), size)
 
     def missing_label(self, entry: Entry) -> str:
         return missing_mask(self.root, self._layout(), entry.name, entry.image)
 
     def _layout(self) -> Layout:
         return find_layout(self.root, images=self.images, masks=self.masks, suffix=self.mask_suffix)
+
+    @cached_property
+    def _has_weights(self) -> bool:
+        folder = self.root / FOLDER  # which may hold a network's weights, too
+        return folder.is_dir() and bool(find_files(folder, WEIGHT_SUFFIXES))
 
     @cached_property
     def _described(self) -> tuple[Classes, LabelCode]:
