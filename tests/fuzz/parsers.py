@@ -116,7 +116,8 @@ def tool_options(start: Callable[[list[str]], None], action: str = "") -> list[a
         raise _Caught
 
     found: list[errors.Parser] = []
-    with patch.object(errors.Parser, "parse_args", catch), suppress(_Caught):
+    names = ("parse_args", "parse_intermixed_args")
+    with patch.multiple(errors.Parser, **dict.fromkeys(names, catch)), suppress(_Caught):
         start([])
     parser: argparse.ArgumentParser = found[0]
     if action:
