@@ -10,14 +10,21 @@ from shapes import paint
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
-# files of few and long tests; dealt last, they would leave the other process without work. The fuzz
-# is first, as after some other tests it has been seen to read 1 as 1.0, see `Trainer`
-LONG = ("test_fuzz.py", "test_explain.py", "test_cli.py", "test_kill_matrix.py", "test_task.py")
+# the order of files; the fuzz is first, as after some other tests it has been seen to read 1 as
+# 1.0, see `Trainer`
+FIRST = (
+    "test_fuzz.py",
+    # these fork, which hangs now and then where other tests have left threads
+    *("test_kill_matrix.py", "test_disk_full.py", "test_interruption.py", "test_run_folder.py"),
+    # few and long tests; dealt last, they would leave the other process without work
+    *("test_explain.py", "test_cli.py", "test_task.py"),
+)
 torch.set_num_threads(1)  # on busy machines two threads wait for each other longer than they work
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.name not in LONG)
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from full_disk import full_from
 from PIL import Image
 from shapes import paint
 
+LONGEST = 300  # seconds of a command
 TINY = (
     *("--data.source=Folder", "--data.crop_size=33", "--data.batch_size=5", "--data.workers=0"),
     *("--model.network.encoder=tu-resnet10t", "--model.network.decoder_channels=16"),
@@ -130,6 +132,7 @@ def forked(work: Callable[[], None], folder: Path) -> tuple[int, str]:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        signal.alarm(LONGEST)  # a fork of a process with threads may hang
         os.chdir(folder)
         os.dup2(writing, 1)
         os.dup2(writing, 2)
