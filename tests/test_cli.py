@@ -126,6 +126,7 @@ def own_prediction(checkpoint: str, picture: Path) -> np.ndarray:
         return full_logits(task.network, (pixels - mean) / std).argmax(1)[0].numpy()
 
 
+@pytest.mark.slow
 def test_a_version_is_named_and_never_run_over(shapes, tmp_path, capsys):
     command = ["fit", *options(shapes, tmp_path), "--trainer.max_epochs=1", "--version=seed_3"]
     log = tmp_path / "row" / "seed_3" / "run.log"  # what starts the run may write its words there

@@ -117,6 +117,7 @@ def test_it_is_scored_like_any_other(converted, tmp_path, command):
     assert (matrix.sum(1) > 20).sum() >= 3  # predicted classes
 
 
+@pytest.mark.slow
 def test_it_predicts_like_any_other(converted, tmp_path):
     path, out = converted
     root = camvid(tmp_path / "camvid", count=1)
@@ -227,6 +228,7 @@ def test_refusals(tmp_path, capsys):
     assert "its CLASSES has 9 classes, and camvid has 11" in line
 
 
+@pytest.mark.slow
 def test_classes_of_ones_own_start_a_training(tmp_path, shapes):
     """Three classes, two of which the data set has; the learning rate is next to nothing."""
     path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 3)))

@@ -163,6 +163,7 @@ def test_networks_without_bins_or_auxiliary_head(trained, shapes, tmp_path, monk
     assert "Left out: the network was trained without one." in text
 
 
+@pytest.mark.slow
 def test_a_configuration_gives_what_needs_no_weights(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     main([str(trained / "config.yaml"), "--device=cpu"])
