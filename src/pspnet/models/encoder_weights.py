@@ -74,7 +74,7 @@ def find_weights(given: str) -> Path:
 
 
 def origin(name: str, weights: str) -> str:
-    """Return one line on pretrained weights: their file or tag, their license, and their images.
+    """Return one line on pretrained weights: their file or tag, and their license.
 
     Args:
         name: smp's name of the network, "tu-…" for timm's.
@@ -112,8 +112,8 @@ def load_weights(encoder: nn.Module, path: Path) -> None:
             whose heads are left out; the Caffe release's wants its own mean and std of the data.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if a tensor is missing, of another shape, of another network, or damaged.
+        UserError: if there is no such file, or a tensor is missing, of another shape, of another
+            network, or damaged.
     """
     file = read_weights(path)
     if file.key_map is not None:

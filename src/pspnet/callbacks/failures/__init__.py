@@ -1,1 +1,1 @@
-"""Where an evaluation fails: a table of all images, and a page of the worst."""
+"""The failures of an evaluation: a table of all images, and a page of the worst."""

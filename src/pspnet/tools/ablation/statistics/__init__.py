@@ -1,1 +1,1 @@
-"""What differences between settings mean: tests over seeds, their power, early stopping, plans."""
+"""Differences between settings: tests over seeds, their power, early stopping, plans."""

@@ -21,7 +21,7 @@ INPUT, HIDDEN, LOGITS = "input", "decoder", "logits"
 
 @dataclass
 class Record:
-    """What the hooks have seen, each map (C, h, w) without its batch.
+    """Maps that the hooks have seen, each (C, h, w) without its batch.
 
     Args:
         call: index of the encoder's call that is recorded.

@@ -92,7 +92,7 @@ class Walk:
 
     @property
     def fused(self) -> bool:
-        """Whether pyramid and decoder run in the fused form."""
+        """True if pyramid and decoder run in the fused form."""
         return self.flops < self.published_flops
 
 
