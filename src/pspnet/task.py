@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable, ReduceLROnPlateau
+from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
@@ -38,6 +39,7 @@ from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.activation_recompute import ActivationRecompute
 from pspnet.ops.memory_format import fastest_format, in_format_of, set_format
+from pspnet.ops.sync_batchnorm import SyncBatchNorms
 from pspnet.step_mean import LossMean, StepMean
 
 PLAIN_NORMS = (nn.BatchNorm2d, BatchNorm2d)  # those that `ops.activation_recompute` knows
@@ -165,7 +167,10 @@ class Segmentation(SavedTask):
         self._lr = value
 
     def setup(self, stage: str) -> None:
-        device, precision = self.trainer.strategy.root_device, str(self.trainer.precision)
+        strategy = self.trainer.strategy
+        if type(getattr(strategy, "_layer_sync", None)) is TorchSyncBatchNorm:
+            strategy._layer_sync = SyncBatchNorms()  # type: ignore[attr-defined]
+        device, precision = strategy.root_device, str(self.trainer.precision)
         set_format(self.network, fastest_format(self.network, device=device, precision=precision))
         for loss in computed_weights(self.loss).values() if stage == "fit" else ():
             assert loss.weight_formula is not None
