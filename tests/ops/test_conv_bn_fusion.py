@@ -5,10 +5,8 @@ import torch
 from torch import nn
 
 from pspnet import PSPNet
-from pspnet.models.pyramid_pooling import BatchNorm2d
+from pspnet.inference.network_copy import NORMS
 from pspnet.ops.conv_bn_fusion import fuse_conv_bn, same_output
-
-NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d)
 
 
 def fold(network):
@@ -35,13 +33,15 @@ def norms(network: nn.Module) -> int:
 @pytest.mark.parametrize(
     ("encoder", "left"),
     # the auxiliary head's, which no inference computes; of DenseNet those before convolutions; of
-    # RegNet those that hold their activation
+    # RegNet and EfficientNet others hold their activation, and Lite has convolutions that pad
+    # themselves
     [
         ("resnet18", 1),
         ("tu-resnet10t", 1),
         ("vgg16_bn", 1),
         ("densenet121", 63),
-        ("tu-regnetx_002", 45),
+        ("tu-regnetx_002", 1),
+        ("tu-tf_efficientnet_lite0", 1),
     ],
 )
 def test_it_computes_the_same(encoder, left):

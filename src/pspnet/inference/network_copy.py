@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from lightning.pytorch.utilities import rank_zero_info
+from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
 
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.conv_bn_fusion import fuse_conv_bn, same_output
 
-NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d)
+NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d, BatchNormAct2d, SyncBatchNormAct)
 
 
 class InferenceCopy:

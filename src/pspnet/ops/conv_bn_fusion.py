@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
+from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
@@ -22,6 +23,7 @@ from pspnet.ops.equivalence import (
     why_not_plain,
 )
 
+CONVOLUTIONS = (nn.Conv2d, Conv2dSame)  # whose outputs are linear in weight and bias
 SIDE = 129  # pixels of the image on which the network is traced, and 65 to compare the outputs
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -35,7 +37,8 @@ def fuse_conv_bn(network: Network, *, norms: tuple[type[nn.Module], ...]) -> tup
 
     Args:
         network: takes images (N, C, H, W); C is its `in_channels`, and 3 without it.
-        norms: the exact classes that normalize like `nn.BatchNorm2d` in evaluation mode.
+        norms: the exact classes that normalize like `nn.BatchNorm2d` in evaluation mode, and then
+            apply their children, if they have any, in turn: timm's hold an activation.
 
     Returns:
         The copy, in evaluation mode, and the number of normalizations that were folded.
@@ -43,9 +46,10 @@ def fuse_conv_bn(network: Network, *, norms: tuple[type[nn.Module], ...]) -> tup
     copy = _in_evaluation(copy_sharing_parameters(network))
     pairs = _pairs(network, norms)
     for convolution, norm in pairs:
-        fused = fuse_conv_bn_eval(copy.get_submodule(convolution), copy.get_submodule(norm))  # type: ignore[arg-type, type-var]
+        folded = copy.get_submodule(norm)
+        fused = fuse_conv_bn_eval(copy.get_submodule(convolution), folded)  # type: ignore[arg-type, type-var]
         copy.set_submodule(convolution, fused)
-        copy.set_submodule(norm, nn.Identity())
+        copy.set_submodule(norm, nn.Sequential(*folded.children()))
     return copy, len(pairs)
 
 
@@ -85,7 +89,7 @@ def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple
     for name, module in hollow.named_modules():
         if module.training:  # somebody wants it so, as dropout for its variance
             continue
-        if why_not_plain(module, nn.Conv2d) is None:
+        if why_not_plain(module, *CONVOLUTIONS) is None:
             convolutions[name] = module
         elif why_not_plain(module, *norms) is None and module.track_running_stats:
             followers[name] = module
