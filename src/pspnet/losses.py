@@ -22,7 +22,9 @@ from pspnet.errors import UserError
 from pspnet.ops.chunked_logits import at_least_float32, pixel_losses, weighted_cross_entropy
 from pspnet.ops.equivalence import nearly_equal, why_not_plain
 
-WeightFormula = Literal["inverse_frequency", "median_frequency", "effective_number"]
+WeightFormula = Literal[
+    "inverse_frequency", "log_frequency", "median_frequency", "effective_number"
+]
 ClassWeights: TypeAlias = list[float] | WeightFormula | None
 IGNORE = 255  # the target of pixels that do not train; the same as in `pspnet.data`
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from pspnet.data.facts.class_weights import class_weights
@@ -13,6 +15,7 @@ def test_weights_follow_their_papers() -> None:
     weights = class_weights(COUNTS)
     total = {
         "inverse_frequency": [300 / 230, 300 / 10, 300 / 60],
+        "log_frequency": [1 / math.log(1.02 + n / 300) for n in (230, 10, 60)],
         # shares within the images that have the class, of which the median is 0.6
         "median_frequency": [0.6 / (230 / 300), 0.6 / 0.1, 0.6 / 0.6],
         "effective_number": [(1 - 0.999) / (1 - 0.999**n) for n in (3, 1, 1)],

@@ -8,6 +8,7 @@ import yaml
 
 FORMS = {
     "inverse_frequency": "1 / f_c, with f_c the share of class c in the labeled pixels",
+    "log_frequency": "1 / ln(1.02 + f_c) (Paszke et al., ENet, arXiv 1606.02147)",
     "median_frequency": "median(F) / F_c, F_c in images with c (Eigen & Fergus, ICCV 2015)",
     "effective_number": "(1 - b) / (1 - b^n_c), n_c images, b = 0.999 (Cui et al., CVPR 2019)",
 }
