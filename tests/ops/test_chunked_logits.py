@@ -124,11 +124,11 @@ def test_predictions_with_and_without_a_window(chunks, sizes, align_corners):
 
 def test_the_chunks_are_the_resized_scores_in_order(chunks):
     logits, *_ = batch(SIZES[0])
-    enlarged = ChunkedUpsampling(logits[0], (33, 49), align_corners=False)
+    enlarged = ChunkedUpsampling(logits, (33, 49), align_corners=False)
     rows, parts = zip(*enlarged.chunks(), strict=True)
     assert [part for row in rows for part in range(row.start, row.stop)] == list(range(33))
-    expected = whole(logits[:1], (33, 49), False)[0]
-    torch.testing.assert_close(torch.cat(parts, 1), expected, rtol=1e-12, atol=1e-12)
+    expected = whole(logits, (33, 49), False)
+    torch.testing.assert_close(torch.cat(parts, 2), expected, rtol=1e-12, atol=1e-12)
 
 
 class Largest(TorchDispatchMode):

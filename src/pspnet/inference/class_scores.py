@@ -167,11 +167,8 @@ def confidence(
         return scores.confidence(temperature)
     if temperature == 1 and _averages_probabilities(scores, protocol):
         return scores.amax(1)
-    maps = []
-    for image in scores:
-        parts = (_logits(part, scores, protocol) for part in image.split(ROWS_AT_ONCE, dim=1))
-        maps.append(torch.cat([highest_probability_(part, temperature) for part in parts]))
-    return torch.stack(maps)
+    parts = (_logits(part, scores, protocol) for part in torch.split(scores, ROWS_AT_ONCE, dim=2))
+    return torch.cat([highest_probability_(part, temperature) for part in parts], 1)
 
 
 def probabilities(

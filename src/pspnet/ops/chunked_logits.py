@@ -7,7 +7,9 @@ a training's memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 CHUNK = 2**22  # logits at once, 16 MiB in float32
+ACCELERATORS_CHUNK = 2**25
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,35 @@ def neighbors(output: int, source: int, *, align_corners: bool) -> Neighbors:
     return Neighbors(low, high, weight=torch.where(high > low, place - low, 0.0))
 
 
+@dataclass(frozen=True)
+class _Resize:
+    """A 1-D bilinear resize as a matrix, kept on the device: a step copies nothing from the host.
+
+    A product with its transpose is the gradient, in a fixed order of additions on every device.
+    """
+
+    low: list[int]  # source pixel per output pixel
+    high: list[int]
+    matrix: Tensor  # (output, source)
+
+
+@lru_cache(maxsize=16)
+def _resize(
+    output: int, source: int, align_corners: bool, dtype: torch.dtype, device: torch.device
+) -> _Resize:
+    with torch.inference_mode(False), torch.device("cpu"):  # a training may use it next
+        near = neighbors(output, source, align_corners=align_corners)
+        matrix = torch.zeros(output, source, dtype=torch.float64)
+        matrix.scatter_add_(1, near.low[:, None], 1 - near.weight[:, None])
+        matrix.scatter_add_(1, near.high[:, None], near.weight[:, None])
+        return _Resize(near.low.tolist(), near.high.tolist(), matrix.to(dtype).to(device))
+
+
 class ChunkedUpsampling:
-    """The logits of one image at another size, in chunks of rows.
+    """The logits of some images at another size, in chunks of rows.
 
     Args:
-        logits: (C, h, w); read as float32, or float64 where they are.
+        logits: (N, C, h, w); read as float32, or float64 where they are.
         size: height and width to upsample to, bilinearly.
         align_corners: see `torch.nn.functional.interpolate`.
         window: rows and columns of that size to compute; None is all.
@@ -59,49 +86,71 @@ class ChunkedUpsampling:
         window: tuple[slice, slice] | None = None,
         gradient: bool = False,
     ) -> None:
-        rows, columns = window or (slice(0, size[0]), slice(0, size[1]))
-        self.source = at_least_float32(logits.detach()).requires_grad_(gradient)
-        with torch.set_grad_enabled(gradient):
-            self.wide = self.source[None]
-            if logits.shape[2] != size[1]:
-                self.wide = F.interpolate(
-                    self.wide,
-                    size=(logits.shape[1], size[1]),
-                    mode="bilinear",
-                    align_corners=align_corners,
-                )
-            self.wide = self.wide[0, :, :, columns].contiguous()  # (C, h, W)
-        found = neighbors(size[0], logits.shape[1], align_corners=align_corners)
-        self.low, self.high = (t[rows].to(logits.device) for t in (found.low, found.high))
-        weight = found.weight[rows].to(self.wide.dtype)  # on the CPU: not every device has float64
-        self.weight = weight.to(self.wide.device)[:, None]
-        self.resized = logits.shape[1] != size[0]
+        source = at_least_float32(logits.detach())
+        self.shape, kind = logits.shape, (align_corners, source.dtype, source.device)
+        self.rows, columns = window or (slice(0, size[0]), slice(0, size[1]))
+        self.vertical = _resize(size[0], self.shape[2], *kind)
+        self.across = _resize(size[1], self.shape[3], *kind).matrix[columns]  # (W, w)
+        with full_precision():
+            self.wide = source.flatten(0, 1) @ self.across.T  # (N·C, h, W)
         self.total = torch.zeros_like(self.wide) if gradient else None
 
     def chunks(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield rows of the window with their logits, (C, rows, W), which may be written over."""
-        wide = self.wide.detach()
-        classes, _, width = wide.shape
-        step = max(1, CHUNK // (classes * width))
-        for first in range(0, len(self.low), step):
-            rows = slice(first, min(first + step, len(self.low)))
-            chunk = wide.index_select(1, self.low[rows])
-            if self.resized:
-                chunk.lerp_(wide.index_select(1, self.high[rows]), self.weight[rows])
-            yield rows, chunk
+        """Yield rows of the window with their logits, (N, C, rows, W), to be written over."""
+        maps, _, width = self.wide.shape
+        count = self.rows.stop - self.rows.start
+        step = max(1, chunk_of(self.wide.device) // (maps * width))
+        for first in range(0, count, step):
+            rows = slice(first, min(first + step, count))
+            sources, weights = self._part(rows)
+            with full_precision():
+                chunk = weights.expand(maps, -1, -1) @ self.wide[:, sources]
+            yield rows, chunk.view(*self.shape[:2], *chunk.shape[1:])
 
     def add(self, rows: slice, gradient: Tensor) -> None:
-        """Add the gradient with respect to a chunk, (C, rows, W), which is written over."""
+        """Add the gradient with respect to a chunk, (N, C, rows, W)."""
         assert self.total is not None
-        if self.resized:
-            self.total.index_add_(1, self.high[rows], gradient * self.weight[rows])
-            gradient.mul_(1 - self.weight[rows])
-        self.total.index_add_(1, self.low[rows], gradient)
+        sources, weights = self._part(rows)
+        with full_precision():
+            self.total[:, sources].baddbmm_(
+                weights.T.expand(len(self.total), -1, -1), gradient.flatten(0, 1)
+            )
 
     def gradient(self) -> Tensor:
-        """Return the gradient with respect to the logits as they were given, (C, h, w)."""
-        (found,) = torch.autograd.grad(self.wide, self.source, self.total)
-        return found
+        """Return the gradient with respect to the logits, (N, C, h, w)."""
+        assert self.total is not None
+        with full_precision():
+            return (self.total @ self.across).view(self.shape)
+
+    def _part(self, rows: slice) -> tuple[slice, Tensor]:
+        """Return the source rows of some rows of the window, and their weights, (rows, sources)."""
+        start, stop = self.rows.start + rows.start, self.rows.start + rows.stop
+        sources = slice(self.vertical.low[start], self.vertical.high[stop - 1] + 1)
+        return sources, self.vertical.matrix[start:stop, sources]
+
+
+def chunk_of(device: torch.device) -> int:
+    """Return the number of logits to upsample at once: kernels of an accelerator are launched."""
+    return CHUNK if device.type == "cpu" else ACCELERATORS_CHUNK
+
+
+def _together(width: int, logits: Tensor, *others: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yield parts of a batch whose logits, upsampled to `width` columns, fit into a chunk."""
+    _, classes, height, _ = logits.shape
+    images = max(1, chunk_of(logits.device) // (classes * height * width))
+    parts = (torch.split(tensor, images) for tensor in (logits, *others))
+    yield from zip(*parts, strict=True)
+
+
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """Multiply float32 matrices without TF32 or bfloat16."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def argmax(
@@ -120,11 +169,11 @@ def argmax(
         window: rows and columns of that size to compute; None is all.
     """
     images = []
-    for image in logits:
-        upsampled = ChunkedUpsampling(image, size, align_corners=align_corners, window=window)
-        chunks = [chunk.argmax(0).to(torch.uint8) for _, chunk in upsampled.chunks()]
-        images.append(torch.cat(chunks))
-    return torch.stack(images)
+    for (some,) in _together(size[1], logits):
+        upsampled = ChunkedUpsampling(some, size, align_corners=align_corners, window=window)
+        chunks = [chunk.argmax(1).to(torch.uint8) for _, chunk in upsampled.chunks()]
+        images.append(torch.cat(chunks, 1))
+    return torch.cat(images)
 
 
 def confidence(
@@ -143,17 +192,17 @@ def confidence(
         temperature: by which the logits are divided before the softmax.
     """
     images = []
-    for image in logits:
-        upsampled = ChunkedUpsampling(image, size, align_corners=align_corners, window=window)
+    for (some,) in _together(size[1], logits):
+        upsampled = ChunkedUpsampling(some, size, align_corners=align_corners, window=window)
         chunks = [highest_probability_(chunk, temperature) for _, chunk in upsampled.chunks()]
-        images.append(torch.cat(chunks))
-    return torch.stack(images)
+        images.append(torch.cat(chunks, 1))
+    return torch.cat(images)
 
 
 def highest_probability_(logits: Tensor, temperature: float) -> Tensor:
-    """Return the largest softmax of logits (C, …) over their classes, (…); overwrite them."""
-    logits -= logits.amax(0)
-    return 1 / logits.div_(temperature).exp_().sum(0)
+    """Return the largest softmax of logits (N, C, …) over the classes, (N, …); overwrite them."""
+    logits -= logits.amax(1, keepdim=True)
+    return 1 / logits.div_(temperature).exp_().sum(1)
 
 
 def pixel_losses(
@@ -169,12 +218,12 @@ def pixel_losses(
     """
     losses = torch.empty(target.shape, dtype=_wide(logits), device=target.device)
     size = (target.shape[1], target.shape[2])
-    for image, classes, found in zip(logits, target, losses, strict=True):
-        upsampled = ChunkedUpsampling(image, size, align_corners=align_corners)
+    for some, classes, found in _together(size[1], logits, target, losses):
+        upsampled = ChunkedUpsampling(some, size, align_corners=align_corners)
         for rows, chunk in upsampled.chunks():
-            found[rows] = F.cross_entropy(
-                chunk[None], classes[rows][None], ignore_index=ignore_index, reduction="none"
-            )[0]
+            found[:, rows] = F.cross_entropy(
+                chunk, classes[:, rows], ignore_index=ignore_index, reduction="none"
+            )
     return losses
 
 
@@ -208,17 +257,17 @@ class _WeightedCrossEntropy(torch.autograd.Function):
         target = torch.where(weights > 0, target, 0)
         loss = shares.new_zeros(())
         gradients = []
-        for image, classes, share in zip(logits, target, shares, strict=True):
-            size = (classes.shape[0], classes.shape[1])
-            upsampled = ChunkedUpsampling(image, size, align_corners=align_corners, gradient=wanted)
+        size = (target.shape[1], target.shape[2])
+        for some, classes, share in _together(size[1], logits, target, shares):
+            upsampled = ChunkedUpsampling(some, size, align_corners=align_corners, gradient=wanted)
             for rows, chunk in upsampled.chunks():
-                loss += _cross_entropy_(chunk, classes[rows][None], share[rows])
+                loss += _cross_entropy_(chunk, classes[:, None, rows], share[:, None, rows])
                 if wanted:
                     upsampled.add(rows, chunk)
             if wanted:
                 gradients.append(upsampled.gradient())
         if wanted:
-            ctx.save_for_backward(torch.stack(gradients))
+            ctx.save_for_backward(torch.cat(gradients))
             ctx.dtype = logits.dtype
         return loss
 
@@ -230,13 +279,19 @@ class _WeightedCrossEntropy(torch.autograd.Function):
 
 
 def _cross_entropy_(logits: Tensor, target: Tensor, weights: Tensor) -> Tensor:
-    """Return the sum of weights·cross-entropy; overwrite logits (C, rows, W) with its gradient."""
-    logits -= logits.amax(0)
-    right = logits.gather(0, target)  # (1, rows, W)
-    total = logits.exp_().sum(0)  # (rows, W)
-    loss = (weights * (total.log() - right[0])).sum()
+    """Return the sum of weights·cross-entropy; overwrite logits with its gradient.
+
+    Args:
+        logits: (N, C, rows, W).
+        target: (N, 1, rows, W).
+        weights: (N, 1, rows, W).
+    """
+    logits -= logits.amax(1, keepdim=True)
+    right = logits.gather(1, target)
+    total = logits.exp_().sum(1, keepdim=True)
+    loss = (weights * (total.log() - right)).sum()
     logits *= weights / total
-    logits.scatter_(0, target, logits.gather(0, target) - weights)
+    logits.scatter_(1, target, logits.gather(1, target) - weights)
     return loss
 
 
