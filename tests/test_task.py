@@ -1,5 +1,8 @@
 """Training steps, schedule and checkpoints, without the command line."""
 
+import math
+from types import SimpleNamespace
+
 import lightning
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from pspnet.data.transforms.augmentation import Augmentation
 from pspnet.errors import UserError
 from pspnet.losses import CrossEntropy
 from pspnet.lr_schedules import poly
+from pspnet.ops.arriving import Arriving
 from pspnet.task import Segmentation
 
 CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)), {"some": ("a", "c")})
@@ -174,7 +178,7 @@ def test_class_weights_by_formula_are_of_the_training_labels_and_kept(shapes, tm
     trainer(tmp_path, limit_val_batches=1).validate(again, data(shapes), ckpt_path=path)
     assert torch.equal(again.loss.inner.class_weights, found)
     Segmentation.load_from_checkpoint(path)  # with the loss of its defaults
-    with pytest.raises(UserError, match="give weights, or one of inverse_frequency, median"):
+    with pytest.raises(UserError, match="give weights, or one of inverse_frequency, log_fr"):
         CrossEntropy("rare")
 
 
@@ -223,6 +227,27 @@ def test_a_resumed_run_draws_the_dropout_that_it_would_have(shapes, tmp_path):
 def test_an_infinite_loss_stops_with_its_step(shapes, tmp_path):
     with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+; lower"):
         trainer(tmp_path, max_epochs=30).fit(small(optimizer=sgd(lr=1e6)), data(shapes))
+
+
+def test_an_infinite_loss_that_arrives_late_stops_before_a_checkpoint(monkeypatch):
+    class Late(Arriving):
+        is_late = True
+
+    monkeypatch.setattr("pspnet.task.Arriving", Late)
+    task = small()
+    task._trainer = SimpleNamespace(global_step=7)
+    monkeypatch.setattr(task, "log", lambda *_, **__: None)
+    monkeypatch.setattr(task, "_current_lr", lambda: 0.1)
+    task._log_losses(torch.tensor([math.nan]))  # its step goes on
+    task._trainer.global_step = 8
+    checkpoint = {}
+    with pytest.raises(UserError, match=r"the loss is nan at step 7; lower"):
+        task.on_save_checkpoint(checkpoint)
+    assert checkpoint == {}
+    task._log_losses(torch.tensor([1.0]))
+    task._log_losses(torch.tensor([math.inf]))
+    with pytest.raises(UserError, match=r"the loss is inf at step 8"):
+        task._log_losses(torch.tensor([1.0]))
 
 
 def test_a_schedule_without_an_end_is_refused(shapes, tmp_path):

@@ -38,6 +38,7 @@ from pspnet.models.dropout import set_sample_seeds
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.activation_recompute import ActivationRecompute
+from pspnet.ops.arriving import Arriving
 from pspnet.ops.memory_format import fastest_format, in_format_of, set_format
 from pspnet.ops.sync_batchnorm import SyncBatchNorms
 from pspnet.step_mean import LossMean, StepMean
@@ -146,7 +147,8 @@ class Segmentation(SavedTask):
         self.calibrated: Calibrated | None = None
         self.image_scores: ImageScores | None = None  # collects in an evaluation of its own
         self.by_image: ByImage | None = None
-        self.crop_counts: tuple[Tensor, Tensor] | None = None  # of the last training batch
+        self.crop_counts: Tensor | None = None  # of the last training batch
+        self._step_loss: tuple[int, Arriving] | None = None  # of the last step, until checked
         self._lr: float | None = None  # set by a learning rate finder
 
     @property
@@ -208,7 +210,7 @@ class Segmentation(SavedTask):
         image, target = batch["image"], batch["label"]
         seeds = batch.get("seed")  # none in a loader of somebody's own
         if seeds is not None:
-            set_sample_seeds(self.network, torch.tensor(seeds, device=image.device))
+            set_sample_seeds(self.network, torch.as_tensor(seeds, device=image.device))
         with self._recomputing():
             output = self.network(in_format_of(self.network, image), upsample=not self.chunked)
         logits = output if isinstance(output, tuple) else (output,)  # main and auxiliary
@@ -360,19 +362,37 @@ class Segmentation(SavedTask):
     def _log_losses(self, mean: Tensor) -> None:
         """Log the main and auxiliary loss of a step, (2,) or (1,), the same on each process.
 
-        Raises:
-            UserError: if the loss is not finite.
+        A loss that is still being computed is checked in the next step, or before it is saved.
         """
+        self.check_loss()
         loss = self._total(mean)
-        if not bool(torch.isfinite(loss)):
-            raise UserError(
-                f"the loss is {loss.item()} at step {self.global_step}; lower model.optimizer.lr="
-                f"{self.lr:g}, warm up with model.lr_scheduler.warmup_steps, or clip the gradients"
-            )
+        self._step_loss = (self.global_step, Arriving(loss))
+        if not self._step_loss[1].is_late:
+            self.check_loss()
         if len(mean) > 1:
             self.log_dict({"train/loss_main": mean[0], "train/loss_auxiliary": mean[1]})
         self.log("train/loss", loss, prog_bar=True)
         self.log("lr", self._current_lr(), prog_bar=True, logger=False)
+
+    def check_loss(self) -> None:
+        """Check the loss of the last step.
+
+        Raises:
+            UserError: if it is not finite.
+        """
+        if self._step_loss is None:
+            return
+        (step, arriving), self._step_loss = self._step_loss, None
+        loss = arriving.item()
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss is {loss} at step {step}; lower model.optimizer.lr={self.lr:g}, warm up "
+                "with model.lr_scheduler.warmup_steps, or clip the gradients"
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.check_loss()  # no checkpoint is replaced by weights that are not finite
+        super().on_save_checkpoint(checkpoint)
 
     def _evaluate(self, batch: dict[str, Any], *, split: str) -> Tensor:
         target = batch["label"]

@@ -51,7 +51,7 @@ class Counted(lightning.Callback):
         self.found, self.matrix = [], 0
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
-        self.matrix = self.matrix + pl_module.crop_counts[0]
+        self.matrix = self.matrix + pl_module.crop_counts
 
     def on_train_epoch_end(self, trainer, pl_module):
         self.found.append(mean_iou(self.matrix).item())
@@ -87,5 +87,6 @@ def test_classes_without_a_pixel_are_noted_once(tmp_path, capsys):
     notes = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
     assert notes == [
         "note: 1 class has no pixel in the val split: unicorn",
-        "note: 1 class has no pixel in an epoch's training crops: unicorn",
+        "note: 1 class has no pixel in the grid of an epoch's training crops that train/miou "
+        "counts: unicorn",
     ]

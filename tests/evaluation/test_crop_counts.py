@@ -26,15 +26,13 @@ def test_the_grid_holds_pixels_of_the_upsampled_prediction(size, align_corners):
                 if (wanted := target[image, row, column]) != 255:
                     expected[wanted, found[image, row, column]] += 1
     for form in (logits, full):
-        matrix, pixels = crop_counts(form, target, stride=8, align_corners=align_corners)
+        matrix = crop_counts(form, target, stride=8, align_corners=align_corners)
         torch.testing.assert_close(matrix, expected)
-        assert pixels.tolist() == [(target == one).sum() for one in range(5)]
 
 
 def test_crops_of_any_size_and_without_a_label():
     logits, target = torch.randn(1, 3, 1, 7), torch.full((1, 5, 50), 255)
-    target[:, 4, 49] = 2
+    target[:, 0, 49] = 2
     for form in (logits, torch.randn(1, 3, 5, 50)):
-        matrix, pixels = crop_counts(form, target, stride=8, align_corners=True)
-        assert matrix.sum() <= 1
-        assert pixels.tolist() == [0, 0, 1]
+        matrix = crop_counts(form, target, stride=8, align_corners=True)
+        assert matrix.sum(1).tolist() == [0, 0, 1]

@@ -16,7 +16,7 @@ from pspnet.task import Segmentation
 
 
 class TrainingScores(Callback):
-    """Logs `train/miou` at the end of each epoch, and notes classes without a pixel.
+    """Logs `train/miou` at the end of each epoch, and notes classes without a counted pixel.
 
     It is the mIoU of the augmented crops as the network saw them in training, while it changed, on
     a grid of pixels (see `evaluation.crop_counts`); `val/miou` is of entire images under the
@@ -26,7 +26,7 @@ class TrainingScores(Callback):
 
     def __init__(self) -> None:
         self._noted: set[str] = set()
-        self.matrix, self.pixels = torch.zeros(0, 0, dtype=torch.int64), torch.zeros(0)
+        self.matrix = torch.zeros(0, 0, dtype=torch.int64)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         assert isinstance(pl_module, Segmentation)
@@ -34,10 +34,10 @@ class TrainingScores(Callback):
             self._reset(len(pl_module.classes))
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {"matrix": self.matrix.cpu(), "pixels": self.pixels.cpu()}
+        return {"matrix": self.matrix.cpu()}
 
     def load_state_dict(self, state_dict: dict[str, Tensor]) -> None:
-        self.matrix, self.pixels = state_dict["matrix"], state_dict["pixels"]
+        self.matrix = state_dict["matrix"]
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._reset(len(self.matrix))
@@ -53,12 +53,9 @@ class TrainingScores(Callback):
         assert isinstance(pl_module, Segmentation)
         if pl_module.crop_counts is None:  # a training step of somebody's own
             return
-        matrix, pixels = pl_module.crop_counts
-        counts = torch.cat([matrix, pixels[:, None]], dim=1)
         # here and not at the end of the epoch, as the first process saves them without the others
-        counts = trainer.strategy.reduce(counts, reduce_op="sum")
-        self.matrix = self.matrix.to(counts.device) + counts[:, :-1]
-        self.pixels = self.pixels.to(counts.device) + counts[:, -1]
+        counts = trainer.strategy.reduce(pl_module.crop_counts, reduce_op="sum")
+        self.matrix = self.matrix.to(counts.device) + counts
 
     def miou(self, module: Segmentation) -> Tensor | None:
         """Return the mIoU of the epoch's crops so far, 0-dim; None before the first."""
@@ -71,7 +68,8 @@ class TrainingScores(Callback):
             return
         # the same on every process: there is nothing to synchronize
         pl_module.log("train/miou", miou.float(), prog_bar=True, sync_dist=False)
-        self._note(pl_module.classes.names, self.pixels, "an epoch's training crops")
+        where = "the grid of an epoch's training crops that train/miou counts"
+        self._note(pl_module.classes.names, self.matrix.sum(1), where)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Segmentation)
@@ -80,7 +78,6 @@ class TrainingScores(Callback):
 
     def _reset(self, classes: int) -> None:
         self.matrix = torch.zeros(classes, classes, dtype=torch.int64)
-        self.pixels = torch.zeros(classes, dtype=torch.int64)
 
     @rank_zero_only
     def _note(self, names: Sequence[str], pixels: Tensor, where: str) -> None:

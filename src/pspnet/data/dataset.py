@@ -70,7 +70,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             pixels = self.transform(**pixels)
         item = {"image": _channels_first(pixels["image"]), "name": sample.name}
         if isinstance(index, tuple):
-            item["seed"] = seed
+            item["seed"] = torch.tensor(seed)
         if "mask" not in pixels:
             return item
         weight = (
