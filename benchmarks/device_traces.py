@@ -1,22 +1,25 @@
-"""Count what a training step asks of an accelerator: operators, and places where the host waits.
+"""Count what a step asks of an accelerator: operators, and places where the host waits.
 
 python -m benchmarks.device_traces
 
-Needs no accelerator: the step runs on "meta" tensors, which have shapes and no values, and stands
-for the step on a device that computes while the host goes ahead. A wait is a number or a shape that
-the host reads from the device, or a blocking copy between both.
+Needs no accelerator: steps of training and validation run on "meta" tensors, which have shapes and
+no values, and stand for those on a device that computes while the host goes ahead. A wait is a
+number or a shape that the host reads from the device, or a blocking copy between both.
 """
 
 from __future__ import annotations
 
 import traceback
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -53,7 +56,7 @@ class Trace(TorchDispatchMode):  # type: ignore[no-untyped-call]
         ours = any(tensor.device == DEVICE for tensor in inputs)
         if ours and func is ATEN._local_scalar_dense.default:
             self._wait("a number")
-            return 1.0
+            return False if args[0].dtype == torch.bool else 1.0  # no check finds anything
         if ours and func is ATEN.bincount.default:
             self._wait("a shape")
             return args[0].new_zeros(args[2] if len(args) > 2 else given.get("minlength", 0))
@@ -90,43 +93,61 @@ class _Late:
         pass
 
     def item(self) -> float:
-        return 1.0
+        return 0.0
 
 
 def training_step(task: Segmentation, *, size: int, batch: int) -> Trace:
     """Trace one step: forward, both losses, scores of the crops, backward and optimizer."""
-    task.to(DEVICE)
+    optimizer = torch.optim.SGD(task.to(DEVICE).parameters(), lr=0.01, momentum=0.9)
+    trace = Trace()
+    with _attached(task.train(), optimizer):
+        with Trace():  # waits once per epoch
+            task.on_train_epoch_start()
+        with trace:
+            loss = task.training_step(_batch(size, batch), 0)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+    return trace
+
+
+def validation_step(task: Segmentation, *, size: int, batch: int) -> Trace:
+    """Trace one step: class ids, loss and counts of some images."""
+    trace = Trace()
+    with _attached(task.to(DEVICE).eval()), torch.inference_mode(), trace:
+        task.validation_step(_batch(size, batch), 0)
+    return trace
+
+
+@contextmanager
+def _attached(task: Segmentation, *optimizers: torch.optim.Optimizer) -> Iterator[None]:
+    """Give a task what it asks of a trainer in a step."""
     trainer = SimpleNamespace(
         global_step=0,
         world_size=1,
         accumulate_grad_batches=1,
         is_last_batch=False,
         strategy=SimpleNamespace(reduce=lambda tensor, reduce_op: tensor),
-        optimizers=[],
+        optimizers=[*optimizers],
+        state=SimpleNamespace(fn=TrainerFn.FITTING),
     )
-    optimizer = torch.optim.SGD(task.parameters(), lr=0.01, momentum=0.9)
-    trainer.optimizers.append(optimizer)
-    data = {
+    task._trainer = trainer  # type: ignore[assignment]
+    with (
+        patch("pspnet.task.Arriving", _Late),
+        patch("pspnet.evaluation.metrics.Arriving", _Late),
+        patch.object(task, "log"),
+        patch.object(task, "log_dict"),
+    ):
+        yield
+    task._trainer = None
+
+
+def _batch(size: int, batch: int) -> dict[str, Tensor]:
+    return {
         "image": torch.zeros(batch, 3, size, size, device=DEVICE),
         "label": torch.zeros(batch, size, size, dtype=torch.int64, device=DEVICE),
         "seed": torch.zeros(batch, dtype=torch.int64, device=DEVICE),
     }
-    task._trainer = trainer  # type: ignore[assignment]
-    with (
-        patch("pspnet.task.Arriving", _Late),
-        patch.object(task, "log"),
-        patch.object(task, "log_dict"),
-    ):
-        with Trace():  # waits once per epoch
-            task.on_train_epoch_start()
-        trace = Trace()
-        with trace:
-            loss = task.training_step(data, 0)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
-    task._trainer = None
-    return trace
 
 
 def task_of(encoder: str, *, classes: int) -> Segmentation:
@@ -138,16 +159,20 @@ def task_of(encoder: str, *, classes: int) -> Segmentation:
 
 def main() -> None:
     """Print a table of the networks above, and every wait."""
-    print("| encoder | classes | size | batch | operators | waits |")
-    print("|---|--:|--:|--:|--:|--:|")
+    print("| step | encoder | classes | size | batch | operators | waits |")
+    print("|---|---|--:|--:|--:|--:|--:|")
     for encoder, classes, size, batch in ROWS:
         task = task_of(encoder, classes=classes)
-        training_step(task, size=size, batch=batch)  # what is kept from step to step is built
-        trace = training_step(task, size=size, batch=batch)
-        waits, operators = trace.waits.total(), trace.operators.total()
-        print(f"| {encoder} | {classes} | {size} | {batch} | {operators} | {waits} |")
-        for place, count in trace.waits.most_common():
-            print(f"  {count} × {place}")
+        for name, step, images in (
+            ("training", training_step, batch),
+            ("validation", validation_step, 1),
+        ):
+            step(task, size=size, batch=images)  # what is kept from step to step is built
+            trace = step(task, size=size, batch=images)
+            counts = f"{trace.operators.total()} | {trace.waits.total()}"
+            print(f"| {name} | {encoder} | {classes} | {size} | {images} | {counts} |")
+            for place, count in trace.waits.most_common():
+                print(f"  {count} × {place}")
 
 
 if __name__ == "__main__":

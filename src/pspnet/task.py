@@ -15,7 +15,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
-from torchmetrics import MeanMetric, Metric
+from torchmetrics import Metric
 
 from pspnet.checkpoints.saved_task import SavedTask, adopt_classifier
 from pspnet.data.datasets.classes import IGNORE, Classes
@@ -24,7 +24,7 @@ from pspnet.errors import UserError
 from pspnet.evaluation.calibration import Calibrated, Calibration
 from pspnet.evaluation.crop_counts import crop_counts
 from pspnet.evaluation.image_scores import ByImage, ImageScores
-from pspnet.evaluation.metrics import Absent, SegmentationMetrics
+from pspnet.evaluation.metrics import Absent, SegmentationMetrics, WeightedMean
 from pspnet.evaluation.summary import Summary, log_names, summary
 from pspnet.inference.class_scores import label_and_confidence, predict, probabilities
 from pspnet.inference.memory import check_memory
@@ -141,7 +141,7 @@ class Segmentation(SavedTask):
         self.chunked = self._evaluates_chunked = False  # losses take low-resolution logits
         self.inference_copy = InferenceCopy(compile=compile)
         self.evaluation = SegmentationMetrics(len(classes), absent=absent, ignore_index=IGNORE)
-        self.evaluation_loss = MeanMetric()
+        self.evaluation_loss = WeightedMean()
         self.matrix = self.evaluation.confmat  # (C, C), of the last evaluation, all processes
         self.calibration: Calibration | None = None  # collects in an evaluation that calibrates
         self.calibrated: Calibrated | None = None

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.device_traces import Trace, task_of, training_step
+from benchmarks.device_traces import Trace, task_of, training_step, validation_step
 from pspnet.losses import CrossEntropy, OhemCrossEntropy
 from pspnet.ops import chunked_logits
 
@@ -24,6 +24,15 @@ def test_a_step_waits_nowhere_once_what_it_keeps_is_built(loss):
     assert first.waits.total() > 0
     assert not second.waits
     assert second.operators["aten.convolution.default"] > 10
+
+
+def test_a_validation_step_waits_nowhere_once_what_it_keeps_is_built():
+    task = task_of("tu-resnet10t", classes=3)
+    for size in (65, 97):
+        first, second = (validation_step(task, size=size, batch=1) for _ in range(2))
+        assert not second.waits
+        assert second.operators["aten.conv2d.default"] > 10
+        assert first.operators.total() >= second.operators.total()
 
 
 def test_more_images_take_no_more_operators():

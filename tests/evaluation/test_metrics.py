@@ -9,10 +9,11 @@ from label_maps import CLASSES, batch, counted, missed, reference_ious
 from torchmetrics.classification import MulticlassJaccardIndex
 
 from pspnet.errors import UserError
+from pspnet.evaluation.confusion_matrix import confusion_matrix, counts_on_device
 from pspnet.evaluation.metrics import (
     SegmentationMetrics,
+    WeightedMean,
     accuracy_per_class,
-    confusion_matrix,
     group_iou,
     iou_per_class,
     mean_accuracy,
@@ -20,6 +21,7 @@ from pspnet.evaluation.metrics import (
     pixel_accuracy,
 )
 from pspnet.evaluation.summary import summary
+from pspnet.ops.arriving import Arriving
 
 # worked out by hand: IoU 6/10, 2/7, nan, 0/1; accuracy 6/8, 2/5, nan, nan
 HAND = torch.tensor([[6, 2, 0, 0], [2, 2, 0, 1], [0, 0, 0, 0], [0, 0, 0, 0]])
@@ -161,3 +163,37 @@ def test_no_float64_outside_the_cpu(weighted):
     assert metric.total().tolist() == expected.total().tolist()
     with pytest.raises(TypeError, match="MPS"):
         there[2].double()
+
+
+def test_ids_that_arrive_late_are_refused_with_the_next_batch():
+    def on_device(target):
+        """A metric whose batch's counts are on their way, as an accelerator's."""
+        metric = SegmentationMetrics(2)
+        preds = torch.zeros_like(target)
+        matrix, wrong = counts_on_device(preds, target, num_classes=2, ignore_index=255)
+        metric.confmat = metric.confmat + matrix
+        metric._unchecked = (Arriving(wrong), preds, target)
+        return metric
+
+    right, wrong = torch.tensor([[[0, 1]]]), torch.tensor([[[0, 7]]])
+    assert on_device(right).compute() == pytest.approx(0.25)
+    message = "a pixel of target 7 and prediction 0 with 2 classes"
+    for ask in (lambda metric: metric.update(right, right), lambda metric: metric.compute()):
+        with pytest.raises(UserError, match=message):
+            ask(on_device(wrong))
+    metric = on_device(wrong)
+    metric.reset()
+    metric.update(right, right)
+    assert metric.total().trace() == 2
+
+
+def test_a_mean_by_weights():
+    metric = WeightedMean()
+    for value, weight in ((2.0, 3), (math.nan, 0), (5.0, 1)):
+        metric.update(torch.tensor(value), torch.tensor(weight))
+    assert metric.compute() == pytest.approx(11 / 4)
+    metric.update(torch.tensor(math.nan), torch.tensor(1))
+    assert metric.compute().isnan()
+    metric.reset()
+    metric.update(torch.tensor(1.5), torch.tensor(2))
+    assert metric.compute() == 1.5

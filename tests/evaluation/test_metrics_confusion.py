@@ -8,7 +8,8 @@ import torch
 from label_maps import CLASSES, batch, counted, missed
 
 from pspnet.errors import UserError
-from pspnet.evaluation.metrics import confusion_matrix, merge_classes
+from pspnet.evaluation.confusion_matrix import confusion_matrix, counts_on_device
+from pspnet.evaluation.metrics import merge_classes
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -26,6 +27,20 @@ def test_matrix_takes_bytes_too():
     preds, target, _ = batch(0)
     matrix = confusion_matrix(preds.byte(), target.byte(), num_classes=CLASSES)
     np.testing.assert_array_equal(matrix, counted(preds, target))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_count_without_waits_is_that_of_pixels(seed):
+    preds, target, _ = batch(seed)
+    matrix, wrong = counts_on_device(preds, target, num_classes=CLASSES, ignore_index=255)
+    assert matrix.dtype == torch.int64
+    np.testing.assert_array_equal(matrix, counted(preds, target))
+    assert wrong == 0
+    preds[0, 0, :2], target[0, 0, :2] = CLASSES, 0
+    target[0, 1, :3] = torch.tensor([CLASSES, 254, -1])
+    preds[0, 2, 0], target[0, 2, 0] = -1, 1
+    _, wrong = counts_on_device(preds, target, num_classes=CLASSES, ignore_index=255)
+    assert wrong == 6
 
 
 def test_matrix_with_another_ignored_label():

@@ -7,10 +7,13 @@ from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 from torchmetrics.classification import MulticlassJaccardIndex
 from torchmetrics.utilities.distributed import gather_all_tensors
 
 from pspnet.errors import UserError
+from pspnet.evaluation.confusion_matrix import confusion_matrix, counts_on_device
+from pspnet.ops.arriving import Arriving
 
 Absent = Literal["skip", "zero"]
 
@@ -50,6 +53,7 @@ class SegmentationMetrics(MulticlassJaccardIndex):
             dist_sync_fn=self._gather,
         )
         self.absent: Absent = absent
+        self._unchecked: tuple[Arriving, Tensor, Tensor] | None = None
 
     def update(self, preds: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
         """Count a batch.
@@ -62,25 +66,48 @@ class SegmentationMetrics(MulticlassJaccardIndex):
         Raises:
             UserError: if the shapes differ, or an id names no class.
         """
+        self.check()
         classes, ignored = len(self.confmat), cast(int, self.ignore_index)
-        matrix = confusion_matrix(
-            preds, target, num_classes=classes, ignore_index=ignored, weight=weight
-        )
+        if weight is None and target.device.type != "cpu" and preds.shape == target.shape:
+            matrix, wrong = counts_on_device(
+                preds, target, num_classes=classes, ignore_index=ignored
+            )
+            self._unchecked = (Arriving(wrong), preds, target)
+        else:
+            matrix = confusion_matrix(
+                preds, target, num_classes=classes, ignore_index=ignored, weight=weight
+            )
         if matrix.is_floating_point():
             self.confmat = self.confmat.cpu()
         self.confmat = self.confmat + matrix.to(self.confmat.device)
 
+    def check(self) -> None:
+        """Check the ids of the last batch, whose counts an accelerator may not have had ready.
+
+        Raises:
+            UserError: if one names no class.
+        """
+        if self._unchecked is None:
+            return
+        (wrong, preds, target), self._unchecked = self._unchecked, None
+        if wrong.item():
+            classes, ignored = len(self.confmat), cast(int, self.ignore_index)
+            confusion_matrix(preds, target, num_classes=classes, ignore_index=ignored)  # says which
+
     def compute(self) -> Tensor:
         """mIoU in [0, 1], 0-dim float32; nan if no pixel counted and absent classes are skipped."""
+        self.check()
         return mean_iou(self.confmat, self.absent).float().to(self.device)
 
     def reset(self) -> None:
         """Forget all pixels, and that they had weights."""
+        self._unchecked = None
         super().reset()
         self.confmat = self.confmat.to(self.device)  # weights had moved it to the CPU
 
     def total(self) -> Tensor:
         """The matrix over all processes, (C, C); in a distributed run all of them must call it."""
+        self.check()
         with self.sync_context(dist_sync_fn=self.dist_sync_fn):
             return self.confmat.clone()
 
@@ -94,58 +121,29 @@ class SegmentationMetrics(MulticlassJaccardIndex):
         return [bits.cpu().view(torch.float64) for bits in everyone]
 
 
-def confusion_matrix(
-    preds: Tensor,
-    target: Tensor,
-    *,
-    num_classes: int,
-    ignore_index: int = 255,
-    weight: Tensor | None = None,
-    no_class: int | None = None,
-) -> Tensor:
-    """Confusion matrix (C, C) of ids 0 to 255: rows target, columns prediction.
+class WeightedMean(Metric):
+    """Mean of numbers by their weights, over all processes; a number that is nan makes it nan.
 
-    Args:
-        preds: ids of any shape.
-        target: ids of the same shape.
-        num_classes: C.
-        ignore_index: the label of pixels that do not count.
-        weight: the count of each pixel, of the same shape; None counts each as 1.
-        no_class: an id that stands for no class in predictions. The matrix then is (C, C+1), and
-            its last column counts the pixels predicted as this id. All scores take both forms.
-
-    Returns:
-        int64 on the device of `target`; float64 on the CPU with weights.
-
-    Raises:
-        UserError: if the shapes differ, or an id of a pixel that counts names no class.
+    torchmetrics' `MeanMetric` has the host wait for a check of each number, and forgets the weights
+    where the check is switched off.
     """
-    grid = _count_pairs(preds, target, weight)
-    grid[ignore_index] = 0
-    columns = [*range(num_classes), *([] if no_class is None else [no_class])]
-    matrix = grid[:num_classes, columns]
-    grid[:num_classes, columns] = 0
-    if grid.any():
-        wrong_target, wrong_pred = (int(index) for index in grid.nonzero()[0])
-        raise UserError(
-            f"a pixel of target {wrong_target} and prediction {wrong_pred} with {num_classes} "
-            f"classes; give ids of 0 to {num_classes - 1}, or {ignore_index} for ignored pixels"
-        )
-    return matrix
 
+    total: Tensor
+    weight: Tensor
 
-def _count_pairs(preds: Tensor, target: Tensor, weight: Tensor | None) -> Tensor:
-    """Count all pairs of bytes, (256, 256): nothing is masked and copied, and wrong ids show."""
-    for name, other in (("preds", preds), ("weight", weight)):
-        if other is not None and other.shape != target.shape:
-            raise UserError(
-                f"{name} {tuple(other.shape)} and target {tuple(target.shape)} differ in shape; "
-                "give class ids (logits.argmax(1)) and one weight per pixel"
-            )
-    pairs = torch.add(preds.long(), target.long(), alpha=256).flatten()
-    if weight is not None:  # MPS has no float64, and CUDA's weighted count is not deterministic
-        pairs, weight = pairs.cpu(), weight.flatten().cpu().double()
-    return torch.bincount(pairs, weights=weight, minlength=256 * 256).view(-1, 256)
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("total", "weight"):
+            self.add_state(name, default=torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, value: Tensor, weight: Tensor) -> None:
+        """Add a number, 0-dim, with its weight, 0-dim; with weight 0 not even nan counts."""
+        self.total = self.total + torch.where(weight > 0, value * weight, 0)
+        self.weight = self.weight + weight
+
+    def compute(self) -> Tensor:
+        """The mean, 0-dim; nan without a weight."""
+        return self.total / self.weight
 
 
 def iou_per_class(matrix: Tensor) -> Tensor:

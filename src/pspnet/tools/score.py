@@ -99,7 +99,7 @@ def count_pixels(
     """
     import torch
 
-    from pspnet.evaluation.metrics import confusion_matrix
+    from pspnet.evaluation.confusion_matrix import confusion_matrix
 
     classes = len(scorer.source.classes)
     target_code, predicted_code = scorer.target_code(), scorer.predicted_code(values)

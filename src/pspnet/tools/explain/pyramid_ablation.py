@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE
-from pspnet.evaluation.metrics import confusion_matrix
+from pspnet.evaluation.confusion_matrix import confusion_matrix
 from pspnet.inference.class_scores import predict
 from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet

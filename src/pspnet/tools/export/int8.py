@@ -16,7 +16,8 @@ from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.image_io import read_image
 from pspnet.data.prediction_images import find_images
 from pspnet.errors import UserError
-from pspnet.evaluation.metrics import confusion_matrix, mean_iou
+from pspnet.evaluation.confusion_matrix import confusion_matrix
+from pspnet.evaluation.metrics import mean_iou
 from pspnet.prediction.exported import quiet
 from pspnet.tools.export.onnx_file import IMAGE, Session
 

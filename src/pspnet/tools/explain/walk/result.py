@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from pspnet.data.datasets.classes import IGNORE, Classes
-from pspnet.evaluation.metrics import confusion_matrix, iou_per_class, pixel_accuracy
+from pspnet.evaluation.confusion_matrix import confusion_matrix
+from pspnet.evaluation.metrics import iou_per_class, pixel_accuracy
 from pspnet.tools.explain.report.markdown import amount, pixels, points, shape
 from pspnet.tools.explain.samples import NamedImage
 from pspnet.tools.explain.walk.hooks import HIDDEN
