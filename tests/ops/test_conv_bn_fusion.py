@@ -5,12 +5,12 @@ import torch
 from torch import nn
 
 from pspnet import PSPNet
-from pspnet.inference.network_copy import NORMS
-from pspnet.ops.conv_bn_fusion import fuse_conv_bn, same_output
+from pspnet.inference import network_copy
+from pspnet.ops.conv_bn_fusion import same_output
 
 
 def fold(network):
-    return fuse_conv_bn(network, norms=NORMS)[0]
+    return network_copy.fold(network)[0]
 
 
 def network_of(encoder: str, **options) -> PSPNet:

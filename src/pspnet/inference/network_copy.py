@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from lightning.pytorch.utilities import rank_zero_info
-from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 from torch import nn
 
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.conv_bn_fusion import fuse_conv_bn, same_output
-
-NORMS = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d, BatchNormAct2d, SyncBatchNormAct)
 
 
 class InferenceCopy:
@@ -38,6 +35,16 @@ class InferenceCopy:
         self.network, self._said = copy, said
 
 
+def fold(network: PSPNet) -> tuple[PSPNet, int]:
+    """Return `fuse_conv_bn` of the network, whose encoder may be timm's."""
+    # not before there is a network: timm imports wandb, and takes seconds
+    from timm.layers.conv2d_same import Conv2dSame
+    from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
+
+    norms = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d, BatchNormAct2d, SyncBatchNormAct)
+    return fuse_conv_bn(network, norms=norms, convolutions=(nn.Conv2d, Conv2dSame))
+
+
 def inference_copy(network: PSPNet) -> tuple[PSPNet, str]:
     """Return a copy of `network` for inference, or the network, and a sentence on which it is.
 
@@ -45,7 +52,7 @@ def inference_copy(network: PSPNet) -> tuple[PSPNet, str]:
     """
     modes = [(module, module.training) for module in network.modules()]
     try:
-        copy, folded = fuse_conv_bn(network, norms=NORMS)
+        copy, folded = fold(network)
         network.eval()
         if same_output(network, copy):
             return copy, f"evaluation: {folded} batch normalizations folded into convolutions"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
-from timm.layers.conv2d_same import Conv2dSame
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
@@ -23,12 +22,16 @@ from pspnet.ops.equivalence import (
     why_not_plain,
 )
 
-CONVOLUTIONS = (nn.Conv2d, Conv2dSame)  # whose outputs are linear in weight and bias
 SIDE = 129  # pixels of the image on which the network is traced, and 65 to compare the outputs
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def fuse_conv_bn(network: Network, *, norms: tuple[type[nn.Module], ...]) -> tuple[Network, int]:
+def fuse_conv_bn(
+    network: Network,
+    *,
+    norms: tuple[type[nn.Module], ...],
+    convolutions: tuple[type[nn.Module], ...] = (nn.Conv2d,),
+) -> tuple[Network, int]:
     """Return a copy for inference whose normalizations are part of the convolutions before them.
 
     A normalization is folded if its input is the output of just one convolution that nothing else
@@ -39,12 +42,13 @@ def fuse_conv_bn(network: Network, *, norms: tuple[type[nn.Module], ...]) -> tup
         network: takes images (N, C, H, W); C is its `in_channels`, and 3 without it.
         norms: the exact classes that normalize like `nn.BatchNorm2d` in evaluation mode, and then
             apply their children, if they have any, in turn: timm's hold an activation.
+        convolutions: the exact classes whose outputs are linear in their `weight` and `bias`.
 
     Returns:
         The copy, in evaluation mode, and the number of normalizations that were folded.
     """
     copy = _in_evaluation(copy_sharing_parameters(network))
-    pairs = _pairs(network, norms)
+    pairs = _pairs(network, norms, convolutions)
     for convolution, norm in pairs:
         folded = copy.get_submodule(norm)
         fused = fuse_conv_bn_eval(copy.get_submodule(convolution), folded)  # type: ignore[arg-type, type-var]
@@ -77,7 +81,9 @@ def _channels(network: nn.Module) -> int:
     return channels
 
 
-def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple[str, str]]:
+def _pairs(
+    network: nn.Module, norms: tuple[type[nn.Module], ...], kinds: tuple[type[nn.Module], ...]
+) -> list[tuple[str, str]]:
     """Return the names of convolutions and of the normalizations that alone read their outputs.
 
     They are found in one forward pass, on shapes alone. The hooks that watch it also keep other
@@ -89,7 +95,7 @@ def _pairs(network: nn.Module, norms: tuple[type[nn.Module], ...]) -> list[tuple
     for name, module in hollow.named_modules():
         if module.training:  # somebody wants it so, as dropout for its variance
             continue
-        if why_not_plain(module, *CONVOLUTIONS) is None:
+        if why_not_plain(module, *kinds) is None:
             convolutions[name] = module
         elif why_not_plain(module, *norms) is None and module.track_running_stats:
             followers[name] = module

@@ -7,7 +7,6 @@ and so drops the activation that timm's `BatchNormAct2d` (EfficientNet, RegNet, 
 from __future__ import annotations
 
 from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -22,6 +21,8 @@ class SyncBatchNorms(TorchSyncBatchNorm):
         self._own: dict[str, _BatchNorm] = {}
 
     def apply(self, model: nn.Module) -> nn.Module:
+        from timm.layers.norm_act import convert_sync_batchnorm  # imports wandb, and takes seconds
+
         self._own = {
             name: module
             for name, module in model.named_modules()
