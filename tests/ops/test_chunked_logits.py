@@ -90,6 +90,23 @@ def test_of_bfloat16_logits_the_loss_is_float32_and_the_gradient_theirs():
     assert small.grad.dtype == torch.bfloat16
 
 
+@pytest.mark.parametrize("sizes", SIZES)
+def test_autocast_changes_nothing(sizes):
+    logits, label, weights = batch(sizes, dtype=torch.float32)
+    found = []
+    for enabled in (False, True):
+        own = logits.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            loss = weighted_cross_entropy(own, label, weights, align_corners=True)
+            losses = pixel_losses(logits, label, ignore_index=255, align_corners=True)
+            classes = argmax(logits, tuple(label.shape[1:]), align_corners=True)
+            loss.backward()
+        assert loss.dtype == losses.dtype == torch.float32
+        found.append((loss.detach(), own.grad, losses, classes))
+    for one, other in zip(*found, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_without_a_weighed_pixel_loss_and_gradient_are_0():
     logits, label, _ = batch(SIZES[0])
     logits.requires_grad_()

@@ -7,7 +7,7 @@ a training's memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -87,11 +87,12 @@ class ChunkedUpsampling:
         gradient: bool = False,
     ) -> None:
         source = at_least_float32(logits.detach())
-        self.shape, kind = logits.shape, (align_corners, source.dtype, source.device)
+        self.shape, self.device = logits.shape, logits.device
+        kind = (align_corners, source.dtype, source.device)
         self.rows, columns = window or (slice(0, size[0]), slice(0, size[1]))
         self.vertical = _resize(size[0], self.shape[2], *kind)
         self.across = _resize(size[1], self.shape[3], *kind).matrix[columns]  # (W, w)
-        with full_precision():
+        with full_precision(self.device):
             self.wide = source.flatten(0, 1) @ self.across.T  # (N·C, h, W)
         self.total = torch.zeros_like(self.wide) if gradient else None
 
@@ -99,11 +100,11 @@ class ChunkedUpsampling:
         """Yield rows of the window with their logits, (N, C, rows, W), to be written over."""
         maps, _, width = self.wide.shape
         count = self.rows.stop - self.rows.start
-        step = max(1, chunk_of(self.wide.device) // (maps * width))
+        step = max(1, chunk_of(self.device) // (maps * width))
         for first in range(0, count, step):
             rows = slice(first, min(first + step, count))
             sources, weights = self._part(rows)
-            with full_precision():
+            with full_precision(self.device):
                 chunk = weights.expand(maps, -1, -1) @ self.wide[:, sources]
             yield rows, chunk.view(*self.shape[:2], *chunk.shape[1:])
 
@@ -111,7 +112,7 @@ class ChunkedUpsampling:
         """Add the gradient with respect to a chunk, (N, C, rows, W)."""
         assert self.total is not None
         sources, weights = self._part(rows)
-        with full_precision():
+        with full_precision(self.device):
             self.total[:, sources].baddbmm_(
                 weights.T.expand(len(self.total), -1, -1), gradient.flatten(0, 1)
             )
@@ -119,7 +120,7 @@ class ChunkedUpsampling:
     def gradient(self) -> Tensor:
         """Return the gradient with respect to the logits, (N, C, h, w)."""
         assert self.total is not None
-        with full_precision():
+        with full_precision(self.device):
             return (self.total @ self.across).view(self.shape)
 
     def _part(self, rows: slice) -> tuple[slice, Tensor]:
@@ -143,12 +144,14 @@ def _together(width: int, logits: Tensor, *others: Tensor) -> Iterator[tuple[Ten
 
 
 @contextmanager
-def full_precision() -> Iterator[None]:
-    """Multiply float32 matrices without TF32 or bfloat16."""
+def full_precision(device: torch.device) -> Iterator[None]:
+    """Multiply float32 matrices without TF32, and without autocast to bfloat16."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
     try:
-        yield
+        known = torch.amp.is_autocast_available(device.type)
+        with torch.autocast(device.type, enabled=False) if known else nullcontext():
+            yield
     finally:
         torch.set_float32_matmul_precision(before)
 
