@@ -30,7 +30,7 @@ class Task(lightning.LightningModule):
 class Data(lightning.LightningDataModule):
     def train_dataloader(self): return torch.utils.data.DataLoader(
         torch.utils.data.TensorDataset(torch.randn(16, 3, 64, 192)), batch_size=8)
-LightningCLI(Task, Data)
+LightningCLI(Task, Data, save_config_callback=None)
 """
 STEP = ["--trainer.max_steps=1", "--trainer.limit_val_batches=0", "--trainer.accelerator=cpu"]
 SCENES = [

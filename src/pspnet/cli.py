@@ -10,42 +10,37 @@ import json
 import sys
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
-from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
-from pspnet.callbacks.costs import Costs
+from pspnet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from pspnet.callbacks.failures.callback import Failures
-from pspnet.callbacks.gradient_norms import AuxiliaryGradient
-from pspnet.callbacks.loggers import Wandb, default_loggers
+from pspnet.callbacks.loggers import default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.callbacks.results import Report
-from pspnet.callbacks.run_state import Position, RandomState, SaveConfig
+from pspnet.callbacks.run_state import SaveConfig
 from pspnet.callbacks.submission_writer import SubmissionWriter
-from pspnet.callbacks.training_scores import TrainingScores
 from pspnet.checkpoints.initial_weights import InitialWeights, initialize, read_initial_weights
 from pspnet.checkpoints.reading import read_checkpoint
-from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState, check_training
+from pspnet.checkpoints.resumed_state import check_training
 from pspnet.checkpoints.temperature import store_temperature
-from pspnet.command_line import checkpoint_config, initial_config
+from pspnet.command_line import checkpoint_config, initial_config, last_lines
 from pspnet.command_line.normalization import set_normalization
-from pspnet.command_line.option_types import InitFrom, Logs, Name, Seed, Version
+from pspnet.command_line.option_types import Seed
+from pspnet.command_line.options import add_options
 from pspnet.command_line.parser import Parser, check_names
+from pspnet.command_line.run_parts import checkpoints, of_training, own_loggers, with_own_parts
 from pspnet.command_line.trainer import Trainer, refusals_in_one_line
 from pspnet.command_line.words import checkpoint_argument, from_python, raw_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, one_line_errors
 from pspnet.evaluation.calibration import Calibration
-from pspnet.evaluation.summary import format_table
 from pspnet.inference.numeric_precision import default_precision, on_gpu
-from pspnet.models.pspnet import PSPNet
 from pspnet.runs import folder as run_folder
 from pspnet.runs import resuming
 from pspnet.runs.interruption import Interruption, Signals
@@ -68,45 +63,7 @@ class PSPNetCLI(LightningCLI):
         )
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.add_argument(
-            "--name", type=Name, default="pspnet", help="the run's folder is logs/NAME/VERSION"
-        )
-        parser.add_argument(
-            "--version", type=Version | None, default=None, help="version_N, counted, if not given"
-        )
-        parser.add_argument("--logs", type=Logs, default="logs", help="folder of all runs")
-        parser.add_argument(
-            "--wandb", type=Wandb, default="auto", help="auto: online if a key is configured"
-        )
-        parser.add_argument(
-            "--checkpoint_every",
-            type=Every,
-            default=Every("10 minutes"),
-            help="N steps or T minutes between two writings of last.ckpt",
-        )
-        parser.add_argument(
-            "--resume", action="store_true", help="continue the newest run of the name"
-        )
-        parser.add_argument(
-            "--init_from",
-            type=InitFrom | None,
-            default=None,
-            help="start a new run from the weights of a checkpoint that fit, published ones too",
-        )
-        parser.add_argument(
-            "--calibrate",
-            action="store_true",
-            help="validate: fit the temperature of confidences, and store it in the checkpoint",
-        )
-        parser.add_argument(
-            "--failures",
-            type=bool,
-            default=True,
-            help="evaluations: write the scores of each image, and a page of the worst",
-        )
-        parser.add_argument("--trust", action="store_true", help=checkpoint_config.TRUST)
-        parser.add_lightning_class_args(PredictionWriter, "output")
-        parser.set_defaults({"model.network": {"class_path": checkpoint_config.class_path(PSPNet)}})
+        add_options(parser)
         parser.link_arguments("seed_everything", "data.seed", compute_fn=int)
         for target, compute in (
             ("model.classes", self.classes),
@@ -206,15 +163,8 @@ class PSPNetCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any) -> Trainer:
         config = self.config_init[self.config.subcommand]
-        further = config.trainer.logger
-        if further is False:
-            raise UserError(
-                "trainer.logger=false: a run's folder is its logger's; to log less use --wandb=off"
-            )
-        if config.trainer.barebones:
-            raise UserError("trainer.barebones=true: a run's folder needs its logger; leave it out")
-        own = further if isinstance(further, list) else [] if further in (None, True) else [further]
         fit = self.config.subcommand == "fit"
+        own = own_loggers(config.trainer)
         if self.initial_weights is not None:  # before the run has a folder
             network, names = self.model.network, self.model.classes.names
             for line in initialize(network, names, self.initial_weights):
@@ -230,7 +180,7 @@ class PSPNetCLI(LightningCLI):
         )
         self.submission = SubmissionWriter()
         self.trainer_defaults["callbacks"] = [
-            *(self._checkpoints() if fit else []),
+            *(checkpoints(config, self.signals) if fit else []),
             *(Interruption(self.signals), Report(), self.submission),
             *([Failures()] if config.failures else []),
             *(of_training() if fit else []),
@@ -244,19 +194,7 @@ class PSPNetCLI(LightningCLI):
             default_root_dir=config.trainer.default_root_dir or loggers[0].log_dir,
         )
         assert isinstance(trainer, Trainer)
-        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
-            saved_to = [getattr(callback, "dirpath", None) for callback in trainer.callbacks]  # type: ignore[attr-defined]
-            folders = [Path(folder).absolute() for folder in saved_to if folder]
-            trainer.strategy.checkpoint_io = CheckedIO(resumes=fit, folders=folders)
-        # Lightning's handlers wait for other processes, and requeue jobs in a way of their own
-        trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-        return trainer
-
-    def _checkpoints(self) -> list[Callback]:
-        config = self.config_init.fit
-        if config.trainer.enable_checkpointing is False:
-            return []
-        return [BestCheckpoint(), LastCheckpoint(config.checkpoint_every, self.signals)]
+        return with_own_parts(trainer, resumes=fit)
 
     def after_fit(self) -> None:
         """Evaluate the best checkpoint on the validation split; the last if none was scored."""
@@ -266,34 +204,27 @@ class PSPNetCLI(LightningCLI):
         path = next((path for path in (*best, *last) if path), None)
         if path is not None:
             self.trainer.validate(self.model, self.datamodule, ckpt_path=path, verbose=False)
-            self._say(split="val")
+            last_lines.say_scores(self.trainer, self.model, split="val")
 
     def before_validate(self) -> None:
         if self.config_init.validate.calibrate:
             self.model.calibration = Calibration(len(self.model.classes))
 
     def after_validate(self) -> None:
-        self._say(split="val")
+        last_lines.say_scores(self.trainer, self.model, split="val")
         found = self.model.calibrated
         if found is not None and self.trainer.is_global_zero:
             assert self.ckpt_path is not None
             store_temperature(self.ckpt_path, found.temperature)
-            (fitted, others), (pixels, other_pixels) = found.images, found.pixels
-            print(
-                f"temperature {found.temperature:.2f}, fitted on {pixels} pixels of {fitted} "
-                f"images, now in {self.ckpt_path}: ECE {100 * (found.before.ece or 0):.2f} % "
-                f"before, {100 * (found.after.ece or 0):.2f} % after on {other_pixels} pixels of "
-                f"{others} others"
-            )
+            last_lines.say_temperature(found, self.ckpt_path)
 
     def after_test(self) -> None:
         if self.submission.archive is not None:
-            protocol = self.model.protocol.name
-            print(f"\npredictions of the test split ({protocol}): {self.submission.archive}")
+            last_lines.say_archive(self.submission.archive, self.model.protocol.name)
         elif self.datamodule.submits:
-            print("no archive is written: not every image of the test split was predicted on")
+            last_lines.say_archive(None, self.model.protocol.name)
         else:
-            self._say(split="test")
+            last_lines.say_scores(self.trainer, self.model, split="test")
 
     def before_predict(self) -> None:
         assert self.ckpt_path is not None
@@ -302,11 +233,7 @@ class PSPNetCLI(LightningCLI):
     def after_predict(self) -> None:
         writer: PredictionWriter = self.config_init.predict.output
         if self.trainer.is_global_zero:
-            there = (
-                f", {len(writer.there)} of {len(writer.names)} were there" if writer.there else ""
-            )
-            noun = "prediction" if writer.written == 1 else "predictions"
-            print(f"{writer.written} {noun} written to {writer.writer.out_dir}{there}")
+            last_lines.say_predictions(writer)
 
     def num_classes(self, data: SegmentationData) -> int:
         """Return the length of the class table."""
@@ -321,27 +248,6 @@ class PSPNetCLI(LightningCLI):
             return table
         checkpoint_config.check_classes(data.classes, table, path=str(self.ckpt_path))
         return data.classes
-
-    def _say(self, *, split: Literal["val", "test"]) -> None:
-        log_dir = self.trainer.log_dir  # asks the first process, so all must ask
-        if not self.trainer.is_global_zero:
-            return
-        scores = self.model.scores()
-        miou = "–" if scores["miou"] is None else f"{100 * scores['miou']:.2f} %"
-        how = f"{self.model.protocol.name}, {self.trainer.precision}"
-        print(f"\n{format_table(scores)}\n")
-        print(f"mIoU on {split} ({how}): {miou} of {self.trainer.ckpt_path}")
-        page = "" if self.model.by_image is None else "failures.html, images.csv, "
-        print(f"figures, {page}results.json and config.yaml: {log_dir}")
-
-
-def of_training() -> list[Callback]:
-    """Return the callbacks of every training."""
-    return [
-        CheckedState(),  # before others take their part
-        *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), TrainingScores()),
-        *(RandomState(), Position()),
-    ]
 
 
 def main(args: list[str] | None = None) -> None:

@@ -1,0 +1,52 @@
+"""The last lines of a command: what it found, and where it lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from lightning.pytorch import Trainer
+
+from pspnet.callbacks.prediction_writers import PredictionWriter
+from pspnet.evaluation.calibration import Calibrated
+from pspnet.evaluation.summary import format_table
+from pspnet.task import Segmentation
+
+
+def say_scores(trainer: Trainer, model: Segmentation, *, split: Literal["val", "test"]) -> None:
+    """Print the scores of an evaluation and their folder; all processes must call it."""
+    log_dir = trainer.log_dir  # asks the first process
+    if not trainer.is_global_zero:
+        return
+    scores = model.scores()
+    miou = "–" if scores["miou"] is None else f"{100 * scores['miou']:.2f} %"
+    how = f"{model.protocol.name}, {trainer.precision}"
+    print(f"\n{format_table(scores)}\n")
+    print(f"mIoU on {split} ({how}): {miou} of {trainer.ckpt_path}")
+    page = "" if model.by_image is None else "failures.html, images.csv, "
+    print(f"figures, {page}results.json and config.yaml: {log_dir}")
+
+
+def say_temperature(found: Calibrated, checkpoint: str) -> None:
+    """Print the temperature that a calibration has found."""
+    (fitted, others), (pixels, other_pixels) = found.images, found.pixels
+    print(
+        f"temperature {found.temperature:.2f}, fitted on {pixels} pixels of {fitted} images, now "
+        f"in {checkpoint}: ECE {100 * (found.before.ece or 0):.2f} % before, "
+        f"{100 * (found.after.ece or 0):.2f} % after on {other_pixels} pixels of {others} others"
+    )
+
+
+def say_predictions(writer: PredictionWriter) -> None:
+    """Print how many predictions were written, and where."""
+    there = f", {len(writer.there)} of {len(writer.names)} were there" if writer.there else ""
+    noun = "prediction" if writer.written == 1 else "predictions"
+    print(f"{writer.written} {noun} written to {writer.writer.out_dir}{there}")
+
+
+def say_archive(archive: Path | None, protocol: str) -> None:
+    """Print where the predictions for a benchmark's server are, or that there are none."""
+    if archive is None:
+        print("no archive is written: not every image of the test split was predicted on")
+    else:
+        print(f"\npredictions of the test split ({protocol}): {archive}")

@@ -1,0 +1,53 @@
+"""The options of fit, validate, test and predict beside those of the classes."""
+
+from __future__ import annotations
+
+from lightning.pytorch.cli import LightningArgumentParser
+
+from pspnet.callbacks.checkpoints import Every
+from pspnet.callbacks.loggers import Wandb
+from pspnet.callbacks.prediction_writers import PredictionWriter
+from pspnet.command_line.checkpoint_config import TRUST, class_path
+from pspnet.command_line.option_types import InitFrom, Logs, Name, Version
+from pspnet.models.pspnet import PSPNet
+
+
+def add_options(parser: LightningArgumentParser) -> None:
+    """Add the options of a run, and the defaults that they give to classes."""
+    parser.add_argument(
+        "--name", type=Name, default="pspnet", help="the run's folder is logs/NAME/VERSION"
+    )
+    parser.add_argument(
+        "--version", type=Version | None, default=None, help="version_N, counted, if not given"
+    )
+    parser.add_argument("--logs", type=Logs, default="logs", help="folder of all runs")
+    parser.add_argument(
+        "--wandb", type=Wandb, default="auto", help="auto: online if a key is configured"
+    )
+    parser.add_argument(
+        "--checkpoint_every",
+        type=Every,
+        default=Every("10 minutes"),
+        help="N steps or T minutes between two writings of last.ckpt",
+    )
+    parser.add_argument("--resume", action="store_true", help="continue the newest run of the name")
+    parser.add_argument(
+        "--init_from",
+        type=InitFrom | None,
+        default=None,
+        help="start a new run from the weights of a checkpoint that fit, published ones too",
+    )
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="validate: fit the temperature of confidences, and store it in the checkpoint",
+    )
+    parser.add_argument(
+        "--failures",
+        type=bool,
+        default=True,
+        help="evaluations: write the scores of each image, and a page of the worst",
+    )
+    parser.add_argument("--trust", action="store_true", help=TRUST)
+    parser.add_lightning_class_args(PredictionWriter, "output")
+    parser.set_defaults({"model.network": {"class_path": class_path(PSPNet)}})

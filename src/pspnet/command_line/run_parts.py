@@ -1,0 +1,70 @@
+"""Parts of a run that its trainer takes: callbacks, loggers, and how checkpoints are written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import Namespace
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+
+from pspnet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
+from pspnet.callbacks.costs import Costs
+from pspnet.callbacks.gradient_norms import AuxiliaryGradient
+from pspnet.callbacks.run_state import Position, RandomState
+from pspnet.callbacks.training_scores import TrainingScores
+from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState
+from pspnet.command_line.trainer import Trainer
+from pspnet.errors import UserError
+from pspnet.runs.interruption import Signals
+
+
+def own_loggers(options: Namespace) -> list[Any]:
+    """Return the loggers of the trainer's options, which come after those of the run's folder.
+
+    Raises:
+        UserError: for options that leave a run without its folder.
+    """
+    further = options.logger
+    if further is False:
+        raise UserError(
+            "trainer.logger=false: a run's folder is its logger's; to log less use --wandb=off"
+        )
+    if options.barebones:
+        raise UserError("trainer.barebones=true: a run's folder needs its logger; leave it out")
+    if isinstance(further, list):
+        return further
+    return [] if further in (None, True) else [further]
+
+
+def checkpoints(config: Namespace, signals: Signals) -> list[Callback]:
+    """Return the callbacks that save a training, none without checkpoints."""
+    if config.trainer.enable_checkpointing is False:
+        return []
+    return [BestCheckpoint(), LastCheckpoint(config.checkpoint_every, signals)]
+
+
+def of_training() -> list[Callback]:
+    """Return the callbacks of every training."""
+    return [
+        CheckedState(),  # before others take their part
+        *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), TrainingScores()),
+        *(RandomState(), Position()),
+    ]
+
+
+def with_own_parts(trainer: Trainer, *, resumes: bool) -> Trainer:
+    """Let a trainer check the checkpoints that it reads, and leave signals to the run.
+
+    Args:
+        trainer: any.
+        resumes: whether it may continue a training.
+    """
+    if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:  # none of the user's own
+        saved_to = [getattr(callback, "dirpath", None) for callback in trainer.callbacks]  # type: ignore[attr-defined]
+        folders = [Path(folder).absolute() for folder in saved_to if folder]
+        trainer.strategy.checkpoint_io = CheckedIO(resumes=resumes, folders=folders)
+    # Lightning's handlers wait for other processes, and requeue jobs in a way of their own
+    trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
+    return trainer
