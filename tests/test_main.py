@@ -56,7 +56,7 @@ def test_trainer_commands_get_files_for_names(monkeypatch):
     assert given == [["fit", "-c", "configs/base.yaml", "--name=a"]]
 
 
-def test_help_imports_no_torch_and_the_command_line_no_encoders():
+def test_help_and_the_package_import_neither_torch_nor_lightning():
     program = """
 import sys, pspnet
 from pspnet.__main__ import main
@@ -66,7 +66,14 @@ for word in ("--help", "fti"):
 heavy = {"torch", "lightning", "numpy", "matplotlib", "jsonargparse"} & set(sys.modules)
 assert not heavy, heavy
 assert pspnet.PSPNet.__name__ == "PSPNet" and "torch" in sys.modules
-import pspnet.cli
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_the_command_line_imports_no_encoders_before_it_builds_one():
+    program = """
+import sys, pspnet.cli
 late = {"timm", "wandb", "segmentation_models_pytorch", "albumentations"} & set(sys.modules)
 assert not late, late
 """
