@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.device_traces import Trace, task_of, training_step, validation_step
+from benchmarks.device_traces import task_of, training_step, validation_step
 from pspnet.losses import CrossEntropy, OhemCrossEntropy
 from pspnet.ops import chunked_logits
 
@@ -21,7 +21,8 @@ def test_a_step_waits_nowhere_once_what_it_keeps_is_built(loss):
     task.loss = loss
     chunked_logits._resize.cache_clear()
     first, second = (training_step(task, **SIZE) for _ in range(2))
-    assert first.waits.total() > 0
+    place = "a copy from the host: ops/chunked_logits.py:"  # with the line
+    assert any(wait.startswith(place) for wait in first.waits)
     assert not second.waits
     assert second.operators["aten.convolution.default"] > 10
 
@@ -56,11 +57,3 @@ def test_every_kind_of_wait_is_seen():
     waits = training_step(task, **SIZE).waits
     kinds = {place.partition(":")[0] for place in waits}
     assert kinds == {"a number", "a shape", "a copy to the host", "a copy from the host"}
-
-
-def test_the_line_that_waits_is_named():
-    with Trace() as trace:
-        task_of("tu-resnet10t", classes=3).loss.pixel_weights(
-            torch.zeros(1, 4, 4, dtype=torch.int64, device="meta"), 3
-        ).sum().item()
-    assert list(trace.waits) == ["a number: torch"]

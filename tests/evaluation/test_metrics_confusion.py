@@ -36,6 +36,8 @@ def test_the_count_without_waits_is_that_of_pixels(seed):
     assert matrix.dtype == torch.int64
     np.testing.assert_array_equal(matrix, counted(preds, target))
     assert wrong == 0
+    flat = (preds.flatten(), target.flatten())
+    assert torch.equal(counts_on_device(*flat, num_classes=CLASSES, ignore_index=255)[0], matrix)
     preds[0, 0, :2], target[0, 0, :2] = CLASSES, 0
     target[0, 1, :3] = torch.tensor([CLASSES, 254, -1])
     preds[0, 2, 0], target[0, 2, 0] = -1, 1

@@ -82,7 +82,7 @@ def counts_on_device(
     size = num_classes + 1  # the last row and column hold ids of no class
     rows, columns = (
         torch.where((ids >= 0) & (ids < num_classes), ids, num_classes)
-        for ids in (target.long().flatten(0, -2), preds.long().flatten(0, -2))
+        for ids in (each.long().reshape(-1, target.shape[-1]) for each in (target, preds))
     )
     pairs = rows * size + columns
     part = torch.arange(len(pairs), device=pairs.device)[:, None] % 32

@@ -27,7 +27,7 @@ class Arriving:
 
     @property
     def is_late(self) -> bool:
-        """Whether the host would wait now."""
+        """True while the host would have to wait."""
         return self._event is not None and not self._event.query()  # type: ignore[no-untyped-call]
 
     def item(self) -> float:

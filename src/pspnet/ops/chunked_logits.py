@@ -60,10 +60,10 @@ def _resize(
 ) -> _Resize:
     with torch.inference_mode(False), torch.device("cpu"):  # a training may use it next
         near = neighbors(output, source, align_corners=align_corners)
-        matrix = torch.zeros(output, source, dtype=torch.float64)
-        matrix.scatter_add_(1, near.low[:, None], 1 - near.weight[:, None])
-        matrix.scatter_add_(1, near.high[:, None], near.weight[:, None])
-        return _Resize(near.low.tolist(), near.high.tolist(), matrix.to(dtype).to(device))
+        matrix = torch.zeros(output, source, dtype=dtype)
+        for places, weight in ((near.low, 1 - near.weight), (near.high, near.weight)):
+            matrix.scatter_add_(1, places[:, None], weight[:, None].to(dtype))
+        return _Resize(near.low.tolist(), near.high.tolist(), matrix.to(device))
 
 
 class ChunkedUpsampling:
