@@ -8,6 +8,7 @@ from torch import nn
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.conv_bn_fusion import fuse_conv_bn, same_output
+from pspnet.ops.dilated_depthwise import DilatedDepthwiseConv2d
 
 
 class InferenceCopy:
@@ -42,7 +43,8 @@ def fold(network: PSPNet) -> tuple[PSPNet, int]:
     from timm.layers.norm_act import BatchNormAct2d, SyncBatchNormAct
 
     norms = (nn.BatchNorm2d, nn.SyncBatchNorm, BatchNorm2d, BatchNormAct2d, SyncBatchNormAct)
-    return fuse_conv_bn(network, norms=norms, convolutions=(nn.Conv2d, Conv2dSame))
+    convolutions = (nn.Conv2d, Conv2dSame, DilatedDepthwiseConv2d)
+    return fuse_conv_bn(network, norms=norms, convolutions=convolutions)
 
 
 def inference_copy(network: PSPNet) -> tuple[PSPNet, str]:

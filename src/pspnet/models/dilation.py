@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
+from pspnet.ops.dilated_depthwise import DilatedDepthwiseConv2d, is_depthwise
 
 LARGEST = 128  # the padding grows with it
 TRACE_SIZE = 128  # a multiple of 32, small enough to cost little
@@ -183,10 +184,17 @@ def _dilate_stage(
             value = max(1, value // 2)
         if isinstance(step.layer, nn.Conv2d):
             _dilate_convolution(step.layer, value)
+            if _gains(step.layer):
+                encoder.set_submodule(step.name, DilatedDepthwiseConv2d(step.layer, value))
         elif had_stride and isinstance(step.layer, nn.MaxPool2d | nn.AvgPool2d):
             # a pool has no kernel to widen: it keeps the neighbors it had
             spacing = int(step.before) // dilation.output_stride
             encoder.set_submodule(step.name, _dense_pool(step.layer, spacing))
+
+
+def _gains(layer: nn.Conv2d) -> bool:
+    odd = all(k % 2 for k in layer.kernel_size)
+    return is_depthwise(layer) and max(layer.dilation) > 1 and odd and layer.padding_mode == "zeros"
 
 
 def _blocks(encoder: nn.Module, stage: list[_Step]) -> Iterator[int]:
