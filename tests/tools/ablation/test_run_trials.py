@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pspnet.errors import UserError
+from pspnet.tools.ablation import __main__ as ablation
 from pspnet.tools.ablation import run_lock
 from pspnet.tools.ablation.__main__ import main
 from pspnet.tools.ablation.run_files import read_run
@@ -342,3 +343,13 @@ def test_nothing_is_left_to_run(fits, capsys):
     main(["run", str(fits.file), "--data=toys"])
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith("report.md (2 of 2 runs finished)")
+
+
+def test_runs_go_seed_by_seed(own, monkeypatch):
+    """So that all settings of a sweep that is cut short have as many seeds."""
+    started: list[Run] = []
+    monkeypatch.setattr(ablation, "run_trials", lambda runs, *_, **__: started.extend(runs))
+    monkeypatch.setattr(ablation, "report", lambda _: "")
+    ablation.run_sweep(sweep := own())
+    assert [run.seed for run in started] == [3] * 4 + [4] * 4
+    assert [run.setting for run in started] == sweep.settings * 2

@@ -73,14 +73,16 @@ def run_sweep(
 ) -> int:
     """Run what is not finished, write the report, and return how many runs have failed.
 
+    The runs go seed by seed, so that all settings of a sweep that is cut short have as many.
+
     Args:
         sweep: the sweep to run.
         only: names of settings; without any, all settings run.
         address: HOST:PORT of a Ray cluster; None is this machine.
         cpus: cores per run.
         gpus: GPUs per run, or a fraction of one.
-        stop_early: run seed by seed, and give no more seeds to a setting that is told from the
-            first one, see `sequential`.
+        stop_early: give no more seeds to a setting that is told from the first one, see
+            `sequential`.
 
     Raises:
         UserError: if a setting is unknown, no machine has enough for a run, or the sweep is too
@@ -91,6 +93,8 @@ def run_sweep(
         raise UserError(f"only={unknown[0]}: give some of {', '.join(sweep.settings)}")
     runs = [run for run in sweep.runs if not only or run.setting in only]
     left = [run for run in runs if read_run(run.folder).state != "finished"]
+    seeds = list(dict.fromkeys(run.seed for run in sweep.runs))
+    left.sort(key=lambda run: seeds.index(run.seed))
     progress = Progress(runs)
     wanted: Callable[[Run], bool] = _everything
     if stop_early:
@@ -98,7 +102,6 @@ def run_sweep(
 
         stopping = Stopping(sweep)
         stopping.write()
-        left.sort(key=lambda run: stopping.seeds.index(run.seed))
         wanted = stopping.wants
     if left:
         counts = f"{len(left)} of {len(runs)} runs to do"
