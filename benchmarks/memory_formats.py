@@ -4,27 +4,40 @@
 
 The forms take turns. CPU seconds of the process are less disturbed by other programs than the
 clock; give OMP_NUM_THREADS=1 on a busy machine. A star marks the form that a run takes by default.
+Where `ops/dilated_depthwise.py` takes the place of torch's convolution, that is timed as well.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import time
 from functools import partial
 from itertools import product
 
 import torch
+from torch import nn
 
 from benchmarks.timing import Call, alternate, spread
 from pspnet import PSPNet
 from pspnet.errors import Parser
 from pspnet.inference.numeric_precision import default_precision
 from pspnet.losses import CrossEntropy
+from pspnet.ops.dilated_depthwise import DilatedDepthwiseConv2d
 from pspnet.ops.memory_format import fastest_format, in_format_of, set_format
 
 CLASSES = 21
 CPU = torch.device("cpu")
 FORMATS = {"last": torch.channels_last, "first": torch.contiguous_format}
+
+
+def with_torchs_convolution(network: PSPNet) -> PSPNet | None:
+    """Return a copy whose dilated depthwise convolutions are torch's; None if it has none."""
+    copied = copy.deepcopy(network)
+    layers = [m for m in copied.modules() if isinstance(m, DilatedDepthwiseConv2d)]
+    for layer in layers:
+        layer.forward = partial(nn.Conv2d.forward, layer)  # type: ignore[method-assign]
+    return copied if layers else None
 
 
 def step(network: PSPNet, image: torch.Tensor, target: torch.Tensor, precision: str) -> None:
@@ -47,8 +60,12 @@ def cpu_seconds(
             network, device=CPU, precision=precision
         )
         set_format(network, memory_format)
-        form = f"{precision}, channels {name}{' *' if default else ''}"
-        calls[form] = partial(step, network, in_format_of(network, image), target, precision)
+        form, given = f"{precision}, channels {name}", in_format_of(network, image)
+        calls[form + " *" * default] = partial(step, network, given, target, precision)
+        native = with_torchs_convolution(network) if precision == "32-true" else None
+        if native is not None:
+            form = f"{form}, torch's dilated depthwise convolution"
+            calls[form] = partial(step, native, given, target, precision)
 
     def clock(call: Call) -> float:
         start = time.process_time()
