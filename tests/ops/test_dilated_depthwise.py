@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pspnet.inference.network_copy import fold
-from pspnet.models.dilation import Dilation
+from pspnet.models.dilation import Dilation, dilate
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.dilated_depthwise import DilatedDepthwiseConv2d
 
@@ -74,3 +74,16 @@ def test_an_encoder_takes_them_where_it_is_dilated_and_folds_them() -> None:
     folded = [m for m in copy.encoder.modules() if isinstance(m, DilatedDepthwiseConv2d)]
     assert len(folded) == 11
     assert all(m.bias is not None for m in folded)
+
+
+def test_nobodys_own_convolution_is_replaced() -> None:
+    class Own(nn.Conv2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + 1
+
+    layers = [nn.Conv2d(3 if i == 0 else 6, 6, 3, stride=2, padding=1) for i in range(4)]
+    last = Own(6, 6, 3, stride=2, padding=1, groups=6)
+    encoder = nn.Sequential(*layers, last)
+    dilate(encoder, Dilation())
+    assert encoder[4] is last
+    assert last.dilation == (4, 4)

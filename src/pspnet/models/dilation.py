@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from pspnet.errors import UserError
 from pspnet.ops.dilated_depthwise import DilatedDepthwiseConv2d, is_depthwise
+from pspnet.ops.equivalence import why_not_plain
 
 LARGEST = 128  # the padding grows with it
 TRACE_SIZE = 128  # a multiple of 32, small enough to cost little
@@ -193,8 +194,14 @@ def _dilate_stage(
 
 
 def _gains(layer: nn.Conv2d) -> bool:
+    """Return whether a dilated layer may be a `DilatedDepthwiseConv2d`; nobody's own class may."""
+    from segmentation_models_pytorch.encoders._efficientnet import Conv2dStaticSamePadding
+    from timm.layers.conv2d_same import Conv2dSame
+
+    plain = why_not_plain(layer, nn.Conv2d, Conv2dSame, Conv2dStaticSamePadding) is None
     odd = all(k % 2 for k in layer.kernel_size)
-    return is_depthwise(layer) and max(layer.dilation) > 1 and odd and layer.padding_mode == "zeros"
+    dilated = max(layer.dilation) > 1 and layer.padding_mode == "zeros"
+    return plain and is_depthwise(layer) and odd and dilated
 
 
 def _blocks(encoder: nn.Module, stage: list[_Step]) -> Iterator[int]:
@@ -240,7 +247,7 @@ def _dilate_convolution(layer: nn.Conv2d, value: int) -> None:
     layer.dilation = (value, value)
     if hasattr(layer, "static_padding"):
         layer.static_padding = nn.Identity()  # smp's EfficientNet pads in a layer of its own
-    elif type(layer).forward is not nn.Conv2d.forward:
+    elif type(layer).forward is not nn.Conv2d.forward and layer.padding == (0, 0):
         return  # pads by itself to the size that its stride asks for (timm's `Conv2dSame`)
     if any(k % 2 == 0 for k in layer.kernel_size):
         layer.padding = "same"
