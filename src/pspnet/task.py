@@ -258,18 +258,18 @@ class Segmentation(SavedTask):
         return self._evaluate(batch, split="test")
 
     def on_validation_epoch_end(self) -> None:
-        self.inference_copy.network = None  # its folded weights would go stale
+        self.inference_copy.release()
         if self.calibration is not None:
             self.calibrated = self.calibration.compute()
         self._log_scores(split="val")
 
     def on_test_epoch_end(self) -> None:
-        self.inference_copy.network = None
+        self.inference_copy.release()
         if self.evaluation.update_called:
             self._log_scores(split="test")
 
     def on_predict_epoch_end(self) -> None:
-        self.inference_copy.network = None
+        self.inference_copy.release()
 
     def predict_step(self, batch: dict[str, Any], batch_idx: int) -> tuple[Tensor, Tensor]:
         """Return class ids (N, H, W) uint8 and their probabilities (N, H, W) float32.

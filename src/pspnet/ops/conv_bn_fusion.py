@@ -1,18 +1,18 @@
 """Batch normalization folded into the convolution before it, for inference.
 
-The folding is torch's, `fuse_conv_bn_eval`, on a deep copy of the network as it stands. This file
-finds out which normalizations alone read a convolution's output.
+The folding is torch's, on a deep copy of the network as it stands. This file finds out which
+normalizations alone read a convolution's output.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torch.overrides import TorchFunctionMode
 
 from pspnet.ops.equivalence import (
@@ -31,7 +31,7 @@ def fuse_conv_bn(
     *,
     norms: tuple[type[nn.Module], ...],
     convolutions: tuple[type[nn.Module], ...] = (nn.Conv2d,),
-) -> tuple[Network, int]:
+) -> tuple[Network, list[tuple[str, str]]]:
     """Return a copy for inference whose normalizations are part of the convolutions before them.
 
     A normalization is folded if its input is the output of just one convolution that nothing else
@@ -45,16 +45,46 @@ def fuse_conv_bn(
         convolutions: the exact classes whose outputs are linear in their `weight` and `bias`.
 
     Returns:
-        The copy, in evaluation mode, and the number of normalizations that were folded.
+        The copy, in evaluation mode, and the names of the convolutions and of the normalizations
+        that were folded into them.
     """
     copy = _in_evaluation(copy_sharing_parameters(network))
     pairs = _pairs(network, norms, convolutions)
     for convolution, norm in pairs:
         folded = copy.get_submodule(norm)
-        fused = fuse_conv_bn_eval(copy.get_submodule(convolution), folded)  # type: ignore[arg-type, type-var]
-        copy.set_submodule(convolution, fused)
         copy.set_submodule(norm, nn.Sequential(*folded.children()))
-    return copy, len(pairs)
+        # its tensors are the network's; the copy of it gets its own
+        fused = copy.get_submodule(convolution)
+        fused.weight = nn.Parameter(torch.empty(0))
+        fused.bias = nn.Parameter(torch.empty(0))
+    refold(copy, network, pairs)
+    return copy, pairs
+
+
+def refold(copy: nn.Module, network: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
+    """Fold the weights that the network has by now into its copy.
+
+    Args:
+        copy: of `fuse_conv_bn`.
+        network: the network that was copied, with the same structure.
+        pairs: of `fuse_conv_bn`.
+    """
+    for convolution, norm in pairs:
+        source: Any = network.get_submodule(convolution)
+        batch: Any = network.get_submodule(norm)
+        into: Any = copy.get_submodule(convolution)
+        statistics = batch.running_mean, batch.running_var, batch.eps
+        weight, bias = fuse_conv_bn_weights(
+            source.weight, source.bias, *statistics, batch.weight, batch.bias
+        )
+        into.weight.data, into.bias.data = weight.data, bias.data
+
+
+def release(copy: nn.Module, pairs: Sequence[tuple[str, str]]) -> None:
+    """Free the memory of folded weights until the next `refold`."""
+    for convolution, _ in pairs:
+        fused: Any = copy.get_submodule(convolution)
+        fused.weight.data, fused.bias.data = torch.empty(0), torch.empty(0)
 
 
 def same_output(network: nn.Module, copy: nn.Module) -> bool:
