@@ -1,40 +1,48 @@
 """Measure this package beside the published formulation, in turns in one run.
 
 python -m benchmarks                      minutes on a CPU
-python -m benchmarks --full               everything, on a GPU
+python -m benchmarks --full               all that nine minutes allow for, on a GPU
+python -m benchmarks --full --minutes 60  more of it
 python -m benchmarks --only augmentation
+python -m benchmarks --check              counts and ratios beside the recorded ones, in minutes
 
-A run leaves report.md, results.json and ratios.png in a folder of its own.
+A run leaves report.md, results.json and ratios.png in a folder of its own. A check writes nothing,
+and ends with code 1 if more than 5 % of a recorded number are lost.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
+import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import count
+from itertools import chain, count, zip_longest
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks import peak_memory
-from benchmarks.compare import Comparison, Row, Settings, compare
+from benchmarks import peak_memory, regression
+from benchmarks.compare import LONGEST, Comparison, Row, Settings, compare
 from benchmarks.machine import describe, matmul_rate, pinned
 from benchmarks.plan import DTYPE_NAMES, FULL, QUICK, SECTIONS, Plan
 from benchmarks.report import describe_machine, describe_row, write_report
-from benchmarks.sections import augmentation, epoch, evaluation, networks, reliability
+from benchmarks.sections import augmentation, epoch, evaluation, forms, networks, reliability
 from pspnet.errors import Parser, one_line_errors
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new
 from pspnet.inference.numeric_precision import default_precision
 
 FOLDER = Path("logs/bench")
+SHARES = 20  # comparisons that share the minutes, if each takes all that it may
 MOST = 16_385  # pixels, images, classes, rounds, threads
 DTYPES = {"bf16-mixed": torch.bfloat16, "32-true": torch.float32}
 COMPARISONS: dict[str, Callable[[Plan], Iterator[Comparison]]] = {
     "step": networks.training,
     "inference": networks.inference,
+    "forms": forms.comparisons,
     "augmentation": augmentation.comparisons,
     "evaluation": evaluation.comparisons,
     "epoch": epoch.comparisons,
@@ -47,12 +55,18 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line; `args` replaces `sys.argv[1:]`.
 
     Raises:
-        SystemExit: with code 1 and one line for values that are refused, 2 for wrong options.
+        SystemExit: with code 1 and one line for values that are refused, 1 if a check finds a
+            loss, 2 for wrong options.
     """
     options = _parser().parse_args(args)
+    if options.check or options.record:
+        if not regression.check(record=options.record):
+            raise SystemExit(1)
+        return
     device = options.device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     threads = options.threads or torch.get_num_threads()
     precision = options.precision or default_precision(device)
+    start = time.monotonic()
     with one_line_errors(), pinned(threads):
         plan = replace(_plan(options), device=str(device), dtype=DTYPES[precision])
         plan.check()
@@ -64,13 +78,26 @@ def main(args: list[str] | None = None) -> None:
         print(describe_machine(machine), flush=True)
         if not peak_memory.measurable(device):
             print(peak_memory.UNKNOWN)
-        settings = Settings(device, threads, plan.rounds, rates, _print_row)
+        longest = LONGEST if plan.minutes is None else min(LONGEST, plan.minutes * 60 / SHARES)
+        settings = Settings(device, threads, plan.rounds, longest, rates, _print_row)
         rows: list[Row] = []
-        for section in plan.sections:
-            for comparison in COMPARISONS[section](plan):
-                rows += compare(settings, comparison)
-                write_report(folder, rows, machine=machine)
+        left = _in_turns(plan)
+        end = math.inf if plan.minutes is None else start + 60 * plan.minutes
+        while left and time.monotonic() < end:
+            rows += compare(settings, left.popleft())
+            write_report(folder, rows, machine=machine)
     print(f"{folder}/report.md, results.json and ratios.png written")
+    if left:
+        names = dict.fromkeys(comparison.section for comparison in left)
+        print(f"{len(left)} comparisons not begun in {plan.minutes:g} minutes: {', '.join(names)}")
+
+
+def _in_turns(plan: Plan) -> deque[Comparison]:
+    """Return the comparisons: the first of each section, the second of each, and so on."""
+    sections = [COMPARISONS[section](plan) for section in plan.sections]
+    if plan.minutes is None:
+        return deque(chain.from_iterable(sections))
+    return deque(filter(None, chain.from_iterable(zip_longest(*sections))))
 
 
 def _parser() -> Parser:
@@ -78,6 +105,9 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m benchmarks", description=about)
     add = parser.add_argument
     add("--full", action="store_true", help="every section at all sizes, for a GPU")
+    add("--minutes", type=_count, help="begin no comparison after them; --full: by default 9")
+    add("--check", action="store_true", help="compare counts and ratios with recorded ones")
+    add("--record", action="store_true", help="record them: write benchmarks/recorded.json")
     add("--only", nargs="+", choices=SECTIONS, help="sections; by default the first three")
     add("--encoder", nargs="+", help="encoders, such as tu-resnet50s")
     add("--size", nargs="+", type=_count, help="sides of images and crops, 8n + 1 pixels")
@@ -117,6 +147,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         "encoders": options.encoder and tuple(options.encoder),
         "evaluated": options.image and tuple(options.image),
         "rounds": options.rounds,
+        "minutes": options.minutes,
     }
     growth = plan.growth
     if options.size:

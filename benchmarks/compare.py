@@ -15,7 +15,7 @@ from benchmarks.machine import pinned
 from benchmarks.timing import Call, Clock, Spread, alternate, clock_of, repeated, spread
 
 SHORTEST = 0.2  # seconds of a measured stretch; quicker calls are repeated
-LONGEST = 150.0  # seconds of a comparison; beyond it rounds are dropped, down to FEWEST
+LONGEST = 150.0  # seconds of a comparison's times
 FEWEST = 3  # rounds
 LONG_CALL = 60.0  # seconds of a call that a warm-up does not change
 
@@ -72,6 +72,7 @@ class Settings:
         device: where networks compute.
         threads: CPU threads.
         rounds: repetitions of each time; at least three where they would take minutes.
+        longest: seconds of a comparison's times; beyond it rounds are dropped, down to three.
         matmul_rates: operations per second of matrix products, per type.
         on_row: called with each row.
     """
@@ -79,6 +80,7 @@ class Settings:
     device: torch.device
     threads: int
     rounds: int
+    longest: float = LONGEST
     matmul_rates: Mapping[torch.dtype, float] = field(default_factory=dict)
     on_row: Callable[[Row], object] = lambda row: None
 
@@ -186,7 +188,7 @@ def _measure_time(settings: Settings, variants: Sequence[Variant]) -> dict[str, 
         with suppress(torch.OutOfMemoryError):  # the others hold their weights
             runs[variant.name] = _warm_up(variant, clock=clock)
     calls = {name: repeated(run.call, times=run.repeats) for name, run in runs.items()}
-    affordable = int(LONGEST / max(sum(run.expected for run in runs.values()), 1e-6))
+    affordable = int(settings.longest / max(sum(run.expected for run in runs.values()), 1e-6))
     rounds = min(settings.rounds, max(affordable, FEWEST))
     if all(run.expected >= LONG_CALL for run in runs.values()):
         rounds -= 1

@@ -13,7 +13,10 @@ from pspnet.data.datasets.classes import IGNORE
 from pspnet.errors import UserError
 from pspnet.models.pspnet import SMALLEST_SIDE, PSPNet
 
-SECTIONS = ("step", "inference", "augmentation", "evaluation", "epoch", "growth", "reliability")
+SECTIONS = (
+    *("step", "inference", "forms", "augmentation", "evaluation", "epoch"),
+    *("growth", "reliability"),
+)
 DTYPE_NAMES = {torch.bfloat16: "bf16", torch.float32: "float32"}
 PAPER_BINS = (1, 2, 3, 6)
 VOC_CLASSES = 21
@@ -104,6 +107,7 @@ class Plan:
         inference_batches: images per forward pass.
         memory_classes: numbers of classes for which a step's memory is measured, without its time.
         rounds: repetitions of each time.
+        minutes: after which no further comparison begins; None measures all.
         image: size of the image that is augmented.
         crop: side of the augmented crop.
         evaluated: size of the image that is evaluated, in windows of the largest of `sizes`.
@@ -124,6 +128,7 @@ class Plan:
     inference_batches: tuple[int, ...] = (1,)
     memory_classes: tuple[int, ...] = (150,)
     rounds: int = 5
+    minutes: float | None = None
     image: Size = (1024, 2048)
     crop: int = 713
     evaluated: Size = (256, 512)
@@ -198,6 +203,7 @@ FULL = Plan(
     batches=(16,),
     memory_classes=(),
     rounds=15,
+    minutes=9,
     evaluated=(1024, 2048),
     growth=Growth(
         batches=(8, 1, 2, 4, 16, 32),

@@ -17,6 +17,7 @@ from benchmarks.plan import DTYPE_NAMES, Case, Plan
 from benchmarks.published.network import PublishedPSPNet, published_loss
 from benchmarks.timing import Call
 from pspnet.data.datasets.classes import IGNORE
+from pspnet.models.pspnet import PSPNet
 
 OURS, PUBLISHED, SMP = "ours", "published", "smp.PSPNet, another network"
 LR = 1e-4  # no weight grows in the few steps, whatever the labels
@@ -119,6 +120,11 @@ def build_smp(case: Case) -> Call:
 def step_ours(case: Case, *, recompute: bool = False) -> Step:
     """Return a training step of this package's network."""
     network = case.network().to(memory_format=torch.channels_last)
+    return training_step(case, network, recompute=recompute)
+
+
+def training_step(case: Case, network: PSPNet, *, recompute: bool = False) -> Step:
+    """Return a training step of one of this package's networks, as it is."""
     loss = ours.training_loss(network, recompute=recompute)
     groups, fused = ours.parameter_groups(network, lr=LR), torch.device(case.device).type == "cuda"
     return _training_step(network, loss, groups=groups, precision=case.autocast, fused=fused)

@@ -183,3 +183,33 @@ def test_wrong_values_are_refused_in_one_line(capsys, tmp_path, words, code, mes
 def test_the_full_form_has_every_section():
     assert FULL.sections == SECTIONS == tuple(entry.COMPARISONS)
     FULL.check()
+
+
+@pytest.mark.slow
+def test_forms_beside_each_other(tmp_path):
+    run("--only", "forms", "--classes", "3", "--rounds", "1", "--precision", "bf16-mixed")
+    found = results(tmp_path / "logs/bench/0")
+    assert list(found.values()) == 2 * [["ours", "channels first", "float32", "compiled"]]
+
+
+def test_minutes_begin_with_the_first_of_each_section(monkeypatch, tmp_path, capsys):
+    begun: list[str] = []
+    clock = iter(range(0, 600, 20))
+
+    def compared(settings: compare.Settings, comparison: compare.Comparison) -> list[compare.Row]:
+        begun.append(f"{comparison.section} {comparison.case}")
+        assert settings.longest == 60 / 20
+        return [compare.Row(comparison.section, comparison.case, "ours")]
+
+    def sections(name: str, cases: int):
+        return lambda plan: (compare.Comparison(name, str(n), ()) for n in range(cases))
+
+    monkeypatch.setattr(entry, "compare", compared)
+    monkeypatch.setattr(entry.time, "monotonic", lambda: next(clock))
+    for name, cases in (("step", 3), ("inference", 1), ("augmentation", 2)):
+        monkeypatch.setitem(entry.COMPARISONS, name, sections(name, cases))
+    run("--minutes", "1", "--only", "step", "inference", "augmentation", "--out", "a")
+    assert begun == ["step 0", "inference 0"]
+    assert "## Inference" in (tmp_path / "a/report.md").read_text()
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "4 comparisons not begun in 1 minutes: augmentation, step"
