@@ -3,9 +3,11 @@
 import csv
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +51,8 @@ def options(shapes: Path, logs: Path) -> list[str]:
 def trained(shapes, tmp_path_factory) -> Path:
     """The folder of a run of 16 epochs, after which every class is found."""
     logs = tmp_path_factory.mktemp("logs")
-    main(["fit", *options(shapes, logs), "--trainer.max_epochs=16", "--seed_everything=5"])
+    with (logs / "said.txt").open("w") as said, redirect_stderr(said), redirect_stdout(said):
+        main(["fit", *options(shapes, logs), "--trainer.max_epochs=16", "--seed_everything=5"])
     results = json.loads((logs / "run" / "version_0" / "results.json").read_text())
     assert min(results["iou"].values()) > 0.1
     return logs / "run" / "version_0"
@@ -57,6 +60,28 @@ def trained(shapes, tmp_path_factory) -> Path:
 
 def best(run: Path) -> str:
     return str(run / "checkpoints" / "best.ckpt")
+
+
+def test_the_first_and_last_lines_of_a_training(trained):
+    said = (trained.parents[1] / "said.txt").read_text()
+    first, _, last = said.partition("class  ")
+    lines = [line.removeprefix("INFO: ") for line in first.splitlines() if line]
+    begins = ["batch: ", "data: ", "check: ", "network: ", "machine: ", "steps: ", "folder: "]
+    assert [line[: len(begin)] for line, begin in zip(lines, begins, strict=False)] == begins
+    network, machine, steps, folder = lines[3:7]
+    assert "PSPNet on tu-regnetx_002, stride 8, bins 1 3 (average), " in network
+    assert network.endswith(" GFLOP a crop of 41×41")
+    assert machine.startswith("machine: CPU, ")
+    assert machine.endswith(", precision 32-true")
+    assert re.fullmatch(r"steps: \d+ in 16 epochs, seed 5", steps)
+    assert str(trained) in folder
+    assert len(lines) <= 10
+    *_, predict, explain, export = last.splitlines()
+    assert predict.endswith(
+        f"pspnet predict --ckpt_path={best(trained)} --data.images=FOLDER --output.folder=predicted"
+    )
+    assert explain.endswith(f"pspnet explain {best(trained)}")
+    assert export.endswith(f"pspnet export {best(trained)} network.onnx")
 
 
 def test_a_run_leaves_its_results(trained):
@@ -105,7 +130,9 @@ def test_a_checkpoint_rebuilds_its_network_and_its_data(trained, tmp_path, capsy
     again = json.loads((tmp_path / "run" / "version_0" / "results.json").read_text())
     assert again["miou"] == first["miou"]
     assert again["iou"] == first["iou"]
-    assert f"mIoU on val (whole, 32-true): {100 * first['miou']:.2f} %" in said[-2]
+    assert (
+        said[-2] == f"mIoU on val (whole, 32-true): {100 * first['miou']:.2f} %, by {best(trained)}"
+    )
     assert str(tmp_path / "run" / "version_0") in said[-1]
 
 

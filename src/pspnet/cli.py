@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +32,14 @@ from pspnet.command_line.normalization import set_normalization
 from pspnet.command_line.option_types import Seed
 from pspnet.command_line.options import add_options
 from pspnet.command_line.parser import Parser, check_names
-from pspnet.command_line.run_parts import checkpoints, of_training, own_loggers, with_own_parts
+from pspnet.command_line.quiet import quiet
+from pspnet.command_line.run_parts import (
+    checkpoints,
+    of_training,
+    own_loggers,
+    progress_of,
+    with_own_parts,
+)
 from pspnet.command_line.trainer import Trainer, refusals_in_one_line
 from pspnet.command_line.words import checkpoint_argument, from_python, raw_options
 from pspnet.data.datamodule import SegmentationData
@@ -184,6 +190,7 @@ class PSPNetCLI(LightningCLI):
             *(Interruption(self.signals), Report(), self.submission),
             *([Failures()] if config.failures else []),
             *(of_training() if fit else []),
+            *progress_of(config.trainer),
         ]
         # CPUs cannot share statistics
         shares = config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator)
@@ -205,6 +212,7 @@ class PSPNetCLI(LightningCLI):
         if path is not None:
             self.trainer.validate(self.model, self.datamodule, ckpt_path=path, verbose=False)
             last_lines.say_scores(self.trainer, self.model, split="val")
+            last_lines.say_next(self.trainer)
 
     def before_validate(self) -> None:
         if self.config_init.validate.calibrate:
@@ -257,15 +265,7 @@ def main(args: list[str] | None = None) -> None:
         SystemExit: with code 1 and one line for a UserError, 2 for wrong options.
     """
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
-    # Lightning 2.6 calls torch's tree functions in a way that torch 2.15 announces to retire
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
-    # a run that is continued
-    warnings.filterwarnings("ignore", message="Checkpoint directory .* exists and is not empty")
-    # a prediction that is complete
-    warnings.filterwarnings("ignore", message="Total length of `DataLoader` across ranks is zero")
-    # scores are of all processes' images already: there is nothing to synchronize
-    scores = r"(train|val|test)/(\w+_accuracy|category_miou|miou|(iou|miou)/.*)"
-    warnings.filterwarnings("ignore", message=rf".*self\.log\(.{scores}., \.\.\., sync_dist")
+    quiet()
     strict = {"allow_abbrev": False}
     signals = Signals()
     with one_line_errors(), signals.taken():
@@ -281,5 +281,5 @@ def main(args: list[str] | None = None) -> None:
             save_config_kwargs={"save_to_log_dir": False},  # it writes the file itself
             seed_everything_default=0,
             auto_configure_optimizers=False,
-            trainer_defaults={"num_sanity_val_steps": 0},
+            trainer_defaults={"num_sanity_val_steps": 0, "enable_model_summary": False},
         )

@@ -104,7 +104,7 @@ def _wandb_logger(metrics: MetricsLogger, *, mode: str) -> WandbLogger:
             name=f"{metrics.name}/{Path(metrics.log_dir).name}",
             save_dir=metrics.log_dir,
             mode=mode,
-            resume="allow",
+            resume="allow" if mode in ("online", "shared") else None,  # offline it has no effect
             id=own,
             settings=wandb.Settings(console="off", silent=silent, init_timeout=PATIENCE),
         )

@@ -23,6 +23,10 @@ class OptionalWandbLogger(WandbLogger):
 
     _lost = False
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._wandb_init.pop("anonymous")  # W&B warns of it, even of None
+
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Log metrics; the run's summary keeps the best val/miou in place of the last."""

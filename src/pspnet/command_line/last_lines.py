@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +12,7 @@ from lightning.pytorch import Trainer
 from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.evaluation.calibration import Calibrated
 from pspnet.evaluation.summary import format_table
+from pspnet.files.text import shell_command
 from pspnet.task import Segmentation
 
 
@@ -18,13 +21,47 @@ def say_scores(trainer: Trainer, model: Segmentation, *, split: Literal["val", "
     log_dir = trainer.log_dir  # asks the first process
     if not trainer.is_global_zero:
         return
-    scores = model.scores()
+    scores, checkpoint = model.scores(), str(trainer.ckpt_path)
     miou = "–" if scores["miou"] is None else f"{100 * scores['miou']:.2f} %"
     how = f"{model.protocol.name}, {trainer.precision}"
     print(f"\n{format_table(scores)}\n")
-    print(f"mIoU on {split} ({how}): {miou} of {trainer.ckpt_path}")
+    print(f"mIoU on {split} ({how}): {miou}, by {_short(checkpoint)}")
     page = "" if model.by_image is None else "failures.html, images.csv, "
-    print(f"figures, {page}results.json and config.yaml: {log_dir}")
+    print(f"figures, {page}results.json and config.yaml: {_short(log_dir or '')}")
+
+
+def say_next(trainer: Trainer) -> None:
+    """Print commands that use the checkpoint of a training, ready to be pasted."""
+    folder = trainer.log_dir  # asks the first process
+    if not trainer.is_global_zero or folder is None:
+        return
+    checkpoint = _short(str(trainer.ckpt_path))
+    commands = [
+        (
+            "predict",
+            f"--ckpt_path={checkpoint}",
+            "--data.images=FOLDER",
+            "--output.folder=predicted",
+        ),
+        ("explain", checkpoint),
+        ("export", checkpoint, "network.onnx"),
+    ]
+    print("next:")
+    for words in commands:
+        print(f"  {shell_command(sys.executable, '-m', 'pspnet', *words)}")
+    for run in sorted(Path(folder).glob("wandb/offline-run-*")):
+        print(f"  {shell_command(_beside_python('wandb'), 'sync', _short(str(run)))}")
+
+
+def _beside_python(program: str) -> str:
+    """Return the program of this environment, or its name where the environment has none."""
+    path = Path(sys.executable).with_name(program)
+    return str(path) if path.exists() else program
+
+
+def _short(path: str) -> str:
+    """Return a path relative to the working folder, if it lies there."""
+    return os.path.relpath(path) if Path(path).absolute().is_relative_to(Path.cwd()) else path
 
 
 def say_temperature(found: Calibrated, checkpoint: str) -> None:

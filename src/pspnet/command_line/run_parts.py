@@ -7,11 +7,13 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 
 from pspnet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from pspnet.callbacks.costs import Costs
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
+from pspnet.callbacks.opening import Opening
+from pspnet.callbacks.progress import progress
 from pspnet.callbacks.run_state import Position, RandomState
 from pspnet.callbacks.training_scores import TrainingScores
 from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState
@@ -45,9 +47,19 @@ def checkpoints(config: Namespace, signals: Signals) -> list[Callback]:
     return [BestCheckpoint(), LastCheckpoint(config.checkpoint_every, signals)]
 
 
+def progress_of(options: Namespace) -> list[Callback]:
+    """Return what shows progress; nothing where it is off or the trainer's options have another."""
+    further = options.callbacks if isinstance(options.callbacks, list) else [options.callbacks]
+    other = any(isinstance(callback, ProgressBar) for callback in further)
+    return (
+        [] if other or options.enable_progress_bar is False or options.barebones else [progress()]
+    )
+
+
 def of_training() -> list[Callback]:
     """Return the callbacks of every training."""
     return [
+        Opening(),
         CheckedState(),  # before others take their part
         *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), TrainingScores()),
         *(RandomState(), Position()),

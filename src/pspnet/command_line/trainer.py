@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -70,6 +71,16 @@ class Trainer(lightning.Trainer):
             )
         if self.num_devices > MOST_DEVICES:  # Lightning would start them one after the other
             raise UserError(f"trainer.devices={self.num_devices}: give {MOST_DEVICES} or less")
+
+    @property
+    def log_every_n_steps(self) -> int:
+        """Steps between two logged ones; of a short epoch its last step is logged."""
+        steps = self.num_training_batches  # infinite before the data is there
+        return max(1, min(self._log_every_n_steps, int(min(steps, sys.maxsize))))
+
+    @log_every_n_steps.setter
+    def log_every_n_steps(self, steps: int) -> None:
+        self._log_every_n_steps = steps
 
     def _run(self, *args: Any, **options: Any) -> Any:
         with refusals_in_one_line():  # some options meet the data only here

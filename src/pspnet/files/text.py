@@ -1,6 +1,10 @@
-"""Names that users and files give: checked before they are shown, or name a folder."""
+"""Text for people: names that they gave, checked before they are shown; durations; commands."""
 
 from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
 
 from pspnet.errors import UserError, visible
 
@@ -31,3 +35,24 @@ def path_part(value: str, *, option: str) -> str:
             f"{LONGEST_NAME} bytes long"
         )
     return check_text(value, what=option)
+
+
+def duration(seconds: float) -> str:
+    """Return seconds in words, to the minute from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def shell_command(python: str, *words: str) -> str:
+    """Return a command to paste into a shell, whose Python is relative to the working folder."""
+    here = Path(python).is_absolute() and Path(python).is_relative_to(Path.cwd())
+    return " ".join(_quoted(word) for word in [os.path.relpath(python) if here else python, *words])
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell, in double quotes where those are easier to read."""
+    plain = "'" in word and not set(word) & set('"$`\\!\n')
+    return f'"{word}"' if plain else shlex.quote(word)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import mean
 
+from pspnet.files.text import duration, shell_command
 from pspnet.tools.ablation.run_files import read_run, resuming_command
 from pspnet.tools.ablation.sweep import Run, Sweep
 
@@ -57,20 +55,4 @@ def _said(run: Run) -> str:
 def _command(run: Run) -> str:
     finished = read_run(run.folder).state == "finished"
     python, *words = run.command if finished else resuming_command(run.command, run.folder)
-    here = Path(python).is_absolute() and Path(python).is_relative_to(Path.cwd())
-    return " ".join(_quoted(word) for word in [os.path.relpath(python) if here else python, *words])
-
-
-def _quoted(word: str) -> str:
-    """Quote a word for a shell, in double quotes where those are easier to read."""
-    plain = "'" in word and not set(word) & set('"$`\\!\n')
-    return f'"{word}"' if plain else shlex.quote(word)
-
-
-def duration(seconds: float) -> str:
-    """Return seconds in words, to the minute from an hour on."""
-    minutes, rest = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+    return shell_command(python, *words)

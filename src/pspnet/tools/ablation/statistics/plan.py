@@ -7,8 +7,8 @@ from math import sqrt
 from statistics import mean
 
 from pspnet.errors import UserError
+from pspnet.files.text import duration
 from pspnet.tools.ablation.collect import Setting, collect
-from pspnet.tools.ablation.list_runs import duration
 from pspnet.tools.ablation.statistics.paired import Scores
 from pspnet.tools.ablation.statistics.power import cautious, detectable, pairs_needed
 from pspnet.tools.ablation.sweep import Sweep

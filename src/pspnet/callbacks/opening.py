@@ -1,0 +1,54 @@
+"""The opening lines of a training: its network, its machine, its length, its folder."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+from pspnet.callbacks.costs import count_flops, count_parameters
+from pspnet.models.pspnet import PSPNet
+from pspnet.models.pyramid_pooling import PyramidPooling
+from pspnet.task import Segmentation
+
+
+class Opening(Callback):
+    """Say what is about to run, after the lines about the data and before the first step."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Segmentation)
+        network, data = pl_module.network, trainer.datamodule  # type: ignore[attr-defined]
+        folder, steps = trainer.log_dir, trainer.estimated_stepping_batches  # all processes ask
+        rank_zero_info(f"network: {network_line(network, size=data.crop_size)}")
+        rank_zero_info(f"machine: {_machine(trainer, pl_module.device)}")
+        begin = f", {trainer.global_step} done" if trainer.global_step else ""
+        seed = os.environ.get("PL_GLOBAL_SEED", "none")  # Lightning's, drawn or given
+        rank_zero_info(f"steps: {steps:g} in {trainer.max_epochs} epochs, seed {seed}{begin}")
+        rank_zero_info(f"folder: {folder}; Ctrl-C saves and stops, --resume added goes on")
+
+
+def network_line(network: PSPNet, *, size: tuple[int, int]) -> str:
+    """Return the network's parts, parameters and operations of one crop of `size` in a line."""
+    encoder = network.options.get("encoder", type(network.encoder).__name__)
+    parts = [f"{type(network).__name__} on {encoder}, stride {network.output_stride}"]
+    if isinstance(network.pyramid, PyramidPooling):
+        bins = " ".join(map(str, network.options["bins"])) or "none"
+        parts.append(f"bins {bins} ({network.options['pool']})")
+    parts.append(f"{count_parameters(network) / 1e6:.3g} M parameters")
+    try:
+        flops = count_flops(network, size=size) / 1e9
+        parts.append(f"{flops:.3g} GFLOP a crop of {size[0]}×{size[1]}")
+    except Exception:  # costs.json, at the end, says why somebody's own layers cannot be counted
+        pass
+    return ", ".join(parts)
+
+
+def _machine(trainer: Trainer, device: torch.device) -> str:
+    if device.type == "cuda":
+        name = f"{trainer.world_size} × {torch.cuda.get_device_name(device)}"
+    else:
+        threads = torch.get_num_threads()
+        name = f"{device.type.upper()}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{name}, precision {trainer.precision}"
