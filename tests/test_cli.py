@@ -136,6 +136,24 @@ def test_a_checkpoint_rebuilds_its_network_and_its_data(trained, tmp_path, capsy
     assert str(tmp_path / "run" / "version_0") in said[-1]
 
 
+def test_only_trainings_have_versions(trained, tmp_path, capsys):
+    before = {path.name for path in trained.parent.iterdir()}
+    assert before == {"version_0", "latest"}
+    latest = str(trained.parent / "latest" / "checkpoints" / "best.ckpt")
+    given = [f"--ckpt_path={latest}", *QUIET[:2]]
+    main(["validate", *given, "--failures=false"])
+    beside = trained / "validate_0"
+    assert str(beside) in capsys.readouterr().out.splitlines()[-1]
+    assert json.loads((beside / "results.json").read_text())["miou"] > 0
+    refusal(["predict", *given, f"--data.images={tmp_path / 'no'}"], capsys)
+    Image.new("RGB", (41, 41)).save(tmp_path / "a.png")
+    images = f"--data.images={tmp_path / 'a.png'}"
+    main(["predict", *given, images, f"--output.folder={tmp_path / 'out'}", "--output.forms=index"])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["index"]
+    assert {path.name for path in trained.parent.iterdir()} == before
+    assert [path.name for path in trained.glob("*_[0-9]")] == ["validate_0"]
+
+
 def test_the_network_is_the_checkpoints_whatever_the_options_say(trained, tmp_path):
     command = ["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET]
     main([*command, "--model.network.bins=[1,2,3,6]", "--model.network.encoder=resnet18"])

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from pspnet.callbacks.failures.callback import Failures
-from pspnet.callbacks.loggers import default_loggers
 from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.callbacks.results import Report
 from pspnet.callbacks.run_state import SaveConfig
@@ -33,6 +34,7 @@ from pspnet.command_line.option_types import Seed
 from pspnet.command_line.options import add_options
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.quiet import quiet
+from pspnet.command_line.run_loggers import loggers_of_run
 from pspnet.command_line.run_parts import (
     checkpoints,
     of_training,
@@ -41,7 +43,12 @@ from pspnet.command_line.run_parts import (
     with_own_parts,
 )
 from pspnet.command_line.trainer import Trainer, refusals_in_one_line
-from pspnet.command_line.words import checkpoint_argument, from_python, raw_options
+from pspnet.command_line.words import (
+    checkpoint_argument,
+    from_python,
+    given_options,
+    raw_options,
+)
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, one_line_errors
@@ -89,6 +96,9 @@ class PSPNetCLI(LightningCLI):
         if words[:1] != ["fit"] and raw_options(words, "init_from"):
             raise UserError("init_from: fit alone starts from weights; give --ckpt_path=FILE.ckpt")
         words = resuming.resolve_words(words)
+        named = {name for name, _ in given_options(words[1:])}
+        self.placed = bool(named & {"logs", "name", "version"})
+        self.says_wandb = "wandb" in named
         self.ckpt_path = checkpoint_argument(words)
         if self.ckpt_path is None:
             self.config = parser.parse_args(words)
@@ -148,6 +158,8 @@ class PSPNetCLI(LightningCLI):
             resuming.check_unfinished(config, self.checkpoint, self.ckpt_path)
         if self.ckpt_path is not None:
             config.ckpt_path = self.ckpt_path
+        if self.config.subcommand != "fit" and not self.says_wandb:
+            config.wandb = "off"  # W&B compares trainings
         if self.config.subcommand == "predict":
             config.return_predictions = False  # they are written as they come
         elif self.config.subcommand in ("validate", "test"):
@@ -175,14 +187,12 @@ class PSPNetCLI(LightningCLI):
             network, names = self.model.network, self.model.classes.names
             for line in initialize(network, names, self.initial_weights):
                 rank_zero_only(note)(line)
-        run = resuming.continued(config, self.ckpt_path) if fit else None
-        runs = Path(config.logs, config.name)
-        version = run.name if run else config.version or run_folder.new_version(runs)
-        if version is not None:  # None is another process's
-            run_folder.claim(runs / version, resumed=run, starts=fit)
-        steps = self.checkpoint["global_step"] if run and self.checkpoint else None
-        loggers = default_loggers(
-            config.logs, name=config.name, version=version, wandb=config.wandb, steps=steps
+        loggers = loggers_of_run(
+            config,
+            command=self.config.subcommand,
+            checkpoint=self.ckpt_path,
+            steps=self.checkpoint["global_step"] if self.checkpoint else 0,
+            placed=self.placed,
         )
         self.submission = SubmissionWriter()
         self.trainer_defaults["callbacks"] = [
@@ -198,7 +208,7 @@ class PSPNetCLI(LightningCLI):
             **kwargs,
             logger=[*loggers, *own],
             sync_batchnorm=shares,
-            default_root_dir=config.trainer.default_root_dir or loggers[0].log_dir,
+            default_root_dir=config.trainer.default_root_dir or _root(config, loggers),
         )
         assert isinstance(trainer, Trainer)
         return with_own_parts(trainer, resumes=fit)
@@ -258,6 +268,11 @@ class PSPNetCLI(LightningCLI):
         return data.classes
 
 
+def _root(config: Namespace, loggers: list[Logger]) -> str:
+    """Return the folder of the run, or of its predictions alone."""
+    return str(loggers[0].log_dir if loggers else config.output.folder)
+
+
 def main(args: list[str] | None = None) -> None:
     """Run the command line; `args` stands in for `sys.argv[1:]`.
 
@@ -268,7 +283,7 @@ def main(args: list[str] | None = None) -> None:
     quiet()
     strict = {"allow_abbrev": False}
     signals = Signals()
-    with one_line_errors(), signals.taken():
+    with one_line_errors(), signals.taken(), run_folder.discarding_unused():
         PSPNetCLI(
             Segmentation,
             SegmentationData,

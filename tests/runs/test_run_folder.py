@@ -80,6 +80,36 @@ def test_the_newest_run_with_a_checkpoint_is_resumed(tmp_path):
     assert run_folder.newest(tmp_path) == second
 
 
+def test_latest_leads_to_the_newest_training(tmp_path):
+    for number in range(2):
+        run = ran(tmp_path / f"version_{number}")
+        os.utime(run / run_folder.LAST, (number, number))
+        run_folder.link_latest(run)
+    link = tmp_path / "latest"
+    assert link.readlink() == Path("version_1")
+    assert run_folder.of_checkpoint(link / run_folder.LAST) == tmp_path / "version_1"
+    assert run_folder.newest(tmp_path) == tmp_path / "version_1"
+    assert run_folder.new_version(tmp_path) == "version_2"
+
+
+def test_a_run_named_latest_is_left_alone(tmp_path):
+    ran(tmp_path / "latest")
+    run_folder.link_latest(ran(tmp_path / "version_0"))
+    assert not (tmp_path / "latest").is_symlink()
+
+
+def test_the_folder_of_a_refused_run_goes_away_and_no_other(tmp_path):
+    def refused() -> None:
+        run_folder.claim(tmp_path / str(run_folder.new_version(tmp_path)), resumed=None)
+        used = tmp_path / str(run_folder.new_version(tmp_path, "validate"))
+        (used / "results.json").touch()
+        raise UserError("no")
+
+    with pytest.raises(UserError), run_folder.discarding_unused():
+        refused()
+    assert [path.name for path in tmp_path.iterdir()] == ["validate_0"]
+
+
 def test_the_place_of_a_run_is_its_options():
     assert run_folder.place(Path("logs/a/version_0")) == {"logs": "logs", "name": "a"}
     assert run_folder.place(Path("/x/row/a/v")) == {"logs": "/x/row", "name": "a"}

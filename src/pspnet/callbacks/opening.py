@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -11,16 +12,22 @@ from lightning.pytorch.utilities import rank_zero_info
 from pspnet.callbacks.costs import count_flops, count_parameters
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import PyramidPooling
+from pspnet.runs.folder import link_latest
 from pspnet.task import Segmentation
 
 
 class Opening(Callback):
-    """Say what is about to run, after the lines about the data and before the first step."""
+    """Say what is about to run, after the lines about the data and before the first step.
+
+    The folder's link `latest` leads there from now on.
+    """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Segmentation)
         network, data = pl_module.network, trainer.datamodule  # type: ignore[attr-defined]
         folder, steps = trainer.log_dir, trainer.estimated_stepping_batches  # all processes ask
+        if folder is not None and Path(folder).name.startswith("version_"):
+            link_latest(Path(folder))
         rank_zero_info(f"network: {network_line(network, size=data.crop_size)}")
         rank_zero_info(f"machine: {_machine(trainer, pl_module.device)}")
         begin = f", {trainer.global_step} done" if trainer.global_step else ""

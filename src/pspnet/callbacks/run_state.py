@@ -23,6 +23,8 @@ class SaveConfig(SaveConfigCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         folder = trainer.log_dir  # asks the first process, so all must ask
+        if not trainer.loggers:  # predictions alone
+            folder = None
         if trainer.is_global_zero and folder is not None and not self.already_saved:
             text = self.parser.dump(self.config, skip_none=False)
             write_atomic(make_folder(Path(folder)) / "config.yaml", text.encode())

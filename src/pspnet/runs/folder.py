@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from contextlib import suppress
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -15,14 +17,18 @@ from pspnet.files.writing import DRAFT
 from pspnet.runs import slurm
 
 LAST = Path("checkpoints", "last.ckpt")
+LATEST = "latest"  # link to the newest training of a name
 _held: dict[Path, IO[bytes]] = {}  # this process's locks, for as long as it lives
+_made: list[Path] = []  # folders that this process has made
 
 
 def of_checkpoint(path: str | Path) -> Path | None:
     """Return the folder of the run that a checkpoint lies in, None outside of any."""
     path = Path(path)
     folder = (path if len(path.parts) > 4 else path.absolute()).parent.parent
-    return folder if (folder / "config.yaml").is_file() else None
+    if not (folder / "config.yaml").is_file():
+        return None
+    return folder.parent / folder.readlink() if folder.is_symlink() else folder
 
 
 def newest(runs: Path) -> Path:
@@ -31,7 +37,8 @@ def newest(runs: Path) -> Path:
     Raises:
         UserError: if there is none.
     """
-    last = max(runs.glob(f"*/{LAST}"), key=lambda path: path.stat().st_mtime, default=None)
+    found = (path for path in runs.glob(f"*/{LAST}") if not path.parents[1].is_symlink())
+    last = max(found, key=lambda path: path.stat().st_mtime, default=None)
     if last is None:
         raise UserError(f"resume: no run in {runs} has a checkpoint; start one without --resume")
     return last.parent.parent
@@ -71,22 +78,50 @@ def claim(folder: Path, *, resumed: Path | None, starts: bool = True) -> None:
 
 
 @rank_zero_only
-def new_version(runs: Path) -> str | None:
+def new_version(runs: Path, prefix: str = "version") -> str | None:
     """Make the folder of the next version_N of a name, never one that another process makes."""
-    taken = [path.name.removeprefix("version_") for path in runs.glob("version_*")]
+    taken = [path.name.removeprefix(f"{prefix}_") for path in runs.glob(f"{prefix}_*")]
     number = max((int(name) for name in taken if name.isdigit()), default=-1) + 1
     try:
         runs.mkdir(parents=True, exist_ok=True)
         while True:
             with suppress(FileExistsError):
-                (runs / f"version_{number}").mkdir()
-                return f"version_{number}"
+                (runs / f"{prefix}_{number}").mkdir()
+                _made.append(runs / f"{prefix}_{number}")
+                return f"{prefix}_{number}"
             number += 1
     except OSError as error:
         raise UserError(
             f"logs: {runs} cannot be written ({error.strerror}); make room or give another "
             "folder by --logs"
         ) from error
+
+
+@rank_zero_only
+def link_latest(folder: Path) -> None:
+    """Let `latest`, beside a run's folder, lead there; without it where links cannot be made."""
+    link = folder.with_name(LATEST)
+    draft = folder.with_name(f"{DRAFT}{LATEST}.{os.getpid()}")
+    if link.exists() and not link.is_symlink():  # a run of that name
+        return
+    with suppress(OSError, NotImplementedError):
+        draft.symlink_to(folder.name, target_is_directory=True)
+        draft.replace(link)
+
+
+@contextmanager
+def discarding_unused() -> Iterator[None]:
+    """Remove the folder that was made in this context for a run that was refused."""
+    try:
+        yield
+    except BaseException:
+        while _made:
+            folder = _made.pop()
+            if {path.name for path in folder.glob("*")} <= {".lock"}:
+                with suppress(OSError):
+                    (folder / ".lock").unlink(missing_ok=True)
+                    folder.rmdir()
+        raise
 
 
 def place(run: Path) -> dict[str, str]:
