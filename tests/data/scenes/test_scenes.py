@@ -195,3 +195,10 @@ def test_scenes_of_a_folder_are_found_again_or_refused(tmp_path: Path) -> None:
     marker.write_text(marker.read_text().replace("version: 1", "version: 0"))
     with pytest.raises(UserError, match=r"version=0.*not of version"):
         load_scenes(tmp_path / "scenes")
+
+
+def test_the_folder_follows_the_options() -> None:
+    assert Scenes().root == Path("data/scenes")
+    assert Scenes(train=64, seed=3).root == Path("data/scenes_seed3_train64")
+    assert Scenes(size=(97, 257)).root == Path("data/scenes_size97x257")
+    assert Scenes("here", train=64).root == Path("here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,8 @@ class Scenes(Source):
     apart. The same options give the same pixels on every machine. All splits have labels.
 
     Args:
-        root: folder of the images, created if absent.
+        root: folder of the images, created if absent; None is one of these options, data/scenes
+            for the defaults.
         seed: seed of the scenes.
         train: number of images to train on.
         val: number of images to validate on.
@@ -54,10 +56,10 @@ class Scenes(Source):
 
     def __init__(
         self,
-        root: str | Path = "data/scenes",
+        root: str | Path | None = None,
         *,
         seed: int = 0,
-        train: int = 800,
+        train: int = 700,
         val: int = 200,
         test: int = 50,
         size: tuple[int, int] = SMALLEST,
@@ -69,10 +71,10 @@ class Scenes(Source):
                 raise UserError(f"{split}={count}: give 1 to {MOST} images")
         if size[0] < SMALLEST[0] or size[1] < SMALLEST[1] or max(size) > LARGEST:
             raise UserError(f"size={size}: give height and width from {SMALLEST} to {LARGEST}")
-        self.root = local_path(root, option="root")
         self.seed = seed
         self.counts: dict[Split, int] = {"train": train, "val": val, "test": test}
         self.size = (size[0], size[1])
+        self.root = local_path(root or self._own_root(), option="root")
 
     @classmethod
     def rendered(cls, root: Path) -> Scenes | None:
@@ -120,6 +122,18 @@ class Scenes(Source):
         stems = read_list(listing)
         samples = [Sample(stem, images / f"{stem}.png", labels / f"{stem}.png") for stem in stems]
         return check_samples(samples, listing)
+
+    def _own_root(self) -> Path:
+        """Return the folder of these options: data/scenes, or one that is named by what differs."""
+        defaults = inspect.signature(Scenes).parameters
+        counts = [(str(split), count) for split, count in self.counts.items()]
+        given: list[tuple[str, Any]] = [("seed", self.seed), *counts, ("size", self.size)]
+        changed = [
+            f"{name}{'x'.join(map(str, value)) if isinstance(value, tuple) else value}"
+            for name, value in given
+            if value != defaults[name].default
+        ]
+        return Path("data", "_".join(["scenes", *changed]))
 
     def _options(self) -> dict[str, Any]:
         counts = {str(split): count for split, count in self.counts.items()}
