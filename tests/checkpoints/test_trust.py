@@ -2,8 +2,10 @@
 
 import sys
 import types
+from pathlib import Path
 
 import pytest
+import yaml
 from lightning.pytorch import Trainer
 
 from pspnet.checkpoints.trust import Vetting, check_hyper_parameters
@@ -14,6 +16,7 @@ from pspnet.files.text import check_text, path_part
 from pspnet.models.pspnet import PSPNet
 from pspnet.task import Segmentation
 
+EXPERIMENTS = sorted(Path(__file__).parents[2].glob("configs/experiment/*.yaml"))
 LIGHTNING = "lightning.pytorch"
 KINDS = {"data": SegmentationData, "model": Segmentation, "trainer": Trainer}
 SCENES = "pspnet.data.Scenes"
@@ -35,6 +38,7 @@ def cls(path: str, **options: object) -> dict[str, object]:
         ("model", {"optimizer": cls("torch.optim.AdamW", lr=0.1, betas=[0.9, 0.99])}),
         ("model", {"lr_scheduler": cls("torch.optim.lr_scheduler.StepLR", step_size=3)}),
         ("model", {"loss": cls("torch.nn.CrossEntropyLoss", reduction="mean"), "absent": "zero"}),
+        ("model", {"loss": cls("pspnet.losses.OhemCrossEntropy", class_weights="log_frequency")}),
         ("model", {"network": cls("pspnet.PSPNet", bins=[1, 3], encoder="tu-resnet50.a1_in1k")}),
         ("model", {"inference": {"scales": [1.0], "average": "scores"}, "protocol": "paper-ms"}),
         ("data", {"source": cls("pspnet.data.Cityscapes", root="/data/city")}),
@@ -54,6 +58,14 @@ def test_the_options_of_a_plain_run_are_taken(part, options):
     assert look.refused == []
 
 
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_the_options_of_every_experiment_are_taken(path):
+    """But the network's weights, which no checkpoint's configuration names."""
+    model = yaml.safe_load(path.read_text())["model"]
+    model.get("network", {}).pop("encoder_weights", None)
+    assert refused("model", model) == []
+
+
 @pytest.mark.parametrize(
     ("part", "options", "named"),
     [
@@ -69,6 +81,8 @@ def test_the_options_of_a_plain_run_are_taken(part, options):
         ("data", {"cache": "out"}, "data.cache=out"),
         ("data", {"augmentation": cls("pspnet.data.Augmentation", extra="a.yaml")}, "extra=a.yaml"),
         ("data", {"source": cls(SCENES, root="new")}, "data.source.root=new"),
+        ("data", {"source": cls(SCENES, root="data/../new")}, "data.source.root=data/../new"),
+        ("data", {"source": cls(SCENES, root="/data/new")}, "data.source.root=/data/new"),
         ("data", {"source": cls("pspnet.data.Folder", seed=10**30)}, "data.source.seed=1"),
         ("trainer", {"logger": cls(f"{LIGHTNING}.loggers.CSVLogger", save_dir="a")}, "CSVLogger"),
         ("trainer", {"callbacks": [cls(f"{LIGHTNING}.callbacks.ModelCheckpoint", dirpath="a")]},

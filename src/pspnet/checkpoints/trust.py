@@ -186,7 +186,7 @@ class Option:
     def takes(self, value: str) -> bool:
         """Return whether a text can be this option's value and neither path nor class path."""
         if "Path" in self.annotation or "_PATH" in self.annotation or PATH_NAME.search(self.name):
-            there = not self.creates or value == str(self.default) or _is_filled(value)
+            there = not self.creates or _is_in_data(value) or _is_filled(value)
             return self.reads and "\0" not in value and there
         if not (TEXT_TYPE.search(self.annotation) or isinstance(self.default, str)):
             return False
@@ -214,8 +214,10 @@ def _parameters(kind: Callable[..., Any]) -> Iterator[tuple[str, Option]]:
                 continue
             hint = type(one.default) if is_dataclass(one.default) else hints.get(name)
             ours = isinstance(hint, type) and hint.__module__.startswith("pspnet.")
-            kept = hint if ours else None
-            yield name, Option(name, str(one.annotation), one.default, kept, reads, creates)
+            kept, annotation = hint if ours else None, str(one.annotation)
+            if annotation.isidentifier() and not isinstance(hint, type | None):
+                annotation = str(hint)  # what a name for a type stands for
+            yield name, Option(name, annotation, one.default, kept, reads, creates)
 
 
 def _hints(init: Callable[..., Any]) -> dict[str, Any]:
@@ -223,6 +225,12 @@ def _hints(init: Callable[..., Any]) -> dict[str, Any]:
         return get_type_hints(init)
     except (NameError, TypeError, AttributeError):  # names that only type checkers know
         return {}
+
+
+def _is_in_data(folder: str) -> bool:
+    """Return whether a folder lies in `data`, where sources may create what they draw."""
+    parts = Path(folder).parts
+    return parts[:1] == ("data",) and len(parts) > 1 and ".." not in parts
 
 
 def _is_filled(folder: str) -> bool:
