@@ -85,7 +85,7 @@ def test_a_checkpoint_from_python_predicts_and_validates(
     ]
     source = ["--data.source=pspnet.data.Folder", f"--data.source.root={shapes}"]
     main(["validate", given, logs, *QUIET, *source, "--data.workers=0"])
-    results = json.loads((tmp_path / "pspnet" / "version_1" / "results.json").read_text())
+    results = json.loads((tmp_path / "pspnet" / "version_0" / "results.json").read_text())
     assert results["absent"] == "zero"
     (line,) = refusal(["fit", given, logs, *QUIET, *source], capsys)
     assert f"from its weights: --init_from={from_python}" in line
