@@ -84,7 +84,8 @@ def ratios() -> Iterator[Measure]:
     for comparison in (step, *augmentation.comparisons(WARP)):
         _, *others = compare(settings, comparison)
         for row in others:
-            yield from _ratios(row)
+            if row.variant.startswith(networks.PUBLISHED):
+                yield from _ratios(row)
 
 
 def _count(name: str, value: float) -> Measure:
@@ -92,11 +93,15 @@ def _count(name: str, value: float) -> Measure:
 
 
 def _ratios(row: Row) -> Iterator[Measure]:
-    name = f"{row.section}: {row.case}, {row.variant}"
-    if row.memory_ratio:
-        yield Measure(f"memory of a {name}", row.memory_ratio, row.memory_ratio, ratio=True)
-    if row.time_ratio:
-        yield Measure(f"time of a {name}", row.time_ratio.median, row.time_ratio.high, ratio=True)
+    name, memory, time = (
+        f"{row.section}: {row.case}, {row.variant}",
+        row.memory_ratio,
+        row.time_ratio,
+    )
+    if memory:
+        yield Measure(f"memory over ours: {name}", memory, memory, ratio=True)
+    if time:
+        yield Measure(f"time over ours: {name}", time.median, time.high, ratio=True)
 
 
 def check(*, record: bool = False) -> bool:
