@@ -32,7 +32,7 @@ class Opening(Callback):
         rank_zero_info(f"machine: {_machine(trainer, pl_module.device)}")
         begin = f", {trainer.global_step} done" if trainer.global_step else ""
         seed = os.environ.get("PL_GLOBAL_SEED", "none")  # Lightning's, drawn or given
-        rank_zero_info(f"steps: {steps:g} in {trainer.max_epochs} epochs, seed {seed}{begin}")
+        rank_zero_info(f"steps: {_length(steps, trainer.max_epochs)}, seed {seed}{begin}")
         rank_zero_info(f"folder: {folder}; Ctrl-C saves and stops, --resume added goes on")
 
 
@@ -50,6 +50,12 @@ def network_line(network: PSPNet, *, size: tuple[int, int]) -> str:
     except Exception:  # costs.json, at the end, says why somebody's own layers cannot be counted
         pass
     return ", ".join(parts)
+
+
+def _length(steps: float, epochs: int | None) -> str:
+    """Return what bounds a training in words; Lightning has -1 epochs where nothing bounds them."""
+    bounded = f"{steps:.0f}" if steps < float("inf") else "no limit"
+    return f"{bounded} in {epochs} epochs" if epochs is not None and epochs > 0 else bounded
 
 
 def _machine(trainer: Trainer, device: torch.device) -> str:

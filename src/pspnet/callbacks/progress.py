@@ -17,19 +17,13 @@ HEARTBEAT = 600.0  # seconds between lines within a long epoch
 REFRESH = 1.0  # seconds between readings of the metrics, for each of which a GPU is waited for
 
 
-def progress(*, terminal: bool | None = None) -> ProgressBar:
-    """Return the callback that shows progress.
-
-    Args:
-        terminal: whether lines can be overwritten; None asks stderr.
-    """
-    if terminal is None:
-        terminal = Console(stderr=True).is_terminal
-    return ProgressBars() if terminal else ProgressLines()
+def progress() -> ProgressBar:
+    """Return the callback that shows progress where stderr leads."""
+    return ProgressBars() if Console(stderr=True).is_terminal else ProgressLines()
 
 
 class _OwnProgress(ProgressBar):
-    """What both forms share: the clock of a training, and its numbers as text."""
+    """The clock of a training, and its numbers as text, for both forms."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +95,8 @@ class ProgressLines(_OwnProgress):
         self._last = time.monotonic()
         if not self._enabled:
             return
-        steps = f"step {trainer.global_step} of {_steps(trainer):g}"
+        total = _steps(trainer)
+        steps = f"step {trainer.global_step}{f' of {total:.0f}' if total < float('inf') else ''}"
         took = f"{duration(self._last - self._start)}, {self.left(trainer)} left"
         self.print(f"{self.epoch(trainer)}, {steps}: {self.numbers(trainer)} ({took})")
 

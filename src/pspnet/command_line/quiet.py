@@ -37,6 +37,9 @@ class _Wanted(logging.Filter):
         return not record.getMessage().startswith(SILENT)
 
 
+_WANTED = _Wanted()  # one for all calls: a logger takes it once
+
+
 class _Stderr:
     """The stderr of the moment, which bars replace while they are drawn to print above them."""
 
@@ -49,12 +52,11 @@ class _Stderr:
 
 def quiet() -> None:
     """Leave out those lines and warnings from now on, and let all others stand above the bars."""
-    wanted = _Wanted()
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         for handler in logging.getLogger(name).handlers:
             if isinstance(handler, logging.StreamHandler):
                 handler.setStream(_Stderr())
     for name in LOGGERS:
-        logging.getLogger(name).addFilter(wanted)
+        logging.getLogger(name).addFilter(_WANTED)
     for message, category in WARNINGS:
         warnings.filterwarnings("ignore", message=message, category=category)

@@ -201,7 +201,8 @@ def _gains(layer: nn.Conv2d) -> bool:
     plain = why_not_plain(layer, nn.Conv2d, Conv2dSame, Conv2dStaticSamePadding) is None
     odd = all(k % 2 for k in layer.kernel_size)
     dilated = max(layer.dilation) > 1 and layer.padding_mode == "zeros"
-    return plain and is_depthwise(layer) and odd and dilated
+    alone = is_depthwise(layer) and layer.in_channels == layer.out_channels
+    return plain and alone and odd and dilated
 
 
 def _blocks(encoder: nn.Module, stage: list[_Step]) -> Iterator[int]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from pspnet.ops.dilated_depthwise import is_depthwise
+
 
 def fastest_format(
     network: nn.Module, *, device: torch.device, precision: str
@@ -20,7 +22,7 @@ def fastest_format(
         precision: the Trainer's.
     """
     bfloat16 = precision.startswith("bf16") and device.type == "cpu"
-    depthwise = any(map(_is_depthwise, network.modules()))
+    depthwise = any(map(is_depthwise, network.modules()))
     return torch.contiguous_format if bfloat16 and depthwise else torch.channels_last
 
 
@@ -34,7 +36,3 @@ def in_format_of(network: nn.Module, image: Tensor) -> Tensor:
     """Return images (N, C, H, W) in the format of `set_format`; without it in channels last."""
     memory_format = getattr(network, "memory_format", torch.channels_last)
     return image.contiguous(memory_format=memory_format)
-
-
-def _is_depthwise(module: nn.Module) -> bool:
-    return isinstance(module, nn.Conv2d) and module.groups == module.in_channels > 1

@@ -14,7 +14,7 @@ _VALUES = (bool, int, float, str, bytes, type(None))
 
 
 class Structure:
-    """What a network is made of, kept to see later whether anything has been replaced.
+    """The parts of a network, kept to see later whether any has been replaced.
 
     It holds each module, the attributes of each, and the tensors, hooks and other things in its
     dictionaries and lists, by identity; numbers and texts by their values. A weight that is changed

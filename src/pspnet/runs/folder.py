@@ -118,6 +118,7 @@ def discarding_unused() -> Iterator[None]:
         while _made:
             folder = _made.pop()
             if {path.name for path in folder.glob("*")} <= {".lock"}:
+                _held.pop(folder, None)
                 with suppress(OSError):
                     (folder / ".lock").unlink(missing_ok=True)
                     folder.rmdir()
