@@ -34,7 +34,7 @@ from pspnet.command_line.option_types import Seed
 from pspnet.command_line.options import add_options
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.quiet import quiet
-from pspnet.command_line.run_loggers import loggers_of_run
+from pspnet.command_line.run_loggers import log_best, loggers_of_run
 from pspnet.command_line.run_parts import (
     checkpoints,
     of_training,
@@ -199,7 +199,7 @@ class PSPNetCLI(LightningCLI):
             *(checkpoints(config, self.signals) if fit else []),
             *(Interruption(self.signals), Report(), self.submission),
             *([Failures()] if config.failures else []),
-            *(of_training() if fit else []),
+            *(of_training(config) if fit else []),
             *progress_of(config.trainer),
         ]
         # CPUs cannot share statistics
@@ -223,6 +223,7 @@ class PSPNetCLI(LightningCLI):
             self.trainer.validate(self.model, self.datamodule, ckpt_path=path, verbose=False)
             last_lines.say_scores(self.trainer, self.model, split="val")
             last_lines.say_next(self.trainer)
+            log_best(self.trainer.loggers, path, self.config_init.fit)
 
     def before_validate(self) -> None:
         if self.config_init.validate.calibrate:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -62,7 +63,7 @@ def _flops_or_none(network: nn.Module, size: tuple[int, int]) -> int | None:
 
 
 class Costs(Callback):
-    """Write costs.json of a training: parameters, operations, time and memory.
+    """Write costs.json of a training, for W&B too: parameters, operations, time and memory.
 
     `images_per_second` counts all processes, from the median time between the ends of steps, the
     first few left out. `peak_memory`, in bytes, is the device's or, on a CPU, the process's
@@ -121,6 +122,10 @@ class Costs(Callback):
         text = json.dumps(costs, indent=2) + "\n"
         with optional("costs.json"):
             write_atomic(make_folder(Path(folder)) / "costs.json", text.encode())
+        numbers = {f"costs/{key}": it for key, it in costs.items() if isinstance(it, int | float)}
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):  # a column of its table of runs
+                logger.log_metrics(numbers)
 
 
 def peak_memory(device: torch.device) -> int | None:

@@ -1,12 +1,13 @@
-"""The loggers of a run: a CSV file, and Weights & Biases without a prompt or a long wait."""
+"""The loggers of a run: a CSV file, W&B without a prompt or a long wait, and TensorBoard."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_warn
 
 from pspnet.callbacks.metrics_file import MetricsLogger
@@ -18,6 +19,24 @@ MODES = {
     **{"run": "online", "dryrun": "offline"},  # W&B's older names
 }
 PATIENCE = 30  # seconds to wait for W&B's server
+PROJECT = "pspnet"
+
+
+@dataclass(frozen=True)
+class WandbPlace:
+    """The place of a run in W&B; None leaves a part to W&B's own variables and settings.
+
+    Args:
+        project: WANDB_PROJECT, or "pspnet", if it is None.
+        entity: a user or a team.
+        group: runs that W&B shows together.
+        job_type: the run's part in its group.
+    """
+
+    project: str | None = None
+    entity: str | None = None
+    group: str | None = None
+    job_type: str | None = None
 
 
 def default_loggers(
@@ -26,9 +45,11 @@ def default_loggers(
     name: str,
     version: str | None = None,
     wandb: Wandb,
+    place: WandbPlace | None = None,
+    tensorboard: bool = False,
     steps: int | None = None,
 ) -> list[Logger]:
-    """Return the CSV logger, whose folder is the run's, and W&B's unless it is off.
+    """Return the CSV logger, whose folder is the run's, W&B's unless it is off, and TensorBoard's.
 
     Args:
         folder: folder of all runs.
@@ -37,6 +58,8 @@ def default_loggers(
         steps: steps that a run which is continued in its folder has taken; None for a new run.
         wandb: "auto" follows W&B's own setting (WANDB_MODE) if there is one; otherwise the run is
             online if a key is configured, and offline if not.
+        place: where W&B puts the run.
+        tensorboard: whether to write events into the folder `tensorboard` of the run's.
 
     Raises:
         UserError: if `folder` is a file or cannot be written, W&B must be online and no key is
@@ -46,15 +69,25 @@ def default_loggers(
         raise UserError(f"logs={folder} is a file; name a folder for the runs")
     own = MetricsLogger(folder, name=name, version=version, steps=steps)
     _ = own.experiment  # creates the folder now
-    if wandb == "off":
-        return [own]
+    loggers: list[Logger] = [own]
+    if wandb != "off" and (found := _wandb_or_none(own, wandb, place or WandbPlace())) is not None:
+        loggers.append(found)
+    if tensorboard:  # a run that is continued hides what it had logged after its checkpoint
+        loggers.append(
+            TensorBoardLogger(own.log_dir, name="tensorboard", version="", purge_step=steps)
+        )
+    return loggers
+
+
+def _wandb_or_none(own: MetricsLogger, choice: Wandb, place: WandbPlace) -> WandbLogger | None:
+    """Return W&B's logger, or None and a line where the system does not let it start."""
     try:
         import wandb as wandb_library
     except OSError as error:  # it makes a temporary folder
         warn(f"no W&B: {error}")
-        return [own]
+        return None
     try:
-        return [own, _wandb_logger(own, mode=wandb_mode(wandb))]
+        return _wandb_logger(own, place, mode=wandb_mode(choice))
     except UserError:
         raise
     except (wandb_library.Error, ValueError) as error:  # pydantic's are ValueErrors
@@ -87,7 +120,7 @@ def wandb_mode(choice: Wandb) -> str:
     return "offline"
 
 
-def _wandb_logger(metrics: MetricsLogger, *, mode: str) -> WandbLogger:
+def _wandb_logger(metrics: MetricsLogger, place: WandbPlace, *, mode: str) -> WandbLogger:
     """Return W&B's logger in `mode`, offline if the server does not answer."""
     import wandb
 
@@ -100,7 +133,10 @@ def _wandb_logger(metrics: MetricsLogger, *, mode: str) -> WandbLogger:
     def logger(mode: str) -> WandbLogger:
         silent = mode != "online"
         return OptionalWandbLogger(
-            project="pspnet",
+            project=place.project or os.environ.get("WANDB_PROJECT") or PROJECT,
+            entity=place.entity,
+            group=place.group or os.environ.get("WANDB_RUN_GROUP") or metrics.name,
+            job_type=place.job_type,
             name=f"{metrics.name}/{Path(metrics.log_dir).name}",
             save_dir=metrics.log_dir,
             mode=mode,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import wandb
@@ -49,6 +51,14 @@ class OptionalWandbLogger(WandbLogger):
 
     def log_table(self, key: str, *args: Any, **options: Any) -> None:
         self._try(key, super().log_table, key, *args, **options)
+
+    def log_checkpoint(self, path: str, *, name: str) -> None:
+        """Log a checkpoint as a version of the artifact NAME of type model, under its own name."""
+        self._try("the checkpoint", self._log_checkpoint, path, name)
+
+    def _log_checkpoint(self, path: str, name: str) -> None:
+        allowed = re.sub(r"[^\w.-]+", "-", name)  # W&B refuses other characters
+        self.experiment.log_model(path, name=allowed, aliases=[Path(path).stem])
 
     def finalize(self, status: str) -> None:
         self._try("what it has not sent", super().finalize, status)

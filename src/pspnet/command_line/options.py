@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jsonargparse.typing import NonNegativeInt
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pspnet.callbacks.checkpoints import Every
@@ -23,6 +24,10 @@ def add_options(parser: LightningArgumentParser) -> None:
     parser.add_argument("--logs", type=Logs, default="logs", help="folder of all runs")
     parser.add_argument(
         "--wandb", type=Wandb, default="auto", help="auto: online if a key is configured"
+    )
+    _add_wandb_options(parser)
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="write events for TensorBoard, too"
     )
     parser.add_argument(
         "--checkpoint_every",
@@ -51,3 +56,26 @@ def add_options(parser: LightningArgumentParser) -> None:
     parser.add_argument("--trust", action="store_true", help=TRUST)
     parser.add_lightning_class_args(PredictionWriter, "output")
     parser.set_defaults({"model.network": {"class_path": class_path(PSPNet)}})
+
+
+def _add_wandb_options(parser: LightningArgumentParser) -> None:
+    """Add where W&B puts a run, and what it is given beside numbers."""
+    for part, default in (
+        ("project", "WANDB_PROJECT, or pspnet"),
+        ("entity", "the user or team of the key"),
+        ("group", "NAME"),
+    ):
+        parser.add_argument(
+            f"--wandb_{part}", type=str | None, default=None, help=f"default: {default}"
+        )
+    parser.add_argument(
+        "--wandb_images",
+        type=NonNegativeInt,
+        default=4,
+        help="fit: validation images that W&B gets after each validation, with masks",
+    )
+    parser.add_argument(
+        "--wandb_checkpoint",
+        action="store_true",
+        help="fit: give W&B the best checkpoint as an artifact",
+    )

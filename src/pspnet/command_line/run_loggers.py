@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import Namespace
 from lightning.pytorch.loggers import Logger
 
-from pspnet.callbacks.loggers import default_loggers
+from pspnet.callbacks.loggers import WandbPlace, default_loggers
 from pspnet.runs import folder as run_folder
 from pspnet.runs import resuming
 
@@ -46,5 +47,20 @@ def loggers_of_run(
         name=config.name,
         version=version,
         wandb=config.wandb,
+        place=WandbPlace(
+            config.wandb_project, config.wandb_entity, config.wandb_group, job_type=command
+        ),
+        tensorboard=config.tensorboard,
         steps=steps if run else None,
     )
+
+
+def log_best(loggers: Sequence[Logger], checkpoint: str, config: Namespace) -> None:
+    """Give W&B the best checkpoint of a training as an artifact, if the options say so."""
+    if not config.wandb_checkpoint or config.wandb == "off":
+        return
+    from pspnet.callbacks.wandb_logger import OptionalWandbLogger
+
+    for logger in loggers:
+        if isinstance(logger, OptionalWandbLogger):
+            logger.log_checkpoint(checkpoint, name=config.name)

@@ -16,6 +16,7 @@ from pspnet.callbacks.opening import Opening
 from pspnet.callbacks.progress import progress
 from pspnet.callbacks.run_state import Position, RandomState
 from pspnet.callbacks.training_scores import TrainingScores
+from pspnet.callbacks.wandb_images import WandbImages
 from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState
 from pspnet.command_line.trainer import Trainer
 from pspnet.errors import UserError
@@ -56,13 +57,14 @@ def progress_of(options: Namespace) -> list[Callback]:
     )
 
 
-def of_training() -> list[Callback]:
+def of_training(config: Namespace) -> list[Callback]:
     """Return the callbacks of every training."""
     return [
         Opening(),
         CheckedState(),  # before others take their part
         *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), TrainingScores()),
         *(RandomState(), Position()),
+        *([WandbImages(config.wandb_images)] if config.wandb_images else []),
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import os
+import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +19,7 @@ from pspnet.files.writing import DRAFT
 from pspnet.runs import slurm
 
 LAST = Path("checkpoints", "last.ckpt")
+BEFORE_STEPS = ("config.yaml", "wandb", "tensorboard")  # what a run has before its first step
 LATEST = "latest"  # link to the newest training of a name
 _held: dict[Path, IO[bytes]] = {}  # this process's locks, for as long as it lives
 _made: list[Path] = []  # folders that this process has made
@@ -111,18 +114,31 @@ def link_latest(folder: Path) -> None:
 
 @contextmanager
 def discarding_unused() -> Iterator[None]:
-    """Remove the folder that was made in this context for a run that was refused."""
+    """Remove the folder that was made in this context for a run that was refused.
+
+    Lightning starts the loggers before it asks the data and the network, which may refuse, too.
+    """
     try:
         yield
-    except BaseException:
+    except BaseException as error:
+        removed = {".lock", *(BEFORE_STEPS if isinstance(error, UserError) else ())}
         while _made:
             folder = _made.pop()
-            if {path.name for path in folder.glob("*")} <= {".lock"}:
+            if {path.name for path in folder.glob("*")} <= removed:
+                _end_wandb()
                 _held.pop(folder, None)
                 with suppress(OSError):
-                    (folder / ".lock").unlink(missing_ok=True)
-                    folder.rmdir()
+                    shutil.rmtree(folder)
         raise
+
+
+def _end_wandb() -> None:
+    """End W&B's run, which writes into its folder until then."""
+    if "wandb" in sys.modules:
+        import wandb
+
+        if wandb.run is not None:
+            wandb.run.finish(exit_code=1)
 
 
 def place(run: Path) -> dict[str, str]:
