@@ -21,6 +21,7 @@ TRAINER = {
 TOOLS = {
     "convert": ("pspnet.tools.convert", "turn published weights into a checkpoint"),
     "check": ("pspnet.tools.check.__main__", "check all files of a data set before a training"),
+    "show": ("pspnet.tools.show.__main__", "draw training crops with their masks"),
     "score": ("pspnet.tools.score", "score predictions on disk, of any tool"),
     "export": ("pspnet.tools.export.__main__", "turn a checkpoint into one ONNX or .pt2 file"),
     "ablation": ("pspnet.tools.ablation.__main__", "run and report sweeps of settings and seeds"),

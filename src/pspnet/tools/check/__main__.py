@@ -27,7 +27,7 @@ def main(words: list[str] | None = None) -> None:
     options, others = parser.parse_known_args(given[len(root) :])  # type: ignore[no-untyped-call]
     if not (root or others):
         parser.error("give the folder of a data set, or -c EXPERIMENT with its data")
-    from pspnet.tools.check.load import from_folder, from_words
+    from pspnet.command_line.data_alone import from_folder, from_words
     from pspnet.tools.check.report import check
     from pspnet.tools.check.table import print_report
     from pspnet.tools.check.write import write_report

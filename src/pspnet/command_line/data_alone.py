@@ -24,7 +24,7 @@ def from_words(words: list[str]) -> tuple[SegmentationData, str]:
         UserError: for wrong values.
     """
     check_names(words)
-    parser = Parser(prog="pspnet check", exit_on_error=True, allow_abbrev=False)
+    parser = Parser(exit_on_error=True, allow_abbrev=False)
     parser.add_argument("-c", "--config", action=ActionConfigFile)
     parser.add_argument("--name", type=str, default="")
     parser.add_lightning_class_args(SegmentationData, "data")

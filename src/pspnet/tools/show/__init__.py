@@ -1,0 +1,1 @@
+"""Training crops as the network gets them, in one picture."""
