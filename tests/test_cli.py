@@ -415,7 +415,7 @@ def refusal(command: list[str], capsys) -> str:
         (["--data.batch_size=50"], "batch_size=50"),
         (["--data.source=Pascal"], "data.source=Pascal: give one of ADE20K, ADE20KFull, COCO"),
         (["--trainer.devices=0"], "devices"),
-        (["--data.source.root=nowhere"], "nowhere"),
+        (["--data.source.root=nowhere"], "cat]`; give --data.source.root=FOLDER"),
         (["--data.augmentation.scale=[2,0.5]"], "scale"),
         (["--trainer.max_epoch=3"], "trainer.max_epoch"),
         (["--trainer.max_epochs=-1"], "max_steps or max_epochs"),
@@ -428,6 +428,15 @@ def test_wrong_options_get_one_line_and_leave_nothing(wrong, message, shapes, tm
     words = ["fit", *options(shapes, tmp_path / "logs"), "--trainer.max_epochs=1", *wrong]
     assert message in refusal(words, capsys)
     assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_nothing_is_fetched_for_data_that_are_not_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("pspnet.models.encoder_weights.hub", None)  # not called
+    words = ["--model.network.encoder=resnet18", "--model.network.encoder_weights=imagenet"]
+    line = refusal(
+        ["fit", "--data.source=VOC", "--data.source.root=nowhere", *words, *QUIET], capsys
+    )
+    assert "nowhere is missing: expected the folder with VOCdevkit" in line
 
 
 def test_wrong_files_get_one_line(shapes, trained, tmp_path, capsys):

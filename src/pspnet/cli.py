@@ -29,6 +29,7 @@ from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.checkpoints.resumed_state import check_training
 from pspnet.checkpoints.temperature import store_temperature
 from pspnet.command_line import checkpoint_config, initial_config, last_lines
+from pspnet.command_line.data_alone import list_files
 from pspnet.command_line.normalization import set_normalization
 from pspnet.command_line.option_types import Seed
 from pspnet.command_line.options import add_options
@@ -54,6 +55,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, one_line_errors
 from pspnet.evaluation.calibration import Calibration
 from pspnet.inference.numeric_precision import default_precision, on_gpu
+from pspnet.models.encoder_weights import HUB
 from pspnet.runs import folder as run_folder
 from pspnet.runs import resuming
 from pspnet.runs.interruption import Interruption, Signals
@@ -168,6 +170,9 @@ class PSPNetCLI(LightningCLI):
             raise UserError(
                 f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
             )
+        network = config.model.network.init_args
+        if self.config.subcommand == "fit" and network.get("encoder_weights") == HUB:
+            list_files(config.data)  # nothing is fetched for data that are not there
         set_normalization(config, telling=self.config.subcommand == "fit")
         if config.trainer.deterministic:  # cuDNN's search for the fastest algorithm is not
             config.trainer.benchmark = False

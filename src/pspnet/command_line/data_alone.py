@@ -1,11 +1,13 @@
-"""The data module that the words of a command line describe, without a network."""
+"""The data module that a command line describes, without its network."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from jsonargparse import Namespace
 from jsonargparse._actions import ActionConfigFile
+from lightning.pytorch.utilities import rank_zero_only
 
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.words import INLINE
@@ -30,6 +32,24 @@ def from_words(words: list[str]) -> tuple[SegmentationData, str]:
     parser.add_lightning_class_args(SegmentationData, "data")
     config = parser.parse_args(_without_others(words))
     return parser.instantiate(config).data, config.name
+
+
+@rank_zero_only
+def list_files(data: Namespace) -> None:
+    """Make the files to train and validate on that can be made, and list all; in one process.
+
+    Args:
+        data: the options of data of a command.
+
+    Raises:
+        UserError: if there are none.
+    """
+    parser = Parser()
+    parser.add_lightning_class_args(SegmentationData, "data")
+    module: SegmentationData = parser.instantiate(Namespace(data=data)).data  # type: ignore[no-untyped-call]
+    module.source.prepare()
+    module.samples("train")
+    module.samples("val")
 
 
 def from_folder(root: Path) -> SegmentationData:

@@ -142,7 +142,8 @@ class SegmentationData(lightning.LightningDataModule):
     @property
     def classes(self) -> Classes:
         """The data set's classes, in the order of the train ids."""
-        return self.source.classes
+        with _asking_for_root(self.source):
+            return self.source.classes
 
     def prepare_data(self) -> None:
         """Let the data set create its files, unless the run only predicts on images."""
@@ -171,12 +172,12 @@ class SegmentationData(lightning.LightningDataModule):
             self._chances = self._sampling_chances()
             rank_zero_info(f"batch: {self._step()}")
         if stage in ("fit", "validate"):
-            self.val_set = self._dataset(self._enough(self._labeled("val")))
+            self.val_set = self._dataset(self._enough(self.samples("val")))
         if stage == "fit":
             announce_splits(self.source, self.train_set.samples, self.val_set.samples)
             self._check_files()
         if stage == "test":
-            self.test_set = self._dataset(self._enough(self._labeled("test")))
+            self.test_set = self._dataset(self._enough(self.samples("test")))
         if stage == "predict":
             samples = self._enough(self._predict_samples())
             self.predict_set = ImageDataset(samples, channels=self.channels)
@@ -185,6 +186,24 @@ class SegmentationData(lightning.LightningDataModule):
     def submits(self) -> bool:
         """True if the test split, once set up, has no labels, so that a server must score it."""
         return self.test_set.samples[0].label is None
+
+    def samples(self, split: Split) -> list[Sample]:
+        """List a split to train on or to score.
+
+        Raises:
+            UserError: if the data set is not there or incomplete, or labels are missing; a test
+                split may lack all where the benchmark has a server.
+        """
+        with _asking_for_root(self.source):
+            samples = self.source.samples(split)
+        missing = [sample for sample in samples if sample.label is None]
+        withheld = split == "test" and self.source.server is not None
+        if missing and not (withheld and len(missing) == len(samples)):
+            raise UserError(
+                f"{missing[0].image} has no label, but the {split} split is to be trained on or"
+                " scored; add its label, or run predict, which needs none"
+            )
+        return samples
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         """Load shuffled, augmented crops; a last batch that is not full is left out."""
@@ -227,7 +246,7 @@ class SegmentationData(lightning.LightningDataModule):
         return {**batch, "image": image, **labels}
 
     def _train_set(self) -> SegmentationDataset:
-        samples = self._labeled("train")
+        samples = self.samples("train")
         callbacks = [] if self.trainer is None else self.trainer.callbacks  # type: ignore[attr-defined]
         if any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
             raise UserError(
@@ -246,17 +265,6 @@ class SegmentationData(lightning.LightningDataModule):
                 )
         transform = self.augmentation.build(crop_size=self.crop_size, mean=self.mean)
         return self._dataset(samples, transform=transform)
-
-    def _labeled(self, split: Split) -> list[Sample]:
-        samples = self.source.samples(split)
-        missing = [sample for sample in samples if sample.label is None]
-        withheld = split == "test" and self.source.server is not None
-        if missing and not (withheld and len(missing) == len(samples)):
-            raise UserError(
-                f"{missing[0].image} has no label, but the {split} split is to be trained on or"
-                " scored; add its label, or run predict, which needs none"
-            )
-        return samples
 
     def label_counts(self) -> np.ndarray:
         """Count the pixels of each class in each training label, (N, C) int64.
@@ -362,6 +370,18 @@ class SegmentationData(lightning.LightningDataModule):
             # the network's own draws
             "generator": torch.Generator(),
         }
+
+
+@contextmanager
+def _asking_for_root(source: Source) -> Iterator[None]:
+    """Name the remedy where a data set's folder is not there."""
+    try:
+        yield
+    except UserError as error:
+        root = getattr(source, "root", None)
+        if root is None or Path(root).exists():
+            raise
+        raise UserError(f"{error}; give --data.source.root=FOLDER") from error
 
 
 @contextmanager

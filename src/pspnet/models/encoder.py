@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from difflib import get_close_matches
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation, blank, dilate, layers_of_stages
 from pspnet.models.encoder_weights import HUB, UNREACHED, find_weights, load_weights
+from pspnet.models.hub import hub
 
 CHECK_SIZE = 64
 ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32
@@ -87,7 +89,8 @@ def _create(name: str, *, pretrained: bool, in_channels: int) -> nn.Module:
     if pretrained and name.startswith("tu-"):
         weights = True  # the form that smp asks of timm's networks
     try:
-        encoder: nn.Module = get_encoder(name, in_channels=in_channels, weights=weights)
+        with hub() if pretrained else nullcontext():
+            encoder: nn.Module = get_encoder(name, in_channels=in_channels, weights=weights)
     except OSError as error:  # every error of the hub client, offline ones too, is one of these
         raise UserError(UNREACHED.format(name=name)) from error
     except (ValueError, TypeError, AssertionError, RuntimeError, KeyError) as error:

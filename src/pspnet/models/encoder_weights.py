@@ -11,6 +11,7 @@ from torch import nn
 
 from pspnet.errors import UserError, visible
 from pspnet.files.paths import is_file
+from pspnet.models.hub import hub
 from pspnet.models.published.weights_file import SUFFIXES, as_float32, read_weights, rename_tensors
 
 HUB, PACKAGE = "imagenet", "package:"
@@ -163,7 +164,8 @@ def input_statistics(
 
     if weights == HUB and HUB in encoders.get(name, {}).get("pretrained_settings", {}):
         try:
-            published = get_preprocessing_params(name)
+            with hub():
+                published = get_preprocessing_params(name)
         except OSError as error:
             raise UserError(UNREACHED.format(name=name)) from error
         scale = published["input_range"][1]
