@@ -3,6 +3,7 @@ EXPERIMENT ?= scenes_pspnet
 DATA ?= scenes
 ARGS ?=
 PYTHON ?= python3
+TORCH ?=
 
 VENV := .venv
 RUN := $(VENV)/bin/python -m
@@ -18,10 +19,10 @@ help: ## list the targets
 	@echo "  EXPERIMENT=NAME  a file in configs/experiment/ (now: $(EXPERIMENT))"
 	@echo "  ARGS='--key=value …'  override any option; '$(VENV)/bin/pspnet fit --help' lists them"
 
-setup: $(STAMP) ## make or update the environment in .venv
+setup: $(STAMP) ## make or update the environment in .venv [TORCH=cpu: without CUDA, for a new one]
 
 $(STAMP): requirements.txt pyproject.toml scripts/setup.sh
-	@sh scripts/setup.sh "$(VENV)" "$(PYTHON)"
+	@sh scripts/setup.sh "$(VENV)" "$(PYTHON)" "$(TORCH)"
 	@touch $@
 
 train: $(STAMP) ## train EXPERIMENT, evaluate its best checkpoint, draw its figures

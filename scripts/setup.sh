@@ -1,7 +1,8 @@
 #!/bin/sh
 # Create or update the environment VENV with the given Python, by uv, which is fetched if missing.
+# TORCH names a build of PyTorch's own index (cpu, cu130, …); empty takes that of the package index.
 set -eu
-venv=$1 python=$2
+venv=$1 python=$2 torch=${3:-}
 
 if ! command -v "$python" >/dev/null 2>&1; then
     echo "error: $python is not installed; install Python 3.10 or newer, or name one: make PYTHON=…" >&2
@@ -26,8 +27,20 @@ else
     fi
 fi
 
+pins=requirements.txt
+if [ -n "$torch" ]; then
+    export UV_TORCH_BACKEND="$torch"
+    pins=$(mktemp)
+    trap 'rm -f "$pins"' EXIT
+    grep -Ev '^(nvidia-|cuda-|triton==)' requirements.txt >"$pins" # another build has its own
+elif [ "$(uname)" = Linux ] && ! [ -e /dev/nvidiactl ] && ! [ -e "$venv" ]; then
+    echo "no NVIDIA GPU is here: make setup TORCH=cpu would leave out 4 of 7 GB (PyTorch's own index)"
+fi
+
+quiet=--quiet
+if [ -t 2 ]; then quiet=; fi # with bars of progress
 echo "installing into $venv …"
 "$uv" venv --quiet --allow-existing --python "$python" "$venv"
 # compiled now: the first start would be slow otherwise, and so would all in a read-only VENV
-"$uv" pip install --quiet --compile-bytecode --python "$venv/bin/python" --requirements requirements.txt
+"$uv" pip install $quiet --compile-bytecode --python "$venv/bin/python" --requirements "$pins"
 "$uv" pip install --quiet --python "$venv/bin/python" --no-deps --editable .

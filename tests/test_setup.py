@@ -1,0 +1,63 @@
+"""The script behind `make setup`, with a stand-in for uv."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# of `uv pip install --requirements FILE`: the arguments, the build of torch, and the pins
+UV = """#!/bin/sh
+echo "uv $*" >>"$LOG"
+case "$*" in *--requirements*)
+    echo "backend=${UV_TORCH_BACKEND:-}" >>"$LOG"
+    for last; do :; done
+    cat "$last" >>"$LOG"
+esac
+"""
+
+
+def setup(tmp_path: Path, *words: str) -> tuple[str, str, int]:
+    """Run the script, and return what uv got, what was printed, and the exit status."""
+    uv, log = tmp_path / "bin" / "uv", tmp_path / "log"
+    uv.parent.mkdir()
+    uv.write_text(UV)
+    uv.chmod(0o755)
+    path = f"{uv.parent}:{os.environ['PATH']}"
+    ended = subprocess.run(
+        ["sh", str(ROOT / "scripts" / "setup.sh"), str(tmp_path / "venv"), *words],
+        cwd=ROOT,
+        env={**os.environ, "PATH": path, "LOG": str(log)},
+        capture_output=True,
+        text=True,
+    )
+    return log.read_text() if log.exists() else "", ended.stdout + ended.stderr, ended.returncode
+
+
+@pytest.mark.parametrize("torch", ["", "cpu", "cu130"])
+def test_another_build_of_torch_brings_its_own_libraries(torch, tmp_path):
+    given, _, status = setup(tmp_path, sys.executable, torch)
+    lines = given.splitlines()
+    pins = {line.partition("==")[0] for line in lines if "==" in line}
+    assert status == 0
+    assert f"backend={torch}" in lines
+    assert {"torch", "torchvision", "ray", "numpy"} <= pins
+    assert ("nvidia-nccl-cu13" in pins) == ("triton" in pins) == (torch == "")
+    assert lines[-1].endswith("--no-deps --editable .")
+
+
+def test_an_old_python_is_refused_in_one_line(tmp_path):
+    old = tmp_path / "old"
+    old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "Python 3.9.1" && exit 0\nexit 1\n')
+    old.chmod(0o755)
+    given, said, status = setup(tmp_path, str(old))
+    assert (given, status) == ("", 1)
+    assert said.startswith(f"error: {old} is Python 3.9.1; Python 3.10 or newer is needed")
+
+
+def test_an_absent_python_is_refused_in_one_line(tmp_path):
+    given, said, status = setup(tmp_path, "no-such-python")
+    assert (given, status) == ("", 1)
+    assert said.startswith("error: no-such-python is not installed")
