@@ -8,7 +8,8 @@ from torch import nn
 
 from pspnet import Dilation, PSPNet
 from pspnet.tools.explain.layer_table import growth, parts_of, stage_features, trace_layers
-from pspnet.tools.explain.receptive_field import Extent, ReceptiveField, ReceptiveFields, union
+from pspnet.tools.explain.receptive_field import Extent, ReceptiveField, union
+from pspnet.tools.explain.tracing.receptive_fields import ReceptiveFields
 
 
 class Residual(nn.Module):
@@ -134,6 +135,8 @@ def all_positive(network):
     for name, module in list(network.named_modules()):
         if isinstance(module, nn.MaxPool2d):
             network.set_submodule(name, AllMax(module))
+        elif isinstance(module, nn.ReLU6):  # beyond 6 it has no gradient
+            network.set_submodule(name, nn.ReLU())
         elif isinstance(module, nn.Conv2d):
             fan_in = module.weight[0].numel()
             nn.init.constant_(module.weight, 1 / fan_in)
@@ -169,6 +172,9 @@ def within(extent, place, side):
         ("resnet18", Dilation((2,), (4,))),
         ("vgg11", Dilation((2,), (4,))),  # no branches, pools that lost their stride
         ("tu-regnetx_002", Dilation((2,), (4,))),
+        ("tu-resnet50d", Dilation((1,), (1,))),  # as ResNet-10-T, with bottlenecks
+        ("mobilenet_v2", Dilation((1,), (2,))),  # depthwise, sums without a layer behind them
+        ("tu-tf_efficientnet_lite0", Dilation((1,), (1,))),
     ],
 )
 def test_the_field_of_encoders_against_gradients(encoder, dilation):

@@ -16,7 +16,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from pspnet.callbacks.costs import blank_image
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.equivalence import copy_without_memory
-from pspnet.tools.explain.receptive_field import ReceptiveField, ReceptiveFields, union
+from pspnet.tools.explain.receptive_field import ReceptiveField, union
+from pspnet.tools.explain.tracing.receptive_fields import ReceptiveFields
 
 STAGES = 5
 
@@ -232,6 +233,10 @@ def _part_of(call: _Call, network: PSPNet, ends: dict[str, int]) -> str:
     return top or "network"
 
 
+def _units(shape: tuple[int, ...]) -> tuple[int, int] | None:
+    return (shape[1], shape[2]) if len(shape) == 3 else None
+
+
 def _part(name: str, layers: list[Layer]) -> Part:
     convolutions = [layer for layer in layers if "Conv" in layer.kind]
     wide = [layer for layer in convolutions if layer.kernel and max(layer.kernel) > 1]
@@ -243,6 +248,6 @@ def _part(name: str, layers: list[Layer]) -> Part:
         shape=shape,
         parameters=sum(layer.parameters for layer in layers),
         flops=sum(layer.flops for layer in layers),
-        field=union([layer.field for layer in layers if layer.shape[1:] == shape[1:]]),
+        field=union([x.field for x in layers if x.shape[1:] == shape[1:]], _units(shape)),
         training_only=all(layer.training_only for layer in layers),
     )

@@ -42,9 +42,11 @@ For one image of {shape(explanation.size)} pixels in evaluation mode. A stage en
 of its size in the plain network: stage 4 at 1/16 of the image, stage 5 at 1/32, even where dilation
 keeps them larger. A multiplication and an addition are two operations; convolutions and matrix
 products count, with the decoder's input concatenated as published. The field is the theoretical
-receptive field of a unit at the part's end, the union over all paths; a pool over the whole image
-on a path extends it to the whole image. The auxiliary head runs in training only.{unused} Every
-layer is in [layers.csv](layers.csv).
+receptive field of a unit at the part's end, the union over all paths, for a bin the most that one
+of its cells sees; a pool over the whole image on a path extends it to the whole image. The
+auxiliary head runs in training only.{unused} Every layer is in [layers.csv](layers.csv), in order
+of execution: a row of a parallel branch, as a shortcut's, has the field of that branch alone, and
+the layer behind the sum has the union.
 
 {table(header, rows)}
 """
