@@ -75,6 +75,14 @@ class Run:
         )
 
     @property
+    def source(self) -> str:
+        """The network and its file, as the figures name them."""
+        encoder = self.network.options.get("encoder", "another encoder")
+        file = Path(*self.path.parts[-4:]).as_posix()
+        weights = "" if self.trained else ", random weights"
+        return f"{self.name}: {type(self.network).__name__} on {encoder}, {file}{weights}"
+
+    @property
     def log(self) -> Path:
         """The metrics of a checkpoint's run."""
         return self.folder.parent / "metrics.csv"

@@ -34,7 +34,13 @@ def test_contributions_share_a_scale_among_the_bins(tmp_path, drawn, count):
         image = generator.integers(0, 256, (height, width, 3)).astype(np.uint8)
         prediction = generator.choice(np.array([0, 20]), (height, width))
         images_.append(ShownImage(f"{height}.png", image, prediction, maps))
-    draw_contributions(images_, tmp_path / "a.png", palette=classes.palette(), names=classes.names)
+    draw_contributions(
+        images_,
+        tmp_path / "a.png",
+        palette=classes.palette(),
+        names=classes.names,
+        about="PSPNet on resnet18; 9 images",
+    )
     figure = drawn[0]
     assert len(figure.axes) == 2 * (3 + count) + 1  # with the color bar
     shown = {text.get_text() for text in texts(figure)}
@@ -44,7 +50,8 @@ def test_contributions_share_a_scale_among_the_bins(tmp_path, drawn, count):
     assert "aeroplane" not in shown
     limits = {image.norm.vmax for axes in figure.axes[:-1] for image in axes.images[1:]}
     assert len(limits) == 1  # one scale for all maps
+    assert any("9 images" in text and "share one color scale" in text for text in shown)
     if count == 4:
-        assert "+1.0 to +1.0" in shown
+        assert "+1 to +1" in shown
         assert limits.pop() > 9
     assert_labels_fit(figure)

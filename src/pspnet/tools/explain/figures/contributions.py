@@ -11,12 +11,14 @@ import numpy as np
 
 from pspnet.plotting.fonts import width_in_letters
 from pspnet.plotting.style import GRAY, INK, NORMAL, RULE, SMALL, class_labels, plain, save
+from pspnet.tools.explain.figures.sheet import sheet
 
 if TYPE_CHECKING:
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 CELL = 2.0  # inches
+TITLE = "Contribution of each part to the predicted class"
 LABEL = "contribution to the logit\nof the predicted class"
 
 
@@ -38,7 +40,12 @@ class ShownImage:
 
 
 def draw_contributions(
-    images: Sequence[ShownImage], out: Path, *, palette: np.ndarray, names: Sequence[str]
+    images: Sequence[ShownImage],
+    out: Path,
+    *,
+    palette: np.ndarray,
+    names: Sequence[str],
+    about: str,
 ) -> None:
     """Draw one row per image: image, prediction, and each part's map over the gray image.
 
@@ -49,17 +56,15 @@ def draw_contributions(
         out: the figure, .png, .pdf or .svg.
         palette: RGB by class id, (256, 3) uint8.
         names: of the classes; the legend has those that occur.
+        about: network, file and number of images behind the parts' means.
     """
     from matplotlib.cm import ScalarMappable
-    from matplotlib.figure import Figure
 
     parts = [*images[0].maps]
     heights = [CELL * min(x.image.shape[0] / x.image.shape[1], 1.0) + 0.25 for x in images]
-    figure = Figure(
-        ((2 + len(parts)) * (CELL + 0.05) + 1.1, sum(heights) + 0.6),
-        dpi=160,
-        layout="constrained",
-    )
+    width = (2 + len(parts)) * (CELL + 0.05) + 1.1
+    note = f"{about}\nAll maps share one color scale, which grows with the square root."
+    figure = sheet(width, sum(heights) + 0.6, title=TITLE, about=note)
     panels = figure.subplots(len(images), 2 + len(parts), squeeze=False, height_ratios=heights)
     values = [change for shown in images for change in shown.maps.values()]
     norm = signed_root(max(float(np.quantile(np.abs(change), 0.995)) for change in values))
@@ -71,7 +76,7 @@ def draw_contributions(
         for axes, change in zip(row[2:], shown.maps.values(), strict=True):
             axes.imshow(gray.astype(np.uint8))
             axes.imshow(change, cmap="RdBu_r", norm=norm, alpha=0.8)
-            label = f"{change.min():+.1f} to {change.max():+.1f}"
+            label = f"{change.min():+.2g} to {change.max():+.2g}"
             axes.set_xlabel(label, size=SMALL, color=GRAY, labelpad=2)
     for axes, title in zip(panels[0], ("image", "prediction", *parts), strict=True):
         axes.set_title(title, size=NORMAL, color=INK, weight="bold", pad=4)
@@ -80,7 +85,7 @@ def draw_contributions(
         axes.spines[:].set_color(RULE)
     bar = figure.colorbar(ScalarMappable(norm, "RdBu_r"), ax=panels, aspect=25, pad=0.01, alpha=0.8)
     ticks = [k * float(norm.vmax or 1) for k in (-1, -0.25, 0, 0.25, 1)]
-    bar.set_ticks(ticks, labels=[f"{tick:+.1f}" for tick in ticks])
+    bar.set_ticks(ticks, labels=[f"{tick:+.2g}" if tick else "0" for tick in ticks])
     bar.ax.tick_params(labelsize=SMALL, color=RULE, labelcolor=INK)
     bar.set_label(LABEL, size=SMALL, color=GRAY)
     bar.outline.set_edgecolor(RULE)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pspnet.plotting.style import GRAY, INK, LARGE, RULE, SMALL, plain, save
+from pspnet.plotting.style import GRAY, INK, RULE, SMALL, plain, save
+from pspnet.tools.explain.figures.sheet import sheet
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 WIDTH, COLUMNS = 3.0, 3  # inches per map
 DECADES = 3  # from the strongest gradient down to what is shown as nothing
 COLORS = ("#1a73e8", "#d9480f", "#12805c", "#9334a8", "#b08900", "#5f6368")
+DEPTH = "convolutions and pools wider than 1×1 on the longest path from the image"
 HALF, MOST, THEORY = "#ffffff", "#7fdfff", "#9aff9a"
 
 
@@ -42,22 +44,21 @@ class FieldMap:
     squares: tuple[int, int]
 
 
-def draw_fields(maps: Sequence[FieldMap], out: Path, *, title: str) -> None:
+def draw_fields(maps: Sequence[FieldMap], out: Path, *, title: str, about: str) -> None:
     """Draw gradients on a logarithmic scale, with both squares and the theoretical field.
 
     Args:
         maps: of images of one size.
         out: the figure, .png, .pdf or .svg.
         title: text above the maps.
+        about: network, file and number of images.
     """
-    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
     height, width = maps[0].energy.shape
     rows, columns = math.ceil(len(maps) / COLUMNS), min(len(maps), COLUMNS)
-    tall = WIDTH * min(height / width, 1.2) + 0.5
-    figure = Figure((columns * WIDTH + 1.1, rows * tall + 0.9), dpi=160, layout="constrained")
-    figure.suptitle(plain(title), x=0.01, ha="left", size=LARGE, color=INK, weight="bold")
+    size = (columns * WIDTH + 1.1, rows * (WIDTH * min(height / width, 1.2) + 0.65) + 0.4)
+    figure = sheet(*size, title=title, about=about, compress=True)
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in panels[len(maps) :]:
         axes.remove()
@@ -68,7 +69,11 @@ def draw_fields(maps: Sequence[FieldMap], out: Path, *, title: str) -> None:
     bar.ax.tick_params(labelsize=SMALL, color=RULE, labelcolor=INK)
     bar.outline.set_edgecolor(RULE)
     bar.set_label("gradient, share of the strongest", size=SMALL, color=GRAY)
-    lines = ((HALF, "-", "50 % of the energy"), (MOST, "-", "95 %"), (THEORY, "--", "theory"))
+    lines = (
+        (HALF, "-", "50 % of the energy"),
+        (MOST, "-", "95 %"),
+        (THEORY, "--", "theory, if within"),
+    )
     handles = [Line2D([], [], color=color, ls=dash, label=label) for color, dash, label in lines]
     figure.legend(
         handles=handles,
@@ -82,7 +87,12 @@ def draw_fields(maps: Sequence[FieldMap], out: Path, *, title: str) -> None:
 
 
 def draw_growth(
-    lines: Mapping[str, Sequence[float]], out: Path, *, sides: tuple[int, int], title: str
+    lines: Mapping[str, Sequence[float]],
+    out: Path,
+    *,
+    sides: tuple[int, int],
+    title: str,
+    about: str,
 ) -> None:
     """Draw the theoretical receptive field after each layer wider than 1×1.
 
@@ -92,28 +102,27 @@ def draw_growth(
         out: the figure, .png, .pdf or .svg.
         sides: height and width of the image.
         title: text above the axes.
+        about: network and file.
     """
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure((6.2, 3.8), dpi=160, layout="constrained")
+    figure = sheet(6.2, 3.6, title=title, about=about)
     axes = figure.subplots()
     for number, ((name, values), color) in enumerate(zip(lines.items(), COLORS, strict=False)):
         shown = [value for value in values if math.isfinite(value)]
         mark = "o" if len(shown) <= 40 else None
         wide = 1.2 + 0.9 * (len(lines) - 1 - number)  # lines that coincide stay visible
-        (line,) = axes.plot(range(1, len(shown) + 1), shown, label=plain(name, limit=60))
-        line.set(color=color, linewidth=wide, marker=mark, markersize=wide + 1.5)
+        rest = len(shown) < len(values)
+        label = f"{name} (the whole image from layer {len(shown) + 1} on)" if rest else name
+        (line,) = axes.plot(range(1, len(shown) + 1), shown, label=plain(label, limit=90))
+        line.set(color=color, linewidth=wide, marker=mark, markersize=wide + 1.5, clip_on=False)
     for side, name in {sides[0]: "height", sides[1]: "width"}.items():
         axes.axhline(side, color=GRAY, lw=0.8, ls=(0, (4, 3)), zorder=1)
         label = f"image {name}, {side} px" if sides[0] != sides[1] else f"image sides, {side} px"
         place, offset = axes.get_yaxis_transform(), "offset points"
         text = axes.annotate(label, (0.01, side), (0, 2), xycoords=place, textcoords=offset)
         text.set(size=SMALL, color=GRAY)
-    axes.set_title(title, loc="left", size=LARGE, color=INK, weight="bold")
-    axes.set_xlabel(
-        "convolutions and pools wider than 1×1 on the longest path", size=SMALL, color=GRAY
-    )
+    axes.set_xlabel(DEPTH, size=SMALL, color=GRAY)
     axes.set_ylabel("height of the receptive field, pixels", size=SMALL, color=GRAY)
     axes.set_ylim(bottom=0)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
@@ -143,11 +152,22 @@ def _draw_map(axes: Axes, drawn: FieldMap) -> AxesImage:
     axes.tick_params(labelsize=SMALL - 1, color=RULE, labelcolor=GRAY, length=2)
     axes.locator_params(nbins=5, integer=True)
     axes.spines[:].set_color(RULE)
-    axes.set_title(plain(drawn.title, limit=44), loc="left", size=SMALL + 1, color=INK, pad=3)
-    half, most = drawn.squares
-    label = f"pixels; 50 % within {half} px, 95 % within {most} px"
-    axes.set_xlabel(label, size=SMALL, color=GRAY, labelpad=2)
+    title = f"{plain(drawn.title, limit=44)}\n{_sides(drawn)}"
+    axes.set_title(title, loc="left", size=SMALL, color=INK, pad=3)
+    axes.set_xlabel("column, pixels", size=SMALL, color=GRAY, labelpad=2)
+    axes.set_ylabel("row, pixels", size=SMALL, color=GRAY, labelpad=2)
     return image
+
+
+def _sides(drawn: FieldMap) -> str:
+    """Return the sides of a map's boxes in words."""
+    half, most = drawn.squares
+    theory = "all of the image"
+    if drawn.theory is not None:
+        top, bottom, left, right = drawn.theory
+        rows, columns = bottom - top + 1, right - left + 1
+        theory = f"{rows:g} px" if rows == columns else f"{rows:g}×{columns:g} px"
+    return f"50 %: {half} px, 95 %: {most} px, theory: {theory}"
 
 
 def _box(

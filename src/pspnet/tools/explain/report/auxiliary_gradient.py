@@ -54,14 +54,15 @@ def read_gradients(metrics_csv: Path) -> GradientNorms | None:
     return GradientNorms(*(np.array(column) for column in columns))
 
 
-def auxiliary_section(network: PSPNet, *, log: Path, folder: Path) -> str:
-    """Return the section, with auxiliary.png if the log holds gradients."""
+def auxiliary_section(network: PSPNet, *, log: Path, folder: Path, source: str) -> str:
+    """Return the section, with auxiliary.png of `source` if the log holds gradients."""
     if network.auxiliary is None:
         return left_out(TITLE, "the network was trained without one")
     found = read_gradients(log)
     if found is None:
         return left_out(TITLE, f"the run's log, {log}, holds no gradients")
-    draw_gradients(found.steps, found.auxiliary, found.main, folder / "auxiliary.png")
+    about = f"{source}; {len(found.steps)} logged steps, one batch each"
+    draw_gradients(found.steps, found.auxiliary, found.main, folder / "auxiliary.png", about=about)
     rows = [
         (name, *(f"{value:.3g}" for value in found.tenth(index)))
         for name, index in (("first", 0), ("middle", 5), ("last", 9))

@@ -18,10 +18,10 @@ from pspnet.tools.explain.report.region_size import Trend, trend
 SHARES = "### Share of the activation"
 
 
-def ablation_section(losses: Losses, *, bins: tuple[int, ...], folder: Path) -> str:
+def ablation_section(losses: Losses, *, bins: tuple[int, ...], folder: Path, source: str) -> str:
     """Return the scores without each part, and whether small bins serve large regions.
 
-    Writes ablation.csv and ablation.png.
+    Writes ablation.csv and ablation.png, whose heading names `source`.
     """
     write_atomic(folder / "ablation.csv", to_csv(losses).encode())
     table_of_losses = losses.by_class()[losses.order]
@@ -32,6 +32,7 @@ def ablation_section(losses: Losses, *, bins: tuple[int, ...], folder: Path) -> 
         rows=[losses.names[index] for index in losses.order],
         columns=losses.variants,
         title="IoU lost when a part is replaced by its mean",
+        about=f"{source}; {len(losses.ablation.counts[NOTHING])} validation images",
     )
     return "\n".join((_scores(losses), _region_sizes(losses, bins)))
 
@@ -107,7 +108,7 @@ reaches, which an ablation of the bins measures.
 
 Changes of IoU in percentage points with the mean as replacement, classes of large regions first
 (mean connected region of the labels, in pixels). In the figure, losses that the images cannot
-distinguish from none are gray (95 %, bootstrap over the images). Both replacements are in
+distinguish from none have no color (95 %, bootstrap over the images). Both replacements are in
 [ablation.csv](ablation.csv).
 
 {table(("class", "region, px", "IoU %", *losses.variants), rows)}

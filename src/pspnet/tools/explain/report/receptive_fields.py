@@ -21,11 +21,12 @@ from pspnet.tools.explain.layer_table import Part, growth, parts_of
 from pspnet.tools.explain.report.markdown import pixels, shape, table
 from pspnet.tools.explain.variants import THIS_NETWORK, describe
 
+BRANCHES = "Where branches are parallel, as a block and its shortcut, the widest so far is drawn."
 STAGES = ("stage 2", "stage 3", "stage 4", "stage 5")
 
 
 def receptive_fields_section(
-    explanation: Explanation, network: PSPNet, *, folder: Path, images: int
+    explanation: Explanation, network: PSPNet, *, folder: Path, images: int, source: str
 ) -> str:
     """Return tables and figures of the receptive fields, in this dilation layout and in others.
 
@@ -36,23 +37,25 @@ def receptive_fields_section(
         network: any.
         folder: folder of the report.
         images: number of images that the gradients are averaged over.
+        source: network and file, for the figures' headings.
     """
     lines = {name: growth(layers) for name, layers in explanation.layers.items()}
-    title = "Growth of the theoretical receptive field"
-    draw_growth(lines, folder / "growth.png", sides=explanation.size, title=title)
+    title, about = "Growth of the theoretical receptive field", f"{source}\n{BRANCHES}"
+    draw_growth(lines, folder / "growth.png", sides=explanation.size, title=title, about=about)
     parts = {name: _by_name(explanation, name) for name in explanation.layers}
     text = [
         "## Receptive fields (sections 3.1 and 3.2)\n",
         f"This network: {describe(network.dilation)}. {_other_layouts(explanation)}\n",
         _layout_table(explanation, parts),
-        "\n![Growth of the theoretical receptive field](growth.png)\n",
+        f"\n{BRANCHES}\n\n![Growth of the theoretical receptive field](growth.png)\n",
     ]
     reason = explanation.omitted.get("effective receptive fields")
     if reason:
         text.append(f"The effective receptive fields are left out: {reason}.\n")
     elif explanation.energies:
-        title = f"Gradient of the middle unit, mean over {images} images"
-        draw_fields(_maps(explanation, parts), folder / "fields.png", title=title)
+        title = "Gradient of the middle unit over the image"
+        about = f"{source}; mean over {images} images"
+        draw_fields(_maps(explanation, parts), folder / "fields.png", title=title, about=about)
         text += [_stage_table(explanation, parts), _findings(explanation, parts)]
         text.append("![Effective receptive fields](fields.png)\n")
     return "\n".join(text)

@@ -76,10 +76,12 @@ def _trained(run: Run, image: Path | None, limit: int | None, folder: Path) -> s
             _head(run),
             _walk(run, image, folder),
             layers_section(explanation, run.network, folder=folder),
-            receptive_fields_section(explanation, run.network, folder=folder, images=len(crops)),
+            receptive_fields_section(
+                explanation, run.network, folder=folder, images=len(crops), source=run.source
+            ),
             _pyramid(run, explanation, samples, shown, folder),
             reduction_section(explanation, run.network),
-            auxiliary_section(run.network, log=run.log, folder=folder),
+            auxiliary_section(run.network, log=run.log, folder=folder, source=run.source),
         )
     )
 
@@ -90,7 +92,9 @@ def _untrained(run: Run, folder: Path) -> str:
         (
             _head(run),
             layers_section(explanation, run.network, folder=folder),
-            receptive_fields_section(explanation, run.network, folder=folder, images=0),
+            receptive_fields_section(
+                explanation, run.network, folder=folder, images=0, source=run.source
+            ),
             reduction_section(explanation, run.network),
         )
     )
@@ -136,7 +140,8 @@ def _pyramid(
     every = "all" if len(samples) == samples.total else f"{len(samples)} of"
     reason = explanation.omitted.get("activation shares")
     shares = left_out(SHARES, reason) if reason else shares_section(explanation.shares)
-    ablation = ablation_section(losses, bins=run.network.pyramid.bins, folder=folder)
+    bins, source = run.network.pyramid.bins, run.source
+    ablation = ablation_section(losses, bins=bins, folder=folder, source=source)
     draw_contributions(
         [
             ShownImage(x.name, x.pixels, c.logits.argmax(0).cpu().numpy(), _arrays(c.maps))
@@ -145,6 +150,7 @@ def _pyramid(
         folder / "contributions.png",
         palette=classes.palette(),
         names=classes.names,
+        about=f"{source}; means of the parts over {len(samples)} images",
     )
     return f"""{PYRAMID}
 
