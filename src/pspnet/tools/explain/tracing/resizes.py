@@ -43,7 +43,8 @@ def _interpolation(
             offset = (step - 1) / 2 if mode != "nearest-exact" else step / 2
         windows = [_window(i * step + offset, mode, before) for i in range(after)]
         extents.append(_hull(extent, step, windows))
-    return ReceptiveField(*extents, field.depth)
+    rows, columns = extents
+    return ReceptiveField(rows, columns, field.depth)
 
 
 # places before and behind the one at or before a unit, where the unit lies between two
@@ -73,7 +74,8 @@ def _adaptive_pool(
         bounds = [(i * before // after, -((i + 1) * before // -after) - 1) for i in range(after)]
         pooled = _hull(extent, Fraction(before, after), bounds)
         extents.append(pooled if after > 1 or before == 1 else WHOLE_IMAGE)
-    return ReceptiveField(*extents, field.depth)
+    rows, columns = extents
+    return ReceptiveField(rows, columns, field.depth)
 
 
 def _transposed_convolution(
@@ -96,7 +98,8 @@ def _transposed_convolution(
         spans = ((-((i + p - (k - 1) * d) // -s), (i + p) // s) for i in range(after))
         within = [(max(low, 0), min(high, before - 1)) for low, high in spans]
         extents.append(_hull(extent, Fraction(1, s), within))
-    return ReceptiveField(*extents, field.depth + (max(weight.shape[2:]) > 1))
+    rows, columns = extents
+    return ReceptiveField(rows, columns, field.depth + (max(weight.shape[2:]) > 1))
 
 
 def _axes(
