@@ -116,11 +116,12 @@ def draw_growth(
         label = f"{name} (the whole image from layer {len(shown) + 1} on)" if rest else name
         (line,) = axes.plot(range(1, len(shown) + 1), shown, label=plain(label, limit=90))
         line.set(color=color, linewidth=wide, marker=mark, markersize=wide + 1.5, clip_on=False)
-    for side, name in {sides[0]: "height", sides[1]: "width"}.items():
+    names = {sides[0]: "height", sides[1]: "width"}
+    for left, (side, name) in zip((0.01, 0.3), names.items(), strict=False):
         axes.axhline(side, color=GRAY, lw=0.8, ls=(0, (4, 3)), zorder=1)
         label = f"image {name}, {side} px" if sides[0] != sides[1] else f"image sides, {side} px"
         place, offset = axes.get_yaxis_transform(), "offset points"
-        text = axes.annotate(label, (0.01, side), (0, 2), xycoords=place, textcoords=offset)
+        text = axes.annotate(label, (left, side), (0, 2), xycoords=place, textcoords=offset)
         text.set(size=SMALL, color=GRAY)
     axes.set_xlabel(DEPTH, size=SMALL, color=GRAY)
     axes.set_ylabel("height of the receptive field, pixels", size=SMALL, color=GRAY)
