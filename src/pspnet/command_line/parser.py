@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
+from pspnet.command_line.help import arrange, shortened_lists
 from pspnet.command_line.option_types import allows_none
 from pspnet.data.datasets.base import Source
 from pspnet.errors import UserError, raised_in, shortened
@@ -44,6 +45,10 @@ class Parser(LightningArgumentParser):
             null = action.default is not None and namespace.get(action.dest, "") is None
             if null and not allows_none(kind):
                 raise TypeError(f"{action.dest}=null: give a value, or leave the option out")
+
+    def format_help(self, *args: Any, **options: Any) -> str:
+        examples = arrange(self)
+        return shortened_lists(super().format_help(*args, **options)) + examples
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
         if not self.exit_on_error:  # a class's own options: the outer parser says whose they are

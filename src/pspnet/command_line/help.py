@@ -1,0 +1,65 @@
+"""The help of fit, validate, test and predict: options of the run first, Lightning's last."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+# groups of options in the order of the help; those of the run itself come before
+ORDER = ("data", "model", "output", "trainer")
+LONGEST = 12  # names of classes that a list may have
+KNOWN = re.compile(r"known(\s+)subclasses:\s+([^)]*)\)")
+EXAMPLES = {
+    "fit": (
+        "pspnet fit -c base -c scenes_pspnet --name=bins_1 --model.network.bins=[1]",
+        "pspnet fit -c base -c voc_pspnet --data.source.root=path/to/voc --data.batch_size=8",
+        "pspnet fit --resume --name=scenes_pspnet",
+    ),
+    "validate": (
+        "pspnet validate --ckpt_path=best.ckpt",
+        "pspnet validate --ckpt_path=best.ckpt --model.protocol=paper-ss",
+    ),
+    "test": ("pspnet test --ckpt_path=best.ckpt --data.source.root=path/to/voc",),
+    "predict": (
+        "pspnet predict --ckpt_path=best.ckpt --data.images=photos --output.folder=predicted",
+    ),
+}
+CHECKPOINT = {
+    "fit": "checkpoint of a training, which is continued",
+    "predict": "checkpoint to predict with",
+    **dict.fromkeys(("validate", "test"), "checkpoint to evaluate"),
+}
+
+
+def arrange(parser: argparse.ArgumentParser) -> str:
+    """Give a command's parser a short usage and its groups in order; return examples to append."""
+    command = parser.prog.rpartition(" ")[2]
+    if command not in EXAMPLES:
+        return ""
+    parser.usage = f"pspnet {command} [-c CONFIG]… [--OPTION=VALUE]…"
+    parser.description = None  # Lightning's, of the method that it calls
+    groups = [group for group in parser._action_groups if group.title != "Linked arguments"]
+    parser._action_groups = sorted(groups, key=_rank)
+    for action in parser._actions:
+        if action.dest == "ckpt_path":
+            action.help = CHECKPOINT[command]
+            action.container.title = "checkpoint"  # type: ignore[attr-defined]
+    return "\nexamples:\n" + "".join(f"  {line}\n" for line in EXAMPLES[command])
+
+
+def shortened_lists(text: str) -> str:
+    """Return a help text in which no list of classes is longer than a few lines."""
+
+    def short(found: re.Match[str]) -> str:
+        names = re.split(r",\s+", found[2].strip())
+        if len(names) <= LONGEST:
+            return found[0]
+        return f"known subclasses: {names[0]} and {len(names) - 1} others)"
+
+    return KNOWN.sub(short, text)
+
+
+def _rank(group: argparse._ArgumentGroup) -> int:
+    """Return a group's place by the first part of its options' names."""
+    first = next((action.dest.partition(".")[0] for action in group._group_actions), "")
+    return 1 + ORDER.index(first) if first in ORDER else 0
