@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from pspnet.errors import UserError
 from pspnet.files.writing import make_folder, write_atomic
 from pspnet.plotting.fonts import families, is_drawable, width_in_letters
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 INK = "#202124"
 GRAY = "#80868b"
 RULE = "#dadce0"
+WRONG = (190, 0, 110)  # pixels of errors: darker than the pale image below them, to all readers
+STRIPE = "#6e6e6e"  # of ignored pixels
 SMALL, NORMAL, LARGE = 7.0, 8.0, 10.0  # text sizes in points
 FORMATS = (".png", ".pdf", ".svg")
 
@@ -71,21 +75,28 @@ def class_labels(names: Sequence[str], *, limit: int = 28) -> list[str]:
 
 
 class Entry(NamedTuple):
-    """A color (RGB, 0 to 255) in a legend and its meaning; hatched boxes have no color."""
+    """A color (RGB, 0 to 255) in a legend and its meaning; without a color there is no box."""
 
     name: str
-    color: tuple[int, int, int]
+    color: tuple[int, int, int] | None
     striped: bool = False
 
 
-def legend(figure: Figure, entries: list[Entry]) -> None:
-    """Draw a legend below everything, in as many columns as fit."""
+def legend(
+    figure: Figure, entries: list[Entry], *, side: str = "left", width: float | None = None
+) -> None:
+    """Draw a legend below everything, in as many columns as fit.
+
+    Args:
+        side: left or right.
+        width: inches; None takes that of the figure.
+    """
     from matplotlib.patches import Patch
 
     handles = [
         Patch(
-            facecolor="#" + bytes(entry.color).hex(),
-            edgecolor=GRAY if entry.striped else RULE,
+            facecolor="none" if entry.color is None else "#" + bytes(entry.color).hex(),
+            edgecolor=STRIPE if entry.striped else "none" if entry.color is None else RULE,
             hatch="//////" if entry.striped else None,
             lw=0.4,
             label=entry.name,
@@ -94,8 +105,8 @@ def legend(figure: Figure, entries: list[Entry]) -> None:
     ]
     figure.legend(
         handles=handles,
-        loc="outside lower left",
-        ncols=legend_columns(entries, width=figure.get_figwidth()),
+        loc=f"outside lower {side}",
+        ncols=legend_columns(entries, width=width or figure.get_figwidth()),
         fontsize=SMALL,
         labelcolor=INK,
         frameon=False,
@@ -112,6 +123,13 @@ def legend_columns(entries: list[Entry], *, width: float) -> int:
 def legend_rows(entries: list[Entry], *, width: float) -> int:
     """Return the number of rows of such a legend."""
     return math.ceil(len(entries) / legend_columns(entries, width=width))
+
+
+def stripes(height: int, width: int) -> np.ndarray:
+    """Return where diagonal stripes are, some 60 along the longer side; (height, width) bool."""
+    period = max(max(height, width) // 60, 4)
+    drawn: np.ndarray = np.add.outer(np.arange(height), np.arange(width)) % period < period // 3
+    return drawn
 
 
 def save(figure: Figure, out: Path) -> None:

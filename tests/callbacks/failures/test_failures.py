@@ -19,6 +19,7 @@ from pspnet.callbacks.failures.pictures import LISTED, SIDE, Shelf, Thumbnail, s
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
 from pspnet.evaluation.image_scores import ImageScore
+from pspnet.plotting.style import WRONG
 from pspnet.task import Segmentation
 
 
@@ -89,12 +90,25 @@ def test_a_thumbnail_shows_label_prediction_and_their_difference():
     }
     small, guess = label[::2, ::2], prediction[::2, ::2]
     assert np.abs(pixels["image"][..., :3].astype(int) - 77).max() <= 2
-    palette[255] = 255
-    np.testing.assert_array_equal(pixels["label"][..., :3], palette[small])
+    ignored, wrong = small == 255, small != guess
+    np.testing.assert_array_equal(pixels["label"][~ignored][:, :3], palette[small[~ignored]])
     np.testing.assert_array_equal(pixels["prediction"][..., :3], palette[guess])
     shown_as = pixels["difference"]
-    np.testing.assert_array_equal(shown_as[..., 3] == 0, small == guess)
-    assert (shown_as[(small != guess) & (small != 255)] == (226, 38, 46, 255)).all()
+    np.testing.assert_array_equal(shown_as[..., 3] == 0, ~wrong & ~ignored)
+    assert (shown_as[wrong & ~ignored] == (*WRONG, 255)).all()
+    for name in ("label", "difference"):
+        assert set(np.unique(pixels[name][ignored][:, :3])) == {110, 255}  # stripes
+    np.testing.assert_array_equal(pixels["label"][ignored], shown_as[ignored])
+
+
+def test_a_class_of_the_value_of_the_stripes_keeps_its_color():
+    label = np.full((20, 20), 254, np.uint8)
+    label[:10] = 255
+    palette = np.tile(np.arange(256, dtype=np.uint8)[:, None], 3)
+    files = Thumbnail.of(np.zeros((20, 20, 3), np.uint8), label, label).encoded(palette)
+    shown_as = np.array(Image.open(io.BytesIO(files.label)).convert("L"))
+    assert (shown_as[10:] == 254).all()
+    assert (shown_as[:10] == 255).all()
 
 
 def rows_of(count: int, classes: int) -> list[ImageScore]:

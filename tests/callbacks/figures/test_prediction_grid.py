@@ -1,11 +1,13 @@
-"""Grid of predictions: colors, errors, ignored pixels, and a legend of what occurs."""
+"""Grid of predictions: colors, errors, ignored pixels, confusions, a legend of what occurs."""
 
 import numpy as np
 import pytest
+from color_vision import difference
 from labels import assert_labels_fit, texts
 
-from pspnet.callbacks.figures.prediction_grid import WRONG, draw_prediction_grid, errors
+from pspnet.callbacks.figures.prediction_grid import draw_prediction_grid, errors, mistakes
 from pspnet.data.datasets.classes import load_table
+from pspnet.plotting.style import WRONG
 
 
 def scene(height, width, *, ids=(0, 1, 2), seed=0):
@@ -21,14 +23,33 @@ def test_errors_against_loops():
     shown = errors(image, target=target, prediction=prediction, ignore=255)
     for place in np.ndindex(24, 30):
         if target[place] == 255:
-            assert tuple(shown[place]) in {(190,) * 3, (255,) * 3}
+            assert tuple(shown[place]) in {(110,) * 3, (255,) * 3}
         elif target[place] != prediction[place]:
             assert tuple(shown[place]) == WRONG
         else:
             red, green, blue = image[place].tolist()
-            gray = int(110 + 0.5 * (0.299 * red + 0.587 * green + 0.114 * blue))
+            gray = int(160 + 0.37 * (0.299 * red + 0.587 * green + 0.114 * blue))
             assert shown[place].tolist() == pytest.approx([gray] * 3, abs=1)
-    assert {190, 255} == set(np.unique(shown[:8]).tolist())
+    assert {110, 255} == set(np.unique(shown[:8]).tolist())
+
+
+def test_errors_differ_from_every_gray_of_the_image_to_every_reader():
+    grays = np.arange(256, dtype=np.uint8).repeat(3).reshape(1, 256, 3)
+    labels = np.zeros((1, 256), np.uint8)
+    below = errors(grays, target=labels, prediction=labels, ignore=255)
+    assert difference(below, np.array(WRONG)).min() > 18
+
+
+def test_mistakes_are_named_by_their_share_of_the_counted_pixels():
+    target = np.repeat(np.array([0, 1, 2, 255], np.uint8), 1000)[None]
+    prediction = target.copy()
+    prediction[0, :300], prediction[0, 300:310], prediction[0, 1000] = 1, 2, 0
+    prediction[0, 2000:2060], prediction[0, 3000:] = 0, 1
+    said = mistakes(target, prediction, labels=["boat", "car", "road"], ignore=255)
+    expected = "12.4 % wrong: car for boat 10.0 %, boat for road 2.0 %, road for boat 0.3 %"
+    assert " ".join(said.split()) == expected
+    assert mistakes(target, target, labels=["a", "b", "c"], ignore=255) == "0.0 % wrong"
+    assert mistakes(target[:, 3000:], target[:, 3000:], labels=[], ignore=255).startswith("every")
 
 
 def test_grid_of_differing_sizes_has_a_legend_of_what_occurs(tmp_path, figures):
@@ -36,19 +57,26 @@ def test_grid_of_differing_sizes_has_a_legend_of_what_occurs(tmp_path, figures):
     palette = classes.palette()
     rows = [scene(20, 90, ids=(0, 7)), scene(60, 30, ids=(0, 149))]
     rows[1][1][:] = 255
-    draw_prediction_grid(rows, tmp_path / "a.png", palette=palette, names=classes.names)
+    names = classes.names
+    draw_prediction_grid(rows, tmp_path / "a.png", palette=palette, names=names, title="A run")
     shown = {text.get_text() for text in texts(figures[0])}
-    counted = rows[0][1] != 255
-    pairs = zip(rows[0][1][counted], rows[0][2][counted], strict=True)
-    share = 100 * np.mean([target != prediction for target, prediction in pairs])
-    expected = {"Image", "Target", "Prediction", "Errors"}
-    expected |= {f"{share:.1f} % wrong", "every pixel is ignored"}
-    legend = {*(classes.names[value] for value in (0, 7, 149)), "wrong pixel", "ignored pixel"}
-    assert shown == expected | legend
-    image, target, prediction, _ = (a.images[0].get_array() for a in figures[0].axes[:4])
+    note = mistakes(*rows[0][1:], labels=names, ignore=255)
+    expected = {"A run", "Image", "Target", "Prediction", "Errors", note, "every pixel is ignored"}
+    key = {"wrong pixel (in the errors)", "ignored pixel", "“car for boat”: boat, predicted as car"}
+    classes_shown, errors_shown = (
+        {text.get_text() for text in legend.get_texts()} for legend in figures[0].legends
+    )
+    assert classes_shown == {names[value] for value in (0, 7, 149)}
+    assert errors_shown == key
+    assert shown == expected | classes_shown | key
+    image, target, prediction, wrong = (a.images[0].get_array() for a in figures[0].axes[:4])
     np.testing.assert_array_equal(image, rows[0][0])
-    assert (target[~counted] == 255).all()
-    np.testing.assert_array_equal(target[counted], palette[rows[0][1][counted]])
+    ignored = rows[0][1] == 255
+    times = target.shape[1] // 90
+    assert times > 1  # the stripes of small images are as fine as those of large ones
+    np.testing.assert_array_equal(target[::times, ::times][~ignored], palette[rows[0][1][~ignored]])
+    stripes = ignored.repeat(times, 0).repeat(times, 1)
+    assert set(np.unique(target[stripes])) == set(np.unique(wrong[stripes])) == {110, 255}
     np.testing.assert_array_equal(prediction, palette[rows[0][2]])
     assert_labels_fit(figures[0])
 
@@ -61,5 +89,7 @@ def test_a_legend_of_every_class_fits(tmp_path, figures, table):
     names, palette = classes.names, classes.palette()
     draw_prediction_grid([row], tmp_path / "a.png", palette=palette, names=names)
     shown = {text.get_text() for text in figures[0].legends[0].get_texts()}
-    assert shown == {*names, "wrong pixel"}
+    assert shown == {*names}
     assert_labels_fit(figures[0])
+    left, right = (legend.get_window_extent() for legend in figures[0].legends)
+    assert not left.overlaps(right)

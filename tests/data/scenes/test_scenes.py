@@ -7,16 +7,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from color_vision import closest
 from PIL import Image
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.image_io import read_image
+from pspnet.data.label_io import write_label
 from pspnet.data.scenes import dataset as scenes
 from pspnet.data.scenes.dataset import Scenes, load_scenes
 from pspnet.data.scenes.layout import SMALLEST, PortableRandom, Scene, draw_scene
 from pspnet.data.scenes.local_bound import LOOK_ALIKES
 from pspnet.data.scenes.render import CLASSES, render
 from pspnet.errors import UserError
+from pspnet.plotting.style import WRONG
 
 SEEDS = range(12)
 
@@ -202,3 +205,18 @@ def test_the_folder_follows_the_options() -> None:
     assert Scenes(train=64, seed=3).root == Path("data/scenes_seed3_train64")
     assert Scenes(size=(97, 257)).root == Path("data/scenes_size97x257")
     assert Scenes("here", train=64).root == Path("here")
+
+
+def test_colors_differ_from_each_other_and_from_marks_to_color_blind_readers_too() -> None:
+    assert closest(np.array([*CLASSES.colors, (255, 255, 255), WRONG])) >= 10
+
+
+def test_labels_drawn_with_other_colors_are_read_alike(tmp_path: Path) -> None:
+    source = small(tmp_path / "scenes")
+    source.prepare()
+    sample = source.samples("val")[0]
+    expected = source.read_label(sample)
+    palette = CLASSES.palette()
+    palette[:14] = palette[13::-1]
+    write_label(sample.label, expected, palette)
+    np.testing.assert_array_equal(source.read_label(sample), expected)

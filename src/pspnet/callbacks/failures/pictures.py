@@ -12,10 +12,12 @@ from PIL import Image
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.evaluation.image_scores import ImageScore
+from pspnet.plotting.style import WRONG, stripes
 
 LISTED = 40  # images of the lowest IoU, as many of the worst labels, and as many for all classes
 SIDE = 320  # pixels of the longer side
-WRONG, IGNORED = (226, 38, 46), (190, 190, 190)
+UNUSED = 254  # label value of the stripes, a class only where there are 255
+WHITE, STRIPE = (255, 255, 255), (110, 110, 110)  # of ignored pixels
 
 
 @dataclass(frozen=True)
@@ -50,22 +52,28 @@ class Thumbnail:
         return cls(cv2.resize(image, size, interpolation=cv2.INTER_AREA), *ids)
 
     def encoded(self, palette: np.ndarray) -> Pictures:
-        """Return the files of the page.
+        """Return the files of the page; ignored pixels are striped.
 
         Args:
             palette: RGB by label value, (256, 3) uint8.
         """
         colors = palette.copy()
-        colors[IGNORE] = 255
-        wrong = self.label != self.prediction
-        marks = np.where(self.label == IGNORE, 2, wrong).astype(np.uint8)
-        mark_colors = np.array([(0, 0, 0), WRONG, IGNORED], np.uint8)
+        colors[IGNORE] = WHITE
+        ignored = self.label == IGNORE
+        lines = ignored & stripes(*ignored.shape)
+        marks = np.where(ignored, 2, self.label != self.prediction).astype(np.uint8)
+        marks[lines] = 3
+        label = self.label.copy()
+        if UNUSED not in np.unique(label):
+            colors[UNUSED] = STRIPE
+            label[lines] = UNUSED
+        mark_colors = np.array([(0, 0, 0), WRONG, WHITE, STRIPE], np.uint8)
         height, width = self.label.shape
         return Pictures(
             (width, height),
             _encoded(self.image, "JPEG", quality=75),
-            _encoded(self.label, "PNG", colors),
-            _encoded(self.prediction, "PNG", colors),
+            _encoded(label, "PNG", colors),
+            _encoded(self.prediction, "PNG", palette),
             _encoded(marks, "PNG", mark_colors, transparency=0, bits=2),
         )
 

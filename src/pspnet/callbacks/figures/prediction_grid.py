@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,16 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pspnet.plotting.style import (
-    GRAY,
     INK,
     NORMAL,
     SMALL,
+    WRONG,
     Entry,
     class_labels,
     figure,
+    heading,
     legend,
     legend_rows,
     save,
+    stripes,
     style,
 )
 
@@ -27,20 +30,29 @@ if TYPE_CHECKING:
 
     Row = tuple[np.ndarray, np.ndarray, np.ndarray]  # image, target, prediction
 
-WRONG = (226, 38, 46)
 WHITE = (255, 255, 255)
 TITLES = ("Image", "Target", "Prediction", "Errors")
 CELL = 3.1  # inches
 TALLEST = 1.0  # the largest height of a cell, in widths
+SHOWN = 600  # pixels of the longer side that stripes are drawn for
+NAMED, LINE = 3, 58  # confusions per image, characters per line below it
+KEY = 3.0  # inches: the legend of the errors
 
 
 def draw_prediction_grid(
-    rows: Sequence[Row], out: Path, *, palette: np.ndarray, names: Sequence[str], ignore: int = 255
+    rows: Sequence[Row],
+    out: Path,
+    *,
+    palette: np.ndarray,
+    names: Sequence[str],
+    ignore: int = 255,
+    title: str = "",
 ) -> None:
     """Draw a row per image: the image, target, prediction, and where the two differ.
 
-    In the errors, wrong pixels are red on the gray image and ignored ones are striped; the share of
-    wrong pixels among the counted ones stands below. Ignored pixels are white in the target.
+    In the errors, wrong pixels are magenta on the pale gray image; the share of wrong pixels among
+    the counted ones stands below, with the classes that were mistaken most often. Ignored pixels
+    are striped there and in the target.
 
     Args:
         rows: image (H, W, 3) uint8 RGB, target (H, W) uint8, prediction (H, W) uint8; sizes may
@@ -49,71 +61,95 @@ def draw_prediction_grid(
         palette: RGB by label value, (256, 3) uint8.
         names: the C classes; the legend has those that occur.
         ignore: the target's value of pixels that do not count.
+        title: stands above the images.
     """
-    entries = legend_entries(rows, palette=palette, names=names, ignore=ignore)
+    labels = class_labels(names)
+    entries = legend_entries(rows, palette=palette, labels=labels, ignore=ignore)
+    notes = [mistakes(*row[1:], labels=labels, ignore=ignore) for row in rows]
     heights = [min(image.shape[0] / image.shape[1], TALLEST) for image, _, _ in rows]
     width = len(TITLES) * CELL
-    below = 0.19 * legend_rows(entries, width=width)
-    height = CELL * sum(heights) + 0.22 * len(rows) + 0.4 + below
-    sheet = figure(width, height)
+    below = 0.19 * max(legend_rows(entries, width=width - KEY), 3)
+    lines = sum(note.count("\n") + 1 for note in notes)
+    height = CELL * sum(heights) + 0.12 * lines + 0.12 * len(rows) + 0.4 + below
+    sheet = figure(width, height + (0.3 if title else 0))
+    if title:
+        heading(sheet, title)
     grid = sheet.subplots(len(rows), len(TITLES), squeeze=False, height_ratios=heights)
-    for axes, row in zip(grid, rows, strict=True):
+    for axes, row, note in zip(grid, rows, notes, strict=True):
         _draw_row(axes, row, palette=palette, ignore=ignore)
-    for axes, title in zip(grid[0], TITLES, strict=True):
-        axes.set_title(title, size=NORMAL + 1, color=INK, weight="bold", pad=4)
-    legend(sheet, entries)
+        axes[-1].set_xlabel(
+            note, size=SMALL, color=INK, labelpad=2, ha="left", x=0, linespacing=1.1
+        )
+    for axes, name in zip(grid[0], TITLES, strict=True):
+        axes.set_title(name, size=NORMAL + 1, color=INK, weight="bold", pad=4)
+    legend(sheet, entries, width=width - KEY)
+    legend(sheet, _key(rows, ignore=ignore), side="right", width=KEY)
     save(sheet, out)
 
 
 def errors(
     image: np.ndarray, *, target: np.ndarray, prediction: np.ndarray, ignore: int
 ) -> np.ndarray:
-    """Return the image in pale gray, wrong pixels red, ignored ones striped; (H, W, 3) uint8."""
+    """Return the image in pale gray, wrong pixels magenta, ignored striped; (H, W, 3) uint8."""
     luma = image @ np.array([0.299, 0.587, 0.114])  # (H, W), ITU-R BT.601
-    pale = (110 + 0.5 * luma).astype(np.uint8)  # 110 to 237: red stands out on all of it
+    pale = (160 + 0.37 * luma).astype(np.uint8)  # 160 to 254: the errors are darker than all of it
     shown = np.repeat(pale[..., None], 3, axis=2)  # (H, W, 3)
     shown[prediction != target] = WRONG
-    ignored = target == ignore
-    shown[ignored] = stripes(*target.shape)[ignored][:, None]
-    return shown
+    return striped(shown, target == ignore)
 
 
-def stripes(height: int, width: int) -> np.ndarray:
-    """Return gray diagonal stripes on white, some 40 per longer side; (height, width) uint8."""
-    period = max(max(height, width) // 40, 4)
-    diagonal = np.add.outer(np.arange(height), np.arange(width)) % period
-    return np.where(diagonal < period // 4, 190, 255).astype(np.uint8)
+def striped(colors: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return colors (H, W, 3) with gray diagonal stripes on white at some pixels, (H, W)."""
+    lines = np.where(stripes(*where.shape), np.uint8(110), np.uint8(255))  # (H, W)
+    return np.where(where[..., None], lines[..., None], colors)
 
 
-def legend_entries(
-    rows: Sequence[Row], *, palette: np.ndarray, names: Sequence[str], ignore: int
-) -> list[Entry]:
-    """Return the classes that occur, in their order, then the meaning of red and stripes."""
-    present = {value for _, *labels in rows for label in labels for value in np.unique(label)}
-    labels = class_labels(names)
-    entries = [
-        Entry(labels[value], tuple(palette[value].tolist())) for value in sorted(present - {ignore})
-    ]
-    entries.append(Entry("wrong pixel", WRONG))
-    if ignore in present:
-        entries.append(Entry("ignored pixel", WHITE, striped=True))
-    return entries
+def mistakes(
+    target: np.ndarray, prediction: np.ndarray, *, labels: Sequence[str], ignore: int
+) -> str:
+    """Return the share of wrong pixels and the most frequent confusions, in lines of a cell.
 
-
-def _draw_row(axes: Sequence[Axes], row: Row, *, palette: np.ndarray, ignore: int) -> None:
-    image, target, prediction = row
-    colors = np.where((target == ignore)[..., None], np.uint8(255), palette[target])  # (H, W, 3)
-    wrong = errors(image, target=target, prediction=prediction, ignore=ignore)
-    for one, pixels in zip(axes, (image, colors, palette[prediction], wrong), strict=True):
-        style(one)
-        one.set(xticks=[], yticks=[])
-        one.imshow(pixels, interpolation="auto", interpolation_stage="rgba")
-    note = _wrong_share(target, prediction, ignore=ignore)
-    axes[-1].set_xlabel(note, size=SMALL, color=GRAY, labelpad=2)
-
-
-def _wrong_share(target: np.ndarray, prediction: np.ndarray, *, ignore: int) -> str:
+    "car for boat 3.1 %": so many of the counted pixels are boat, and predicted as car.
+    """
     counted = target != ignore
     if not counted.any():
         return "every pixel is ignored"
-    return f"{100 * (prediction != target)[counted].mean():.1f} % wrong"
+    pairs = target[counted].astype(np.intp) * 256 + prediction[counted]
+    counts = np.bincount(pairs[target[counted] != prediction[counted]], minlength=256**2)
+    said = f"{100 * counts.sum() / counted.sum():.1f} % wrong"
+    common = np.argsort(-counts, kind="stable")[:NAMED]
+    parts = [
+        f"{labels[pair % 256]} for {labels[pair // 256]} {100 * counts[pair] / counted.sum():.1f} %"
+        for pair in common
+        if counts[pair] >= 0.0005 * counted.sum()
+    ]
+    return textwrap.fill(": ".join([said, ", ".join(parts)] if parts else [said]), LINE)
+
+
+def legend_entries(
+    rows: Sequence[Row], *, palette: np.ndarray, labels: Sequence[str], ignore: int
+) -> list[Entry]:
+    """Return the classes that occur, in their order."""
+    present = {value for _, *maps in rows for it in maps for value in np.unique(it)}
+    return [
+        Entry(labels[value], tuple(palette[value].tolist())) for value in sorted(present - {ignore})
+    ]
+
+
+def _key(rows: Sequence[Row], *, ignore: int) -> list[Entry]:
+    """Return the meaning of magenta and stripes, which is no class's."""
+    entries = [Entry("wrong pixel (in the errors)", WRONG)]
+    if any((target == ignore).any() for _, target, _ in rows):
+        entries.append(Entry("ignored pixel", WHITE, striped=True))
+    return [*entries, Entry("“car for boat”: boat, predicted as car", None)]
+
+
+def _draw_row(axes: Sequence[Axes], row: Row, *, palette: np.ndarray, ignore: int) -> None:
+    times = max(1, round(SHOWN / max(row[1].shape)))  # small images get stripes as fine as large
+    image, target, prediction = (it.repeat(times, 0).repeat(times, 1) for it in row)
+    colors = striped(palette[target], target == ignore)  # (H, W, 3)
+    wrong = errors(image, target=target, prediction=prediction, ignore=ignore)
+    for one, pixels in zip(axes, (row[0], colors, palette[row[2]], wrong), strict=True):
+        style(one)
+        one.set(xticks=[], yticks=[])
+        one.imshow(pixels, interpolation="auto", interpolation_stage="rgba")

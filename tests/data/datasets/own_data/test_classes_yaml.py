@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from color_vision import closest
 from layouts import put_text
 
 from pspnet.data.datasets.folder import Folder
 from pspnet.data.datasets.own_data.classes_yaml import default_colors, read_classes
 from pspnet.errors import UserError
+from pspnet.plotting.style import WRONG
 
 
 def test_all_keys(tmp_path: Path) -> None:
@@ -34,7 +36,12 @@ def test_default_colors_are_distinct() -> None:
     assert len(colors) == 255
     assert (0, 0, 0) not in colors
     assert all(0 <= channel <= 255 for color in colors for channel in color)
-    assert default_colors(3) == [[128, 0, 0], [0, 128, 0], [128, 128, 0]]  # VOC's own 1, 2, 3
+
+
+@pytest.mark.parametrize(("count", "apart"), [(7, 15), (16, 11), (24, 9), (29, 8)])
+def test_default_colors_differ_to_color_blind_readers_too(count: int, apart: float) -> None:
+    marks = [(255, 255, 255), WRONG]  # of ignored and wrong pixels
+    assert closest(np.array([*marks, *default_colors(count)])) >= apart
 
 
 @pytest.mark.parametrize(

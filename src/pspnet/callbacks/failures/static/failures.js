@@ -12,6 +12,10 @@ const ABOUT = {
   labels: "The quality of a label is low where the network gives what is labeled little " +
     "probability: the label is wrong, or the network is. Look at both.",
 };
+const KEY = {
+  label: "Striped pixels are ignored.",
+  difference: "Magenta pixels are wrong, striped ones are ignored.",
+};
 const find = (id) => document.getElementById(id);
 const state = { view: "image", sort: "worst", chosen: "" };
 let listed = [];
@@ -78,7 +82,7 @@ function show() {
   listed = ordered();
   find("images").replaceChildren(...listed.map(card));
   find("count").textContent = `${listed.length} of ${data.count} images; images.csv has all`;
-  find("about").textContent = ABOUT[state.sort] ?? "";
+  find("about").textContent = [ABOUT[state.sort], KEY[state.view]].filter(Boolean).join(" ");
 }
 
 function open(index) {

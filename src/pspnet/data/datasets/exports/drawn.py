@@ -41,7 +41,7 @@ def drawn_classes(origin: Path, names: Sequence[str], colors: Sequence[Color] = 
     Args:
         origin: the file or folder that they come from, for error messages.
         names: the names of shapes.
-        colors: their colors; without them they get VOC's.
+        colors: their colors; without them they get those of `default_colors`.
 
     Raises:
         UserError: if there is no class but the background, or the names contradict each other.
