@@ -6,7 +6,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
@@ -50,7 +50,9 @@ def style(axes: Axes) -> None:
 
 
 def heading(figure: Figure, text: str) -> None:
-    """Write a bold title over the figure, wrapped to its width."""
+    """Write a bold title over the figure, wrapped to its width; none if it is empty."""
+    if not text:
+        return
     figure.suptitle(plain(text), x=0.01, ha="left", size=LARGE, color=INK, weight="bold", wrap=True)
 
 
@@ -83,7 +85,11 @@ class Entry(NamedTuple):
 
 
 def legend(
-    figure: Figure, entries: list[Entry], *, side: str = "left", width: float | None = None
+    figure: Figure,
+    entries: list[Entry],
+    *,
+    side: Literal["left", "right"] = "left",
+    width: float | None = None,
 ) -> None:
     """Draw a legend below everything, in as many columns as fit.
 
@@ -105,7 +111,7 @@ def legend(
     ]
     figure.legend(
         handles=handles,
-        loc=f"outside lower {side}",
+        loc="outside lower left" if side == "left" else "outside lower right",
         ncols=legend_columns(entries, width=width or figure.get_figwidth()),
         fontsize=SMALL,
         labelcolor=INK,
@@ -138,6 +144,7 @@ def save(figure: Figure, out: Path) -> None:
     Raises:
         UserError: if the suffix is none of .png, .pdf and .svg, or the file cannot be written.
     """
+    from matplotlib import rc_context
     from matplotlib.text import Text
 
     out = Path(out)
@@ -148,6 +155,7 @@ def save(figure: Figure, out: Path) -> None:
         if others := families(text.get_text()):
             text.set(fontfamily=[*text.get_fontfamily(), *others], fontweight="normal")
     drawn = io.BytesIO()
-    figure.savefig(drawn, format=out.suffix[1:].lower())
+    with rc_context({"pdf.fonttype": 42}):  # publishers refuse matplotlib's fonts of type 3
+        figure.savefig(drawn, format=out.suffix[1:].lower())
     make_folder(out.parent)
     write_atomic(out, drawn.getvalue(), durable=False)

@@ -31,7 +31,8 @@ def test_confusion_shows_a_row_per_target_class(tmp_path, figures, table):
     names = ("thing", "stuff") if table == "two" else load_table(table).names
     counts = np.eye(len(names)) * 3
     counts[0, 1], counts[-1] = 1, 0
-    draw_confusion_matrix(counts, names, tmp_path / "a.png")
+    draw_confusion_matrix(counts, names, tmp_path / "a.png", title="run/version_0 on val")
+    assert figures[0].get_suptitle() == "run/version_0 on val"
     axes = figures[0].axes[0]
     shown = axes.images[0].get_array()
     assert shown[0, :2].tolist() == [75, 25]
@@ -41,4 +42,18 @@ def test_confusion_shows_a_row_per_target_class(tmp_path, figures, table):
         [] if table == "ade20k" else ["75", "25", *["100"] * (len(names) - 2), "absent"]
     )
     assert [label.get_text() for label in axes.get_yticklabels()] == list(names)
+    assert_labels_fit(figures[0])
+
+
+@pytest.mark.parametrize(
+    ("table", "shown"),
+    [("camvid", load_table("camvid").names), ("ade20k", map(str, range(0, 150, 10)))],
+)
+def test_a_matrix_of_a_papers_width_has_texts_of_7_points(tmp_path, figures, table, shown):
+    names = load_table(table).names
+    draw_confusion_matrix(np.eye(len(names)), names, tmp_path / "a.pdf", width=3.5)
+    axes = figures[0].axes[0]
+    assert figures[0].get_figwidth() == 3.5
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*shown]
+    assert min(label.get_size() for label in axes.get_yticklabels()) >= 7
     assert_labels_fit(figures[0])

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from labels import assert_labels_fit
+from labels import assert_labels_fit, texts
 
 from pspnet.callbacks.figures.iou_bars import draw_iou_bars
 from pspnet.data.datasets.classes import load_table
@@ -20,13 +20,26 @@ def test_bars_show_every_class(tmp_path, figures, table):
     patches = [patch for axes in columns for patch in axes.patches]
     names = [label.get_text() for axes in columns for label in axes.get_yticklabels()]
     present = np.concatenate([[1.0], values[3:]])
-    expected = 100 * np.concatenate([[1.0, 0.0, 0.0], values[3:]])
-    assert names == list(classes.names)
-    np.testing.assert_allclose([patch.get_width() for patch in patches], expected)
-    colors = [np.rint(255 * np.array(patch.get_facecolor()[:3])) for patch in patches]
-    np.testing.assert_array_equal(colors, classes.colors)
-    assert [text.get_text() for text in columns[0].texts].count("absent") == 2
+    order = sorted(iou, key=lambda name: -1 if iou[name] is None else iou[name], reverse=True)
+    assert names == order  # absent classes last
+    lengths = [100 * (iou[name] or 0) for name in order]
+    np.testing.assert_allclose([patch.get_width() for patch in patches], lengths)
+    colors = [np.rint(255 * np.array(patch.get_facecolor()[:3])).tolist() for patch in patches]
+    assert colors == [[*classes.colors[classes.names.index(name)]] for name in order]
+    assert columns[0].get_xlabel() == "IoU, %"
+    assert [text.get_text() for text in columns[-1].texts].count("absent") == 2
     assert columns[-1].lines[0].get_xdata()[0] == pytest.approx(100 * present.mean())
     assert means.patches[0].get_width() == pytest.approx(50 * (1 + values[3]))
     assert [text.get_text() for text in means.texts].count("absent") == 1
+    assert_labels_fit(figures[0])
+
+
+@pytest.mark.parametrize(("table", "width"), [("camvid", 3.5), ("ade20k", 7.2)])
+def test_bars_of_a_papers_width(tmp_path, figures, table, width):
+    classes = load_table(table)
+    iou = dict.fromkeys(classes.names, 0.5)
+    look = {"colors": classes.colors, "groups": {}, "title": ""}
+    draw_iou_bars(iou, tmp_path / "a.pdf", width=width, **look)
+    assert figures[0].get_figwidth() == width
+    assert min(text.get_size() for text in texts(figures[0])) >= 7
     assert_labels_fit(figures[0])

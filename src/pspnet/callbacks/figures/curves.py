@@ -8,28 +8,53 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pspnet.plotting.style import GRAY, INK, LARGE, NORMAL, RULE, SMALL, figure, plain, save, style
+from pspnet.plotting.style import (
+    GRAY,
+    INK,
+    NORMAL,
+    RULE,
+    SMALL,
+    figure,
+    heading,
+    plain,
+    save,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     Series = tuple[np.ndarray, np.ndarray]  # steps ascending, values; both (n,), n >= 1
 
-TRAIN, VAL, MAIN, AUXILIARY = "#1a73e8", "#d9480f", "#12805c", "#9334a8"
-COLORS = (TRAIN, VAL, MAIN, AUXILIARY, "#b08900", "#5f6368")
+TRAIN, VAL, AUXILIARY = "#1a73e8", "#d9480f", "#12805c"
+COLORS = (TRAIN, VAL, AUXILIARY, "#9334a8", "#b08900", "#5f6368")
+PAIR = (("train/miou", "train, augmented crops", TRAIN), ("val/miou", "validation", VAL))
+WIDE = 7.0  # inches from which the panels stand side by side
 NOT_RATES = ("-momentum", "-weight_decay")  # LearningRateMonitor's names for these also start lr-
 
 
-def draw_curves(metrics_csv: Path, out: Path) -> None:
+def draw_curves(
+    metrics_csv: Path, out: Path, *, title: str = "", width: float | None = None
+) -> None:
     """Draw losses, mIoU and learning rates of a run over its steps.
 
     Reads the columns step, train/loss, train/loss_main, train/loss_auxiliary, val/loss, train/miou,
     val/miou (0 to 1) and every lr-…; each of them but step may be absent, and cells may be empty.
-    Training losses are smoothed by a running mean over 1/25 of the run, before the raw train/loss.
+    Training losses are smoothed by a running mean over 1/25 of the run, before the raw main loss.
+    With an auxiliary loss, the main loss is drawn and not the sum: it is what val/loss is of.
+
+    Args:
+        metrics_csv: the log.
+        out: the file, .png, .pdf or .svg.
+        title: stands above the panels.
+        width: of the figure in inches; None is the size of a screen.
     """
     series = read(metrics_csv)
-    sheet = figure(12.6, 3.4)
-    losses, miou, rates = panels = sheet.subplots(1, 3)
+    rows, columns = (3, 1) if width is not None and width < WIDE else (1, 3)
+    size = (12.6, 3.4) if width is None else (width, 1.9 * rows + (0.5 if rows == 1 else 0))
+    sheet = figure(size[0], size[1] + (0.3 if title else 0))
+    heading(sheet, title)
+    losses, miou, rates = panels = sheet.subplots(rows, columns)
     last = max([1.0, *(steps[-1] for steps, _ in series.values())])
     for axes in panels:
         style(axes)
@@ -66,32 +91,51 @@ def running_mean(values: np.ndarray, *, reach: int) -> np.ndarray:
 
 
 def _draw_losses(axes: Axes, series: dict[str, Series]) -> None:
+    main = "train/loss_main" if "train/loss_main" in series else "train/loss"
+    of = ", main loss" if "train/loss_auxiliary" in series else ""
     lines = (
-        ("train/loss", "train", TRAIN, 1.6),
-        ("train/loss_main", "train, main", MAIN, 1.0),
-        ("train/loss_auxiliary", "train, auxiliary", AUXILIARY, 1.0),
-        ("val/loss", "val", VAL, 1.6),
+        (main, f"train{of}", TRAIN),
+        ("val/loss", f"validation{of}", VAL),
+        ("train/loss_auxiliary", "train, auxiliary loss", AUXILIARY),
     )
     infinite = 0
-    for name, label, color, width in lines:
-        if name not in series:
-            continue
-        steps, values = series[name]
+    for name, label, color in lines:
+        steps, values = series.get(name, (np.zeros(0), np.zeros(0)))
         finite = np.isfinite(values)
         infinite += int((~finite).sum())
         steps, values = steps[finite], values[finite]
-        if name == "train/loss" and len(values) > 20:
+        if not len(values):
+            continue
+        if name == main and len(values) > 20:
             axes.plot(steps, values, color=color, lw=0.7, alpha=0.3, zorder=1)
         if name != "val/loss":
             values = running_mean(values, reach=len(values) // 50)
+        width = 1.0 if name == "train/loss_auxiliary" else 1.6
         _draw_line(axes, (steps, values), label=label, color=color, width=width)
+    scale = _set_scale(axes)
     note = f"{infinite} values are not finite" if infinite else ""
-    _finish(axes, title="Loss", missing="no loss logged", note=note)
+    _finish(axes, title=f"Loss{scale}", missing="no loss logged", note=note)
+
+
+def _set_scale(axes: Axes) -> str:
+    """Draw losses on a logarithmic scale if all are above 0; return what the title says of it."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    values = np.concatenate([np.zeros(0), *(np.asarray(it.get_ydata()) for it in axes.lines)])
+    if not len(values) or values.min() <= 0:
+        return ""
+    axes.set_yscale("log")
+    ratio = values.max() / values.min()
+    subs = (1.0, 2.0, 3.0, 5.0, 7.0) if ratio < 30 else (1.0, 2.0, 5.0)
+    axes.yaxis.set_major_locator(MaxNLocator(5) if ratio < 3 else LogLocator(subs=subs))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+    return " (log scale)"
 
 
 def _draw_miou(axes: Axes, series: dict[str, Series]) -> None:
     note = ""
-    for name, label, color in (("train/miou", "train, crops", TRAIN), ("val/miou", "val", VAL)):
+    for name, label, color in PAIR:
         steps, values = series.get(name, (np.zeros(0), np.zeros(0)))
         finite = np.isfinite(values)
         if not finite.any():
@@ -101,7 +145,8 @@ def _draw_miou(axes: Axes, series: dict[str, Series]) -> None:
         if name != "val/miou":
             continue
         best = int(values.argmax())
-        axes.plot(steps[best], values[best], marker="*", ms=11, mfc="#fbbc04", mec=INK, mew=0.6)
+        star = {"marker": "*", "ms": 11, "mfc": "#fbbc04", "mec": INK, "mew": 0.6}
+        axes.plot(steps[best], values[best], clip_on=False, **star)
         note = f"★ best {values[best]:.2f} % at step {steps[best]:,.0f}"
     _finish(axes, title="mIoU (%)", missing="no mIoU logged", note=note)
 
@@ -130,7 +175,7 @@ def _draw_line(axes: Axes, line: Series, *, label: str, color: str, width: float
 def _finish(axes: Axes, *, title: str, missing: str, note: str = "") -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    axes.set_title(title, loc="left", size=LARGE, color=INK, weight="bold")
+    axes.set_title(title, loc="left", size=NORMAL + 1, color=INK, weight="bold")
     axes.set_title(note, loc="right", size=SMALL, color=GRAY)
     if not axes.lines:
         axes.set(xticks=[], yticks=[])

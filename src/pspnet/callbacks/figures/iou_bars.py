@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 LONGEST = 40  # bars in one column
 ROW, COLUMN = 0.19, 4.4  # inches: height of a bar, width of a column with its names
+TIGHT, NARROW = 0.135, 2.2  # inches: the same in figures of a given width
 GROUP = (154, 160, 166)  # the gray of groups, which have no color of their own
 
 Bar = tuple[str, float | None, tuple[int, int, int]]
@@ -38,35 +39,39 @@ def draw_iou_bars(
     colors: Sequence[tuple[int, int, int]],
     title: str,
     groups: Mapping[str, Sequence[str]],
+    width: float | None = None,
 ) -> None:
-    """Draw a horizontal bar per class, in the order given, with its value and the mean of all.
+    """Draw a horizontal bar per class, the highest first, with its value and the mean of all.
 
     Args:
         iou: fraction, 0 to 1, per class; None where prediction and target hold no pixel of it.
-            Such classes are marked absent and do not count in the mean.
+            Such classes are marked absent, stand last and do not count in the mean.
         out: the file, .png, .pdf or .svg.
         colors: RGB, 0 to 255, per class in the same order.
         title: title above the bars.
         groups: classes per group; the mean of each group's present classes is added.
+        width: of the figure in inches; None makes it as wide as its columns.
     """
-    labels = class_labels([*iou])
-    bars = [*zip(labels, iou.values(), colors, strict=True)]
+    limit = 28 if width is None else 18
+    named = zip(class_labels([*iou], limit=limit), iou.values(), colors, strict=True)
+    bars = sorted(named, key=lambda bar: math.inf if bar[1] is None else -bar[1])
     means = [
-        (plain(name, limit=28), group_mean(iou, members), GROUP) for name, members in groups.items()
+        (plain(name, limit=limit), group_mean(iou, members), GROUP)
+        for name, members in groups.items()
     ]
-    mean = group_mean(iou, list(iou))
-    count = math.ceil(len(bars) / LONGEST)
-    rows = math.ceil(len(bars) / count)
+    mean, count, row = group_mean(iou, list(iou)), math.ceil(len(bars) / LONGEST), ROW
+    if width is not None:
+        count, row = min(count, max(int(width / NARROW), 1)), TIGHT
+    rows, wide = math.ceil(len(bars) / count), width or COLUMN * count
     heights = [rows, len(means)] if means else [rows]
-    sheet = figure(COLUMN * count, ROW * sum(heights) + 0.7 * len(heights) + 0.3)
+    sheet = figure(wide, row * sum(heights) + 0.85 * len(heights) + (0.3 if title else 0))
     heading(sheet, title)
     grid = sheet.add_gridspec(len(heights), count, height_ratios=heights)
     for number in range(count):
         axes = sheet.add_subplot(grid[0, number])
         column = bars[number * rows : (number + 1) * rows]
-        _draw_column(
-            axes, column, mean=mean, rows=rows, note="" if number else _summary(bars, mean)
-        )
+        note = "" if number else _summary(bars, mean, brief=width is not None)
+        _draw_column(axes, column, mean=mean, rows=rows, note=note)
     if means:
         axes = sheet.add_subplot(grid[1, 0])
         _draw_column(axes, means, mean=mean, rows=len(means), note="Groups of classes")
@@ -79,10 +84,12 @@ def group_mean(iou: Mapping[str, float | None], members: Sequence[str]) -> float
     return sum(present) / len(present) if present else None
 
 
-def _summary(bars: list[Bar], mean: float | None) -> str:
+def _summary(bars: list[Bar], mean: float | None, *, brief: bool) -> str:
     present = sum(value is not None for _, value, _ in bars)
     if mean is None:
         return f"none of {len(bars)} classes is present"
+    if brief:
+        return f"mIoU {100 * mean:.2f} % (dashed)"
     counted = f"mIoU {100 * mean:.2f} % (dashed), the mean of {present} classes"
     return counted if present == len(bars) else f"{counted}; {len(bars) - present} absent"
 
@@ -94,9 +101,10 @@ def _draw_column(axes: Axes, bars: list[Bar], *, mean: float | None, rows: int, 
     colors = [tuple(channel / 255 for channel in color) for _, _, color in bars]
     axes.barh(places, lengths, height=0.72, color=colors, ec=INK, lw=0.3, zorder=2)
     axes.set(xlim=(0, 100), ylim=(rows - 0.5, -0.5))
-    axes.set_title(note, loc="left", size=NORMAL, color=GRAY, pad=10)
+    axes.set_title(note, loc="left", size=NORMAL, color=GRAY, pad=6)
     axes.set_yticks(places, [label for label, _, _ in bars])
     axes.set_xticks(range(0, 101, 20))
+    axes.set_xlabel("IoU, %", size=SMALL, color=GRAY)
     axes.tick_params(axis="both", length=0)
     axes.tick_params(axis="x", labelcolor=GRAY)
     axes.spines[["top", "right", "bottom"]].set_visible(False)

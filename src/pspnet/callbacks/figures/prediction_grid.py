@@ -72,8 +72,7 @@ def draw_prediction_grid(
     lines = sum(note.count("\n") + 1 for note in notes)
     height = CELL * sum(heights) + 0.12 * lines + 0.12 * len(rows) + 0.4 + below
     sheet = figure(width, height + (0.3 if title else 0))
-    if title:
-        heading(sheet, title)
+    heading(sheet, title)
     grid = sheet.subplots(len(rows), len(TITLES), squeeze=False, height_ratios=heights)
     for axes, row, note in zip(grid, rows, notes, strict=True):
         _draw_row(axes, row, palette=palette, ignore=ignore)
