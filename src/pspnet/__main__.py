@@ -23,6 +23,7 @@ TOOLS = {
     "check": ("pspnet.tools.check.__main__", "check all files of a data set before a training"),
     "show": ("pspnet.tools.show.__main__", "draw training crops with their masks"),
     "score": ("pspnet.tools.score", "score predictions on disk, of any tool"),
+    "plot": ("pspnet.tools.plot", "draw a run's figures again, for a paper"),
     "export": ("pspnet.tools.export.__main__", "turn a checkpoint into one ONNX or .pt2 file"),
     "ablation": ("pspnet.tools.ablation.__main__", "run and report sweeps of settings and seeds"),
     "demo": ("pspnet.tools.demo.__main__", "show a network on a page: drop a picture in"),

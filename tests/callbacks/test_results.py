@@ -13,6 +13,7 @@ from pspnet.callbacks.results import Report, title
 from pspnet.callbacks.run_state import RandomState
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
+from pspnet.evaluation.metrics import iou_per_class
 from pspnet.task import Segmentation
 
 
@@ -40,6 +41,11 @@ def test_results_say_protocol_and_precision(reported):
     assert conditions == expected
     assert title(results) == "IoU on val (protocol whole, bf16-mixed, absent classes: zero)"
     assert set(results["iou"]) == {"ground", "disc", "bar"}
+    assert {*results["colors"]} == set(results["iou"])
+    matrix = torch.tensor(results["confusion"])
+    assert matrix.dtype == torch.int64
+    for score, iou in zip(results["iou"].values(), iou_per_class(matrix), strict=True):
+        assert (score is None and iou.isnan()) or score == pytest.approx(iou.item())
     assert results["checkpoint"] is None  # not that of a batch size finder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
@@ -16,14 +15,16 @@ from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 
-from pspnet.callbacks.figures.confusion_matrix import draw_confusion_matrix
+from pspnet.callbacks.figures.confusion_matrix import TITLE, draw_confusion_matrix
 from pspnet.callbacks.figures.curves import draw_curves
 from pspnet.callbacks.figures.iou_bars import draw_iou_bars
 from pspnet.callbacks.figures.prediction_grid import draw_prediction_grid
 from pspnet.callbacks.figures.reliability import draw_reliability
 from pspnet.callbacks.metrics_file import MetricsLogger
 from pspnet.callbacks.prediction_writers import data_of, denormalize, to_uint8
+from pspnet.callbacks.results_file import as_text, plain_colors, plain_matrix
 from pspnet.callbacks.training_scores import TrainingScores
+from pspnet.files.paths import run_name
 from pspnet.files.writing import make_folder, optional, write_atomic
 from pspnet.task import Segmentation
 
@@ -114,7 +115,7 @@ class Report(Callback):
         assert isinstance(module, Segmentation)
         folder = make_folder(Path(log_dir))
         results = describe(trainer, module, split=split)
-        write_atomic(folder / "results.json", (json.dumps(results, indent=2) + "\n").encode())
+        write_atomic(folder / "results.json", as_text(results).encode())
         _log_images(trainer, self._draw(module, results, folder), split=split)
         _log_table(trainer, results, split=split)
 
@@ -123,13 +124,18 @@ class Report(Callback):
         iou = {k: 0.0 if v is None and rule == "zero" else v for k, v in results["iou"].items()}
         counts, names, rows = module.matrix.numpy(), classes.names, self._rows
         look: dict[str, Any] = {"colors": classes.colors, "groups": classes.groups}
+        run, split = run_name(folder), results["split"]
         drawings: dict[str, Callable[[Path], None]] = {
-            "iou_per_class": lambda out: draw_iou_bars(iou, out, title=title(results), **look),
-            "confusion": lambda out: draw_confusion_matrix(counts, names, out),
+            "iou_per_class": lambda out: draw_iou_bars(
+                iou, out, title=f"{run}: {title(results)}", **look
+            ),
+            "confusion": lambda out: draw_confusion_matrix(
+                counts, names, out, title=f"{run} on {split}: {TITLE}"
+            ),
         }
         if rows:
             drawings["predictions"] = lambda out: draw_prediction_grid(
-                rows, out, palette=classes.palette(), names=names
+                rows, out, palette=classes.palette(), names=names, title=f"{run} on {split}"
             )
         if (calibrated := module.calibrated) is not None:
             drawings["reliability"] = lambda out: draw_reliability(calibrated, out)
@@ -160,6 +166,9 @@ def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str,
         **({} if by_image is None else by_image.describe(names, absent=module.absent)),
         **({} if calibrated is None else {"calibration": calibrated.describe(names)}),
         "inference": asdict(module.protocol),
+        "colors": plain_colors(names, module.classes.colors),
+        "members": {group: list(part) for group, part in module.classes.groups.items()},
+        "confusion": plain_matrix(module.matrix.numpy()),
     }
 
 
@@ -178,7 +187,11 @@ def _report_curves(trainer: Trainer) -> None:
         if isinstance(logger, CSVLogger):
             logger.save()
             log = Path(logger.log_dir) / "metrics.csv"
-            if log.is_file() and (file := _drawn(partial(draw_curves, log), log.parent, "curves")):
+            if log.is_file() and (
+                file := _drawn(
+                    partial(draw_curves, log, title=run_name(log.parent)), log.parent, "curves"
+                )
+            ):
                 _log_images(trainer, [file], split="train")
 
 

@@ -57,3 +57,8 @@ def is_file(path: str | Path) -> bool:
         return os.path.isfile(path)  # noqa: PTH113  (pathlib raises on names that are too long)
     except ValueError:  # a character that no path holds
         return False
+
+
+def run_name(folder: Path) -> str:
+    """Return the name of a run's folder with that of the one above, as scenes_pspnet/version_0."""
+    return "/".join(folder.resolve().parts[-2:])
