@@ -22,7 +22,7 @@ INK = "#202124"
 GRAY = "#80868b"
 RULE = "#dadce0"
 WRONG = (190, 0, 110)  # pixels of errors: darker than the pale image below them, to all readers
-STRIPE = "#6e6e6e"  # of ignored pixels
+STRIPE = (160, 160, 160)  # of ignored pixels on white: paler than errors to all readers
 SMALL, NORMAL, LARGE = 7.0, 8.0, 10.0  # text sizes in points
 FORMATS = (".png", ".pdf", ".svg")
 
@@ -99,16 +99,17 @@ def legend(
     """
     from matplotlib.patches import Patch
 
-    handles = [
-        Patch(
+    handles = []
+    for entry in entries:
+        edge = "none" if entry.color is None else RULE
+        patch = Patch(
             facecolor="none" if entry.color is None else "#" + bytes(entry.color).hex(),
-            edgecolor=STRIPE if entry.striped else "none" if entry.color is None else RULE,
+            edgecolor="#" + bytes(STRIPE).hex() if entry.striped else edge,
             hatch="//////" if entry.striped else None,
             lw=0.4,
             label=entry.name,
         )
-        for entry in entries
-    ]
+        handles.append(patch)
     figure.legend(
         handles=handles,
         loc="outside lower left" if side == "left" else "outside lower right",

@@ -19,7 +19,7 @@ from pspnet.callbacks.failures.pictures import LISTED, SIDE, Shelf, Thumbnail, s
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.folder import Folder
 from pspnet.evaluation.image_scores import ImageScore
-from pspnet.plotting.style import WRONG
+from pspnet.plotting.style import STRIPE, WRONG
 from pspnet.task import Segmentation
 
 
@@ -97,7 +97,7 @@ def test_a_thumbnail_shows_label_prediction_and_their_difference():
     np.testing.assert_array_equal(shown_as[..., 3] == 0, ~wrong & ~ignored)
     assert (shown_as[wrong & ~ignored] == (*WRONG, 255)).all()
     for name in ("label", "difference"):
-        assert set(np.unique(pixels[name][ignored][:, :3])) == {110, 255}  # stripes
+        assert set(np.unique(pixels[name][ignored][:, :3])) == {STRIPE[0], 255}  # stripes
     np.testing.assert_array_equal(pixels["label"][ignored], shown_as[ignored])
 
 

@@ -7,7 +7,7 @@ from labels import assert_labels_fit, texts
 
 from pspnet.callbacks.figures.prediction_grid import draw_prediction_grid, errors, mistakes
 from pspnet.data.datasets.classes import load_table
-from pspnet.plotting.style import WRONG
+from pspnet.plotting.style import STRIPE, WRONG
 
 
 def scene(height, width, *, ids=(0, 1, 2), seed=0):
@@ -23,14 +23,14 @@ def test_errors_against_loops():
     shown = errors(image, target=target, prediction=prediction, ignore=255)
     for place in np.ndindex(24, 30):
         if target[place] == 255:
-            assert tuple(shown[place]) in {(110,) * 3, (255,) * 3}
+            assert tuple(shown[place]) in {STRIPE, (255,) * 3}
         elif target[place] != prediction[place]:
             assert tuple(shown[place]) == WRONG
         else:
             red, green, blue = image[place].tolist()
             gray = int(160 + 0.37 * (0.299 * red + 0.587 * green + 0.114 * blue))
             assert shown[place].tolist() == pytest.approx([gray] * 3, abs=1)
-    assert {110, 255} == set(np.unique(shown[:8]).tolist())
+    assert {STRIPE[0], 255} == set(np.unique(shown[:8]).tolist())
 
 
 def test_errors_differ_from_every_gray_of_the_image_to_every_reader():
@@ -38,6 +38,7 @@ def test_errors_differ_from_every_gray_of_the_image_to_every_reader():
     labels = np.zeros((1, 256), np.uint8)
     below = errors(grays, target=labels, prediction=labels, ignore=255)
     assert difference(below, np.array(WRONG)).min() > 18
+    assert difference(np.array(STRIPE), np.array(WRONG)) > 18
 
 
 def test_mistakes_are_named_by_their_share_of_the_counted_pixels():
@@ -76,7 +77,7 @@ def test_grid_of_differing_sizes_has_a_legend_of_what_occurs(tmp_path, figures):
     assert times > 1  # the stripes of small images are as fine as those of large ones
     np.testing.assert_array_equal(target[::times, ::times][~ignored], palette[rows[0][1][~ignored]])
     stripes = ignored.repeat(times, 0).repeat(times, 1)
-    assert set(np.unique(target[stripes])) == set(np.unique(wrong[stripes])) == {110, 255}
+    assert set(np.unique(target[stripes])) == set(np.unique(wrong[stripes])) == {STRIPE[0], 255}
     np.testing.assert_array_equal(prediction, palette[rows[0][2]])
     assert_labels_fit(figures[0])
 

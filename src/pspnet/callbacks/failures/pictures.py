@@ -12,12 +12,12 @@ from PIL import Image
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.evaluation.image_scores import ImageScore
-from pspnet.plotting.style import WRONG, stripes
+from pspnet.plotting.style import STRIPE, WRONG, stripes
 
 LISTED = 40  # images of the lowest IoU, as many of the worst labels, and as many for all classes
 SIDE = 320  # pixels of the longer side
 UNUSED = 254  # label value of the stripes, a class only where there are 255
-WHITE, STRIPE = (255, 255, 255), (110, 110, 110)  # of ignored pixels
+WHITE = (255, 255, 255)  # below the stripes of ignored pixels
 
 
 @dataclass(frozen=True)

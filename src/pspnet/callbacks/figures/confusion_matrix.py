@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 NUMBERED, NUMBER = 25, 0.2  # cells hold numbers up to so many classes, from so many inches on
 NAMED = 1.05 * SMALL / 72  # inches: the smallest cell with a name beside it
+BORDERED = 0.05  # inches: the smallest cell that a white border does not wash out
 TITLE = "predictions, % of each target class"
 
 
@@ -70,7 +71,7 @@ def draw_confusion_matrix(
     heading(sheet, title)
     axes = sheet.subplots()
     style(axes)
-    image = _draw_cells(axes, shares)
+    image = _draw_cells(axes, shares, borders=cell >= BORDERED)
     _name_cells(axes, labels, size=size, named=named)
     if not many and (width is None or cell >= NUMBER):
         _write_numbers(axes, shares)
@@ -113,7 +114,7 @@ def percent(share: float) -> str:
     return f"{value:.1f}".lstrip("0") if value < 0.95 else f"{value:.0f}"
 
 
-def _draw_cells(axes: Axes, shares: np.ndarray) -> AxesImage:
+def _draw_cells(axes: Axes, shares: np.ndarray, *, borders: bool) -> AxesImage:
     from matplotlib import colormaps
     from matplotlib.colors import PowerNorm
 
@@ -122,9 +123,10 @@ def _draw_cells(axes: Axes, shares: np.ndarray) -> AxesImage:
     image = axes.imshow(
         np.ma.masked_invalid(100 * shares), cmap=colors, norm=norm, interpolation="nearest"
     )
-    borders = np.arange(1, len(shares)) - 0.5
-    axes.hlines(borders, -0.5, len(shares) - 0.5, color="white", lw=0.25)
-    axes.vlines(borders, -0.5, len(shares) - 0.5, color="white", lw=0.25)
+    if borders:
+        edges = np.arange(1, len(shares)) - 0.5
+        axes.hlines(edges, -0.5, len(shares) - 0.5, color="white", lw=0.25)
+        axes.vlines(edges, -0.5, len(shares) - 0.5, color="white", lw=0.25)
     return image
 
 

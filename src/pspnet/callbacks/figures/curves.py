@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     Series = tuple[np.ndarray, np.ndarray]  # steps ascending, values; both (n,), n >= 1
 
-TRAIN, VAL, AUXILIARY = "#1a73e8", "#d9480f", "#12805c"
-COLORS = (TRAIN, VAL, AUXILIARY, "#9334a8", "#b08900", "#5f6368")
+TRAIN, VAL, MAIN, AUXILIARY = "#1a73e8", "#d9480f", "#12805c", "#9334a8"
+COLORS = (TRAIN, VAL, MAIN, AUXILIARY, "#b08900", "#5f6368")
 PAIR = (("train/miou", "train, augmented crops", TRAIN), ("val/miou", "validation", VAL))
 WIDE = 7.0  # inches from which the panels stand side by side
 NOT_RATES = ("-momentum", "-weight_decay")  # LearningRateMonitor's names for these also start lr-
@@ -145,7 +145,7 @@ def _draw_miou(axes: Axes, series: dict[str, Series]) -> None:
         if name != "val/miou":
             continue
         best = int(values.argmax())
-        star = {"marker": "*", "ms": 11, "mfc": "#fbbc04", "mec": INK, "mew": 0.6}
+        star: dict[str, Any] = {"marker": "*", "ms": 11, "mfc": "#fbbc04", "mec": INK, "mew": 0.6}
         axes.plot(steps[best], values[best], clip_on=False, **star)
         note = f"★ best {values[best]:.2f} % at step {steps[best]:,.0f}"
     _finish(axes, title="mIoU (%)", missing="no mIoU logged", note=note)

@@ -13,6 +13,7 @@ from pspnet.plotting.style import (
     INK,
     NORMAL,
     SMALL,
+    STRIPE,
     WRONG,
     Entry,
     class_labels,
@@ -99,7 +100,7 @@ def errors(
 
 def striped(colors: np.ndarray, where: np.ndarray) -> np.ndarray:
     """Return colors (H, W, 3) with gray diagonal stripes on white at some pixels, (H, W)."""
-    lines = np.where(stripes(*where.shape), np.uint8(110), np.uint8(255))  # (H, W)
+    lines = np.where(stripes(*where.shape), np.uint8(STRIPE[0]), np.uint8(255))  # (H, W)
     return np.where(where[..., None], lines[..., None], colors)
 
 
