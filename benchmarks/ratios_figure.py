@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BAR, LINE, MARGIN = 0.19, 0.13, 0.2  # inches: a bar, a line of a heading, around a group
 WIDTH, HEAD = 8.0, 0.9  # inches: the figure, its title, legend and axis labels together
-HEADING = 58  # characters per line
+HEADING = 44  # characters per line, so that it ends before the panel to the right
 MORE, LESS = "#1a73e8", "#d93025"
 TICKS = tuple(2.0**power for power in range(-7, 8))
 
@@ -71,7 +71,7 @@ def ratio_bars(
         gridspec_kw={"height_ratios": bars},
     )
     for row, group, heading in zip(panels, groups, headings, strict=True):
-        row[0].set_title(heading, loc="left", size=SMALL, color=INK, weight="bold")
+        row[0].set_title(heading, loc="left", size=SMALL, color=INK, weight="bold", pad=7)
         for column, axes in enumerate(row):
             _draw_panel(axes, group, column=column)
     _set_scale(panels[-1], groups, columns)
@@ -133,8 +133,8 @@ def _write_texts(figure: Figure, *, title: str, note: str) -> None:
     figure.suptitle(title, x=0.01, ha="left", size=LARGE, weight="bold", color=INK)
     figure.supxlabel(plain(note), x=0.01, ha="left", size=SMALL, color=GRAY)
     entries = [
-        Patch(color=MORE, label="needs more than ours"),
-        Patch(color=LESS, label="needs less than ours"),
+        Patch(color=MORE, label="blue, right of 1: needs more than ours"),
+        Patch(color=LESS, label="red, left of 1: needs less than ours"),
     ]
     figure.legend(
         handles=entries,

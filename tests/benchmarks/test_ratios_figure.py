@@ -73,6 +73,13 @@ def test_no_text_covers_another(monkeypatch, tmp_path):
         assert not box.overlaps(other), (one.get_text(), two.get_text())
 
 
+def test_a_heading_ends_before_the_panel_to_the_right(monkeypatch, tmp_path):
+    figure = draw(monkeypatch, tmp_path)
+    figure.draw_without_rendering()
+    for left, right in zip(figure.axes[::2], figure.axes[1::2], strict=True):
+        assert left._left_title.get_window_extent().x1 < right.bbox.x0
+
+
 def test_the_legend_names_both_colors(monkeypatch, tmp_path):
     figure = draw(monkeypatch, tmp_path)
     (legend,) = figure.legends
@@ -81,7 +88,10 @@ def test_the_legend_names_both_colors(monkeypatch, tmp_path):
         for text, patch in zip(legend.get_texts(), legend.get_patches(), strict=True)
     }
     slower, faster = (bar.get_facecolor() for bar in figure.axes[0].patches)
-    assert colors == {"needs more than ours": slower, "needs less than ours": faster}
+    assert colors == {
+        "blue, right of 1: needs more than ours": slower,
+        "red, left of 1: needs less than ours": faster,
+    }
 
 
 def test_a_file_is_written(tmp_path):
