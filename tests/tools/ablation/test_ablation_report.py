@@ -316,3 +316,22 @@ def test_an_unknown_sweep_is_refused(tmp_path):
     with pytest.raises(UserError, match="table7/scenes: no such folder; run the sweep"):
         write(tmp_path, "table7")
     assert [path.name for path in tmp_path.iterdir()] == ["table1"]
+
+
+def test_the_latex_table_has_the_numbers_of_the_report(tmp_path):
+    sweep(tmp_path)
+    main, *_ = tables(write(tmp_path, rows=[*MIOU]))
+    lines = (tmp_path / "table1/scenes/report.tex").read_text("utf-8").splitlines()
+    rows = [line.removesuffix(r" \\").split(" & ") for line in lines if line.endswith(r"\\")]
+    assert rows.pop(0) == [
+        *("Setting", r"mIoU, \%", r"$\Delta$ to baseline", r"95\,\% interval", "Mark", "Seeds")
+    ]
+    for row, expected in zip(rows, main, strict=True):
+        name, miou, delta, interval, mark, count = (
+            cell.replace(r"$\approx$", "≈").replace(r" \pm ", " ± ").strip("$") for cell in row
+        )
+        assert (name, miou, count) == (expected["setting"], expected["mIoU, %"], expected["seeds"])
+        said = expected["Δ to baseline [95 %]"]
+        assert said in (f"{delta} {interval}", "–")
+        assert mark == expected["mark"]
+    assert lines[1] == r"% needs \usepackage{booktabs}"

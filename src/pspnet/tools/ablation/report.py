@@ -1,4 +1,4 @@
-"""The report of a sweep: tables with deviations, costs and the paper's figures, and two figures."""
+"""The report of a sweep: tables with deviations, costs and the paper's results, two figures."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import pandas as pd
 from pspnet.files.writing import write_atomic
 from pspnet.tools.ablation.collect import collect
 from pspnet.tools.ablation.figures.pareto import Point, draw_pareto
-from pspnet.tools.ablation.figures.settings import Panel, draw_settings
+from pspnet.tools.ablation.figures.settings import Best, Panel, draw_settings
 from pspnet.tools.ablation.paper_results import paper_results
+from pspnet.tools.ablation.report_latex import latex_table
 from pspnet.tools.ablation.report_text import report_text
-from pspnet.tools.ablation.statistics.paired import Difference, Summary
+from pspnet.tools.ablation.statistics.paired import Difference, Summary, against_best
 from pspnet.tools.ablation.tables import ClassScore, Row, class_tables, main_table, marks
 
 Cells = dict[str, object]
@@ -22,7 +23,7 @@ Cells = dict[str, object]
 def write_report(
     folder: Path, *, rows: Sequence[str] | None = None, seeds: Sequence[int] | None = None
 ) -> Path:
-    """Write report.md, report.csv, classes.csv, settings.png and pareto.png; return report.md.
+    """Write report.md, .csv and .tex, classes.csv, settings.png, pareto.png; return report.md.
 
     Runs that failed, have not ended or cannot be read are listed as such. The figures need a
     finished run, pareto.png also its costs.
@@ -40,11 +41,13 @@ def write_report(
     table = main_table(found, paper=paper_results(folder.parent.name), seeds=meant)
     groups, classes = class_tables(found, "group"), class_tables(found, "class")
     title = f"{folder.parent.name} on {folder.name}"
-    figures = _draw(folder, table, groups, title=title)
+    figures = _draw(folder, table, groups, title=title, level=found.level)
     _write_csv(folder / "report.csv", _main_cells(table))
     if groups or classes:
         cells = [*_class_cells("group", groups), *_class_cells("class", classes)]
         _write_csv(folder / "classes.csv", cells)
+    latex = latex_table(table, title=title)
+    write_atomic(folder / "report.tex", latex.encode())
     text = report_text(
         found, table, groups=groups, classes=classes, title=title, seeds=meant, figures=figures
     )
@@ -53,15 +56,26 @@ def write_report(
 
 
 def _draw(
-    folder: Path, table: list[Row], groups: Mapping[str, list[ClassScore]], *, title: str
+    folder: Path,
+    table: list[Row],
+    groups: Mapping[str, list[ClassScore]],
+    *,
+    title: str,
+    level: float,
 ) -> dict[str, str]:
     """Draw the figures that there are scores for; return their captions by file name."""
     ran = [place for place, row in enumerate(table) if row.miou]
     if not ran:
         return {}
-    words = marks(table)
+    words = marks(table, every=True)
+    best, to_best = against_best([row.scores for row in table], level=level)
     panels = [
-        Panel("mIoU, %", [table[p].scores for p in ran], [table[p].difference for p in ran]),
+        Panel(
+            "mIoU, %",
+            [table[p].scores for p in ran],
+            [table[p].difference for p in ran],
+            None if best is None else Best(ran.index(best), [to_best[p] for p in ran]),
+        ),
         *(
             Panel(f"{group}, %", [row[p].scores for p in ran], [row[p].difference for p in ran])
             for group, row in groups.items()
@@ -75,7 +89,7 @@ def _draw(
         reference=table[0].setting.name,
         marks=[words[p] for p in ran],
     )
-    figures = {"settings.png": "Scores by setting, and paired differences"}
+    figures = {"settings.png": "Scores by setting, and the differences that decide the marks"}
     points = [
         Point(row.setting.name, row.price.gflop, (*row.scores.values(),), bool(row.front))
         for row in table

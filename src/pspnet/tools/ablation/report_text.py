@@ -171,9 +171,10 @@ def _legend(table: Sequence[Row]) -> list[str]:
         )
     if any(row.best is not None for row in table):
         said.append(
-            f"`≈ {first}`: this interval holds 0. `≈ best`: the row of the highest mean, and those "
-            "that the same paired test at 5 % cannot tell from it, with Holm's correction. The "
-            f"comparison with `{first}` needs no correction. The order of such rows means nothing."
+            f"`≈ {first}`: this interval holds 0. `best`: the row of the highest mean. `≈ best`: "
+            "those that the same paired test at 5 % cannot tell from it, with Holm's correction. "
+            f"The comparison with `{first}` needs no correction. The order of such rows means "
+            "nothing."
         )
     if any("not judged" in mark for mark in marks(table)):
         said.append("`not judged`: fewer than two seeds in common with the best row.")

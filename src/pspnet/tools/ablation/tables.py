@@ -108,17 +108,28 @@ def main_table(
     return rows
 
 
-def marks(table: Sequence[Row]) -> list[str]:
-    """Return each row's mark: `≈ best`, `≈ baseline`, both, or `best` for a single best row."""
-    alone = sum(bool(row.best) for row in table) == 1
+def marks(table: Sequence[Row], *, every: bool = False) -> list[str]:
+    """Return each row's mark: `best`, `≈ best`, `≈ baseline`, or two of them.
+
+    Args:
+        table: the rows.
+        every: also say of rows that are told apart on which side they are.
+    """
+    judged = [row for row in table if row.best and row.miou]
+    top = max(judged, key=lambda row: row.miou.mean if row.miou else 0.0, default=None)
     scored = sum(row.miou is not None for row in table)
     said = []
     for row in table:
         words = []
         if row.best:
-            words.append("best" if alone else "≈ best")
+            words.append("best" if row is top else "≈ best")
+        elif row.best is not None and every:
+            words.append("below best")
         if row.difference is not None and row.difference.significant is False:
             words.append(f"≈ {table[0].setting.name}")
+        elif row.difference is not None and row.difference.significant and every:
+            side = "above" if row.difference.mean > 0 else "below"
+            words.append(f"{side} {table[0].setting.name}")
         if row.miou is not None and row.best is None and scored > 1:
             words.append("not judged")
         said.append(", ".join(words))

@@ -8,8 +8,9 @@ from scipy.stats import t as student
 from scipy.stats import ttest_rel
 
 from pspnet.tools.ablation.statistics.paired import (
+    against_best,
     among_best,
-    holm,
+    holm_levels,
     paired_difference,
     pareto_front,
     summary,
@@ -70,16 +71,19 @@ def test_paired_of_few_or_equal_seeds():
 
 def test_holm_is_bonferroni_closed():
     generator = np.random.default_rng(0)
+    rejections = 0
     for size in (1, 2, 5):
         for _ in range(20):
             p = (generator.random(size) ** 3).tolist()
             subsets = [s for n in range(1, size + 1) for s in combinations(range(size), n)]
-            expected = [
-                min(1.0, max(len(s) * min(p[j] for j in s) for s in subsets if i in s))
-                for i in range(size)
+            adjusted = [
+                max(len(s) * min(p[j] for j in s) for s in subsets if i in s) for i in range(size)
             ]
-            assert holm(p) == pytest.approx(expected)
-    assert holm([]) == []
+            rejected = [own < level for own, level in zip(p, holm_levels(p, 0.2), strict=True)]
+            assert rejected == [value < 0.2 for value in adjusted]
+            rejections += sum(rejected)
+    assert 20 < rejections < 140
+    assert holm_levels([], 0.05) == []
 
 
 def stepped_down(p: dict[int, float]) -> set[int]:
@@ -116,10 +120,34 @@ def test_a_best_first_row_is_compared_without_correction():
     worse = [seeds(79.0, 78.0, 78.8), seeds(78.8, 78.1, 79.2), seeds(78.9, 77.9, 79.0)]
     first = seeds(80.0, 79.8, 80.1)
     intervals = [paired_difference(other, first) for other in worse]
-    adjusted = holm([i.p for i in intervals if i is not None and i.p is not None])
+    p = [i.p for i in intervals if i is not None and i.p is not None]
     assert [i is not None and i.significant for i in intervals] == [True] * 3
-    assert min(adjusted) > 0.05  # so correction would hide them all
+    assert 3 * min(p) > 0.05  # so correction would hide them all
     assert among_best([first, *worse]) == [True, False, False, False]
+
+
+def test_intervals_to_the_best_exclude_0_where_the_mark_says_so():
+    generator = np.random.default_rng(5)
+    wider = 0
+    for _ in range(40):
+        means = [70, *(70 + generator.random(4) * 8)]
+        scores = [seeds(*generator.normal(mean, 0.8, 4)) for mean in means]
+        best, differences = against_best(scores)
+        assert best is not None
+        for row, (mark, own) in enumerate(zip(among_best(scores), differences, strict=True)):
+            if row == best:
+                assert (mark, own) == (True, None)
+                continue
+            assert own is not None
+            assert own.low is not None
+            assert own.high is not None
+            assert own.mean < 0
+            assert (own.low <= 0 <= own.high) == mark
+            plain = paired_difference(scores[row], scores[best])
+            assert plain is not None
+            assert plain.low is not None
+            wider += own.low < plain.low
+    assert wider > 20
 
 
 def test_rows_without_two_common_seeds_are_not_judged():

@@ -53,7 +53,7 @@ def draw_pareto(points: Sequence[Point], out: Path, *, title: str, cost: str) ->
     axes.set_axisbelow(True)
     axes.grid(color=RULE, lw=0.6)
     axes.tick_params(labelsize=SMALL, color=RULE, labelcolor=INK)
-    axes.set_xlabel(cost, size=SMALL, color=GRAY)
+    axes.set_xlabel(f"{cost}{_spread(points)}", size=SMALL, color=GRAY)
     axes.set_ylabel("mIoU, %", size=SMALL, color=GRAY)
     for number, point in enumerate(points):
         color = FRONT if point.front else BEHIND
@@ -68,6 +68,13 @@ def draw_pareto(points: Sequence[Point], out: Path, *, title: str, cost: str) ->
         loc="outside lower center", ncols=3, fontsize=SMALL, labelcolor=INK, frameon=False
     )
     save(figure, out)
+
+
+def _spread(points: Sequence[Point]) -> str:
+    """Return what the axis, which is fitted to the costs, hides: that they hardly differ."""
+    costs = [point.cost for point in points]
+    more = 100 * (max(costs) / min(costs) - 1)
+    return f" (all within {more:.2g} %)" if 0 < more < 10 else ""
 
 
 def _draw_front(axes: Axes, front: Sequence[Point]) -> None:

@@ -74,24 +74,31 @@ def paired_difference(
     return Difference(mean, float(low), float(high), float(test.pvalue), n, level)
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Return Holm's adjusted p values in the order given, which scipy does not have.
-
-    Rejecting those below 0.05 errs in at most one of 20 families of tests.
-    """
-    adjusted, largest = [0.0] * len(p), 0.0
-    for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
-        adjusted[place] = largest
-    return adjusted
-
-
 def among_best(scores: Sequence[Scores], *, level: float = LEVEL) -> list[bool | None]:
     """Tell which rows the best row cannot be told apart from; None for rows without a test.
 
+    See `against_best` for the test.
+
+    Args:
+        scores: the scores of each row; the first row is the one that others are compared with.
+        level: of a comparison, and after Holm's correction of all.
+    """
+    best, differences = against_best(scores, level=level)
+    marks = [None if d is None or d.p is None else not d.significant for d in differences]
+    if best is not None and any(mark is not None for mark in marks):
+        marks[best] = True
+    return marks
+
+
+def against_best(
+    scores: Sequence[Scores], *, level: float = LEVEL
+) -> tuple[int | None, list[Difference | None]]:
+    """Return the best row, and the difference to it of each other row at the level that decides.
+
     The best row has the highest mean among those of two seeds or more. Every other row is compared
-    with it by the paired t test, with Holm's correction over these comparisons. A comparison with
-    the first row was meant from the start, so that its interval decides without a correction.
+    with it by the paired t test, with Holm's correction over these comparisons: the level of each
+    is Holm's, so that its interval excludes 0 where his procedure tells the two apart. A comparison
+    with the first row was meant from the start, so that it has no correction.
 
     The best row is chosen by the scores that it is then tested with. Rows that are all equal are
     therefore told apart more often than in 5 of 100 cases: for 7 rows of 3 seeds in 18 of 100, and
@@ -101,27 +108,34 @@ def among_best(scores: Sequence[Scores], *, level: float = LEVEL) -> list[bool |
         scores: the scores of each row; the first row is the one that others are compared with.
         level: of a comparison, and after Holm's correction of all.
     """
-    marks: list[bool | None] = [None] * len(scores)
+    differences: list[Difference | None] = [None] * len(scores)
     means = {
         row: s.mean for row, x in enumerate(scores) if (s := summary(x.values())) and len(x) > 1
     }
     if not means:
-        return marks
+        return None, differences
     best = max(means, key=means.__getitem__)
-    others = {
-        row: paired_difference(scores[row], scores[best], level=level)
-        for row in means
-        if row != best
-    }
-    p = {row: d.p for row, d in others.items() if d is not None and d.p is not None}
-    meant = {row: value for row, value in p.items() if 0 in (row, best)}
-    picked = [row for row in p if row not in meant]
-    adjusted = zip(picked, holm([p[row] for row in picked]), strict=True)
-    for row, value in (meant | dict(adjusted)).items():
-        marks[row] = value >= level
-    if p:
-        marks[best] = True
-    return marks
+    for row in means:
+        if row != best:
+            differences[row] = paired_difference(scores[row], scores[best], level=level)
+    p = {row: d.p for row, d in enumerate(differences) if d is not None and d.p is not None}
+    picked = [row for row in p if 0 not in (row, best)]
+    for row, own in zip(picked, holm_levels([p[row] for row in picked], level), strict=True):
+        differences[row] = paired_difference(scores[row], scores[best], level=own)
+    return best, differences
+
+
+def holm_levels(p: Sequence[float], level: float) -> list[float]:
+    """Return the level that Holm's procedure compares each p value with, in the order given.
+
+    A p value below its level is rejected. From the first one that is not, all have its level.
+    """
+    levels, stopped = [level] * len(p), 0.0
+    for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        levels[place] = stopped or level / (len(p) - rank)
+        if p[place] >= levels[place]:
+            stopped = levels[place]
+    return levels
 
 
 def pareto_front(
