@@ -9,6 +9,7 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.datasets.folder import Folder
 from pspnet.data.transforms.augmentation import Augmentation
+from pspnet.plotting.style import STRIPE
 from pspnet.tools.show import sheet
 from pspnet.tools.show.crops import Crop, first_crops
 
@@ -43,7 +44,7 @@ def test_masks_have_the_classes_colors_and_stripes_where_ignored(monkeypatch, tm
     (figure,) = drawn
     _, mask = (axes.images[0].get_array() for axes in figure.axes)
     assert (mask[:, :6] == (40, 50, 60)).all()
-    assert set(np.unique(mask[:, 6:])) == {190, 255}
+    assert set(np.unique(mask[:, 6:])) == {STRIPE[0], 255}
     assert figure.axes[1].get_xlabel() == "50.0 % ignored"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "ignored"]
 

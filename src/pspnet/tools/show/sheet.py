@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pspnet.callbacks.figures.prediction_grid import stripes
+from pspnet.callbacks.figures.prediction_grid import striped
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.plotting.style import (
     GRAY,
@@ -69,9 +69,7 @@ def draw_crops(crops: Sequence[Crop], out: Path, *, classes: Classes, title: str
 
 def _mask(label: np.ndarray, classes: Classes) -> np.ndarray:
     """Return the colors of a label, stripes where it is ignored; (H, W, 3) uint8."""
-    colors: np.ndarray = classes.palette()[label]
-    ignored = label == IGNORE
-    colors[ignored] = stripes(*label.shape)[ignored][:, None]
+    colors: np.ndarray = striped(classes.palette()[label], label == IGNORE)
     return colors
 
 
