@@ -120,6 +120,15 @@ def test_the_best_checkpoint_is_evaluated_beside_others_and_a_finder(shapes, tmp
     assert len([*run.glob("checkpoints/*.ckpt")]) == 3  # best, last, and the snapshot
 
 
+def test_a_training_ends_early_by_option(shapes, tmp_path):
+    words = ["--trainer.max_epochs=12", "--early_stopping=1", "--model.optimizer.lr=1e-9"]
+    main(["fit", *options(shapes, tmp_path), *words, "--failures=false"])
+    with (tmp_path / "run" / "version_0" / "metrics.csv").open() as file:
+        miou = [float(row["val/miou"]) for row in csv.DictReader(file) if row["val/miou"]]
+    assert len(miou) < 12
+    assert len(miou) - 1 - miou.index(max(miou)) == 1
+
+
 def test_a_checkpoint_rebuilds_its_network_and_its_data(trained, tmp_path, capsys):
     command = ["validate", f"--ckpt_path={best(trained)}", f"--logs={tmp_path}", *QUIET]
     main([*command, "--failures=false"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from jsonargparse.typing import NonNegativeInt
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pspnet.callbacks.checkpoints import Every
@@ -34,6 +34,12 @@ def add_options(parser: LightningArgumentParser) -> None:
         type=Every,
         default=Every("10 minutes"),
         help="N steps or T minutes between two writings of last.ckpt",
+    )
+    parser.add_argument(
+        "--early_stopping",
+        type=PositiveInt | None,
+        default=None,
+        help="fit: end after so many validations without a better val/miou",
     )
     parser.add_argument("--resume", action="store_true", help="continue the newest run of the name")
     parser.add_argument(

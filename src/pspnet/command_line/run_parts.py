@@ -7,7 +7,12 @@ from typing import Any
 
 from jsonargparse import Namespace
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
-from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
+from lightning.pytorch.callbacks import (
+    Callback,
+    EarlyStopping,
+    LearningRateMonitor,
+    ProgressBar,
+)
 
 from pspnet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from pspnet.callbacks.costs import Costs
@@ -58,13 +63,18 @@ def progress_of(options: Namespace) -> list[Callback]:
 
 
 def of_training(config: Namespace) -> list[Callback]:
-    """Return the callbacks of every training."""
+    """Return the callbacks of every training, and those that its options ask for."""
+    early: list[Callback] = []
+    if config.early_stopping is not None:  # plain, as checkpoints hold it
+        patience = int(config.early_stopping)
+        early.append(EarlyStopping("val/miou", mode="max", patience=patience))
     return [
         Opening(),
         CheckedState(),  # before others take their part
         *(LearningRateMonitor("step"), AuxiliaryGradient(), Costs(), TrainingScores()),
         *(RandomState(), Position()),
-        *([WandbImages(config.wandb_images)] if config.wandb_images else []),
+        *early,
+        *([WandbImages(int(config.wandb_images))] if config.wandb_images else []),
     ]
 
 
