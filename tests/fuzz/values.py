@@ -117,7 +117,7 @@ def words(option: Option) -> list[str]:
 def drawn(option: Option) -> st.SearchStrategy[str]:
     """Return a strategy for values of an option: the fixed ones, and others near its type."""
     near: list[st.SearchStrategy[Any]] = [st.sampled_from(words(option))]
-    kinds = {option.kind, *get_args(option.kind)}
+    kinds = [option.kind, *get_args(option.kind)]  # some arguments of types have no hash
     if int in kinds:
         near.append(st.integers().map(str))
     if float in kinds:
