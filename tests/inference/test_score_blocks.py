@@ -20,7 +20,11 @@ def network():
     [
         ((150, 131), Protocol("slide", crop_size=(41, 33), mirror=True)),
         ((30, 131), Protocol("slide", crop_size=(41, 33))),  # padded
-        ((150, 131), Protocol("scaled", crop_size=(41, 33), base_size=97, scales=(0.5, 1.5))),
+        pytest.param(
+            (150, 131),
+            Protocol("scaled", crop_size=(41, 33), base_size=97, scales=(0.5, 1.5)),
+            marks=pytest.mark.slow,
+        ),
         ((60, 70), Protocol("fitted", crop_size=(41, 33), fit=(111, 90), average="scores")),
     ],
 )

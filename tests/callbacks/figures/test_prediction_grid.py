@@ -47,6 +47,7 @@ def test_mistakes_are_named_by_their_share_of_the_counted_pixels():
     prediction[0, :300], prediction[0, 300:310], prediction[0, 1000] = 1, 2, 0
     prediction[0, 2000:2060], prediction[0, 3000:] = 0, 1
     said = mistakes(target, prediction, labels=["boat", "car", "road"], ignore=255)
+    assert max(map(len, said.splitlines())) <= 50
     expected = "12.4 % wrong: car for boat 10.0 %, boat for road 2.0 %, road for boat 0.3 %"
     assert " ".join(said.split()) == expected
     assert mistakes(target, target, labels=["a", "b", "c"], ignore=255) == "0.0 % wrong"

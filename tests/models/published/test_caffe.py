@@ -116,6 +116,7 @@ def test_what_comes_with_the_release(release):
     assert [block.conv2.dilation for block in encoder.layer4] == [(4, 4)] * 3
 
 
+@pytest.mark.slow
 def test_an_encoder_takes_its_part(release):
     path, _, published = release
     own = build_encoder("tu-resnet50s", weights=str(path), dilation=Dilation()).state_dict()

@@ -17,7 +17,12 @@ def encoder(name: str, path: Path) -> nn.Module:
 
 
 @pytest.mark.parametrize(
-    ("v1c", "name"), [(True, "tu-resnet18c"), (False, "resnet18"), (False, "tu-resnet18")]
+    ("v1c", "name"),
+    [
+        (True, "tu-resnet18c"),
+        pytest.param(False, "resnet18", marks=pytest.mark.slow),
+        pytest.param(False, "tu-resnet18", marks=pytest.mark.slow),
+    ],
 )
 def test_an_encoder_takes_its_part_of_mmsegmentation(tmp_path, v1c, name):
     state = filled(mmsegmentation(18, 3, v1c=v1c))

@@ -175,6 +175,7 @@ def test_a_configuration_gives_what_needs_no_weights(trained, tmp_path, monkeypa
     assert "50 % of the gradient" not in text
 
 
+@pytest.mark.slow
 def test_the_page_alone_of_an_image_without_its_data_set(trained, shapes, tmp_path, capsys):
     path = copy(trained, tmp_path)
     run = load(path)

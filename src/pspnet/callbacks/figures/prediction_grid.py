@@ -36,7 +36,7 @@ TITLES = ("Image", "Target", "Prediction", "Errors")
 CELL = 3.1  # inches
 TALLEST = 1.0  # the largest height of a cell, in widths
 SHOWN = 600  # pixels of the longer side that stripes are drawn for
-NAMED, LINE = 3, 58  # confusions per image, characters per line below it
+NAMED, LINE = 3, 50  # confusions per image, characters per line below it
 KEY = 3.0  # inches: the legend of the errors
 
 
@@ -119,7 +119,8 @@ def mistakes(
     said = f"{100 * counts.sum() / counted.sum():.1f} % wrong"
     common = np.argsort(-counts, kind="stable")[:NAMED]
     parts = [
-        f"{labels[pair % 256]} for {labels[pair // 256]} {100 * counts[pair] / counted.sum():.1f} %"
+        f"{labels[pair % 256]} for {labels[pair // 256]} "
+        f"{100 * counts[pair] / counted.sum():.1f}\N{NO-BREAK SPACE}%"
         for pair in common
         if counts[pair] >= 0.0005 * counted.sum()
     ]

@@ -43,9 +43,10 @@ def test_a_log_that_says_nothing(tmp_path):
 
 def test_sections_without_a_head_or_a_log_say_why(tmp_path):
     network = PSPNet(3, encoder="tu-resnet10n", decoder_channels=8)
-    section = auxiliary_section(network, log=tmp_path / "absent.csv", folder=tmp_path)
+    absent = tmp_path / "absent.csv"
+    section = auxiliary_section(network, log=absent, folder=tmp_path, source="a")
     assert "absent.csv, holds no gradients" in section
     network.auxiliary = None
-    section = auxiliary_section(network, log=tmp_path / "absent.csv", folder=tmp_path)
+    section = auxiliary_section(network, log=absent, folder=tmp_path, source="a")
     assert "the network was trained without one" in section
     assert not list(tmp_path.iterdir())
