@@ -10,21 +10,33 @@ from jsonargparse._actions import ActionConfigFile
 from lightning.pytorch.utilities import rank_zero_only
 
 from pspnet.command_line.parser import Parser, check_names
-from pspnet.command_line.words import INLINE
+from pspnet.command_line.words import INLINE, expand_config_names, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.recognize import recognize
+from pspnet.errors import visible
+from pspnet.files.paths import path_argument
 from pspnet.files.yaml_files import read_yaml
 
 
-def from_words(words: list[str]) -> tuple[SegmentationData, str]:
-    """Return the data of `fit` with the same words, and the run's name.
+def load(root: str | None, words: list[str]) -> tuple[SegmentationData, str]:
+    """Return the data of a folder, or of `fit` with the same words, and a name for them.
 
-    Options of configurations that concern network and training are passed over.
+    Args:
+        root: a data set whose layout is recognized; None takes the words.
+        words: options of `fit`; those that concern network and training are passed over.
 
     Raises:
         SystemExit: with code 2 and one line for wrong options.
-        UserError: for wrong values.
+        UserError: for wrong values, or if there is no such folder.
     """
+    if root is not None:
+        data, name = SegmentationData(recognize(path_argument(root))), Path(root).resolve().name
+    else:
+        data, name = _from_words([from_python(word) for word in expand_config_names(words)])
+    return data, visible(name or type(data.source).__name__)
+
+
+def _from_words(words: list[str]) -> tuple[SegmentationData, str]:
     check_names(words)
     parser = Parser(exit_on_error=True, allow_abbrev=False)
     parser.add_argument("-c", "--config", action=ActionConfigFile)
@@ -50,15 +62,6 @@ def list_files(data: Namespace) -> None:
     module.source.prepare()
     module.samples("train")
     module.samples("val")
-
-
-def from_folder(root: Path) -> SegmentationData:
-    """Return the data of a folder whose layout is recognized.
-
-    Raises:
-        UserError: if there is no such folder.
-    """
-    return SegmentationData(recognize(root))
 
 
 def _without_others(words: list[str]) -> list[str]:

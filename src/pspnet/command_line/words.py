@@ -117,6 +117,23 @@ def from_python(word: str) -> str:
         return word  # YAML's or JSON's own
 
 
+def data_words(
+    parser: argparse.ArgumentParser, words: list[str]
+) -> tuple[argparse.Namespace, str | None, list[str]]:
+    """Return a tool's own options, and its data: a folder, or the words of configurations.
+
+    Raises:
+        SystemExit: with code 2 and one line for wrong options, both or neither of the two.
+    """
+    root = None if not words or words[0].startswith("-") else words[0]
+    options, others = parser.parse_known_args(words if root is None else words[1:])
+    if root is None and not others:
+        parser.error("give the folder of a data set, or -c EXPERIMENT with its data")
+    if root is not None and others:
+        parser.error(f"{others[0]}: with a folder no options of data are taken; use -c")
+    return options, root, others
+
+
 def raw_options(words: list[str], *names: str) -> dict[str, str]:
     """Return options that are given among the words of a command line, as they are written."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

@@ -10,8 +10,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from pspnet.command_line.words import expand_config_names, from_python
-from pspnet.errors import Parser, one_line_errors, visible
+from pspnet.command_line.words import data_words
+from pspnet.errors import Parser, one_line_errors
 from pspnet.files.paths import path_argument
 
 
@@ -22,24 +22,15 @@ def main(words: list[str] | None = None) -> None:
         SystemExit: with code 1 if anything is an error, 2 for wrong options.
     """
     given = sys.argv[1:] if words is None else words
-    parser = _parser()
-    root = [] if not given or given[0].startswith("-") else given[:1]
-    options, others = parser.parse_known_args(given[len(root) :])  # type: ignore[no-untyped-call]
-    if not (root or others):
-        parser.error("give the folder of a data set, or -c EXPERIMENT with its data")
-    from pspnet.command_line.data_alone import from_folder, from_words
+    options, root, others = data_words(_parser(), given)
+    from pspnet.command_line.data_alone import load
     from pspnet.tools.check.report import check
     from pspnet.tools.check.table import print_report
     from pspnet.tools.check.write import write_report
 
     with one_line_errors():
-        if root:
-            if others:
-                parser.error(f"{others[0]}: with a folder no options of data are taken; use -c")
-            data, name = from_folder(path_argument(root[0])), Path(root[0]).resolve().name
-        else:
-            data, name = from_words([from_python(word) for word in expand_config_names(others)])
-        folder = options.out or Path("logs", "check", visible(name or type(data.source).__name__))
+        data, name = load(root, others)
+        folder = options.out or Path("logs", "check", name)
         workers = data.workers if options.workers is None else options.workers
         report = check(data, workers=workers, bar=sys.stderr.isatty())
         print_report(report)

@@ -12,8 +12,8 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from pspnet.command_line.words import expand_config_names, from_python
-from pspnet.errors import Parser, one_line_errors, visible
+from pspnet.command_line.words import data_words
+from pspnet.errors import Parser, one_line_errors
 from pspnet.files.paths import path_argument
 
 MOST = 64  # crops in a picture
@@ -26,23 +26,13 @@ def main(words: list[str] | None = None) -> None:
         SystemExit: with code 1 and one line if the data cannot be read, 2 for wrong options.
     """
     given = sys.argv[1:] if words is None else words
-    parser = _parser()
-    root = [] if not given or given[0].startswith("-") else given[:1]
-    options, others = parser.parse_known_args(given[len(root) :])  # type: ignore[no-untyped-call]
-    if not (root or others):
-        parser.error("give the folder of a data set, or -c EXPERIMENT with its data")
-    from pspnet.command_line.data_alone import from_folder, from_words
+    options, root, others = data_words(_parser(), given)
+    from pspnet.command_line.data_alone import load
     from pspnet.tools.show.crops import first_crops
     from pspnet.tools.show.sheet import draw_crops
 
     with one_line_errors():
-        if root:
-            if others:
-                parser.error(f"{others[0]}: with a folder no options of data are taken; use -c")
-            data, name = from_folder(path_argument(root[0])), Path(root[0]).resolve().name
-        else:
-            data, name = from_words([from_python(word) for word in expand_config_names(others)])
-        name = visible(name or type(data.source).__name__)
+        data, name = load(root, others)
         out = options.out or Path("logs", "show", f"{name}.png")
         crops, images = first_crops(data, options.crops)
         height, width = data.crop_size
