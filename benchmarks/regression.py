@@ -93,11 +93,8 @@ def _count(name: str, value: float) -> Measure:
 
 
 def _ratios(row: Row) -> Iterator[Measure]:
-    name, memory, time = (
-        f"{row.section}: {row.case}, {row.variant}",
-        row.memory_ratio,
-        row.time_ratio,
-    )
+    name = f"{row.section}: {row.case}, {row.variant}"
+    memory, time = row.memory_ratio, row.time_ratio
     if memory:
         yield Measure(f"memory over ours: {name}", memory, memory, ratio=True)
     if time:

@@ -114,6 +114,9 @@ def test_the_same_images_have_masks_with_names_after_each_validation(run, shapes
         stored = np.asarray(Image.open(media / masks["target"]["path"]))
         label = np.asarray(Image.open(next(Path(shapes).rglob(f"masks/**/{name}.png"))))
         assert np.array_equal(stored, label)
+        predicted = np.asarray(Image.open(media / masks["prediction"]["path"]))
+        assert not np.array_equal(predicted, label)  # after one epoch it is no perfect one
+        assert predicted.max() < 3
 
 
 def test_the_best_checkpoint_is_an_artifact_by_option(run):
