@@ -376,6 +376,25 @@ def test_a_run_resumes_alone_and_its_configuration_can_be_run_again(trained, tmp
     assert again["global_step"] == 36
 
 
+def test_files_of_another_optimizer_are_laid_over_a_resumed_runs(trained, tmp_path, capsys):
+    saved = torch.load(trained / "checkpoints" / "last.ckpt")
+    adam = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.001, "betas": [0.8, 0.9]}}
+    saved["config"]["model"]["optimizer"] = adam
+    torch.save(saved, tmp_path / "last.ckpt")
+    path = tmp_path / "adam.yaml"
+    path.write_text("model: {optimizer: {class_path: torch.optim.AdamW, init_args: {lr: 0.001}}}")
+    base = ROOT / "configs" / "base.yaml"  # with options of SGD
+    resume = ["fit", f"--ckpt_path={tmp_path / 'last.ckpt'}", f"-c={base}"]
+    for words, message in (
+        (["-c", str(path), "--model.optimizer.lr=0.5"], "lr=0.5: a resumed run"),
+        (["-c", str(path), "--model.optimizer.betas=[0.7,0.9]"], "betas=(0.7, 0.9): a resumed run"),
+        ([], "optimizer=torch.optim.SGD: a resumed run continues with its optimizer, torch.optim"),
+        # nothing but the factor differs: the saved betas stand
+        (["-c", str(path), "--model.new_layer_factor=7"], "new_layer_factor=7.0: a resumed run"),
+    ):
+        assert message in refusal([*resume, *words], capsys)
+
+
 def test_the_validation_of_the_best_is_no_point_of_the_curve(trained):
     lines = (trained / "metrics.csv").read_text().splitlines()
     header = lines[0].split(",")

@@ -35,6 +35,7 @@ from pspnet.command_line.option_types import Seed
 from pspnet.command_line.options import add_options
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.quiet import quiet
+from pspnet.command_line.resumed_options import check_resume, parse_over
 from pspnet.command_line.run_loggers import log_best, loggers_of_run
 from pspnet.command_line.run_parts import (
     checkpoints,
@@ -116,10 +117,10 @@ class PSPNetCLI(LightningCLI):
             check_training(self.checkpoint, path=self.ckpt_path)
         # to Lightning some words are other files
         self.ckpt_path = str(Path(self.ckpt_path).absolute())
-        self.config = parser.parse_args([words[0], f"--config={json.dumps(under)}", *words[1:]])
+        self.config = parse_over(parser, under, words)
         if words[0] == "fit":
             before = parser.parse_args(["fit", f"--config={json.dumps(under)}"]).fit.model
-            checkpoint_config.check_resume(before, self.config.fit.model)
+            check_resume(before, self.config.fit.model)
             initial_config.check_start(self.config.fit.init_from, under.get("init_from"))
         # the network is the checkpoint's, whatever the command line says
         if "network" not in under["model"]:

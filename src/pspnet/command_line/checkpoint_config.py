@@ -160,28 +160,6 @@ def user_vetting(words: list[str]) -> Vetting:
     return Vetting(None if trusts else texts, frozenset(key for key, _ in found))
 
 
-def check_resume(before: Any, now: Any) -> None:
-    """Refuse options of a resumed run that the state of its optimizer would contradict.
-
-    Args:
-        before: the options of `model` in the checkpoint.
-        now: the same with those of the command line over them.
-
-    Raises:
-        UserError: naming the first option that differs.
-    """
-    schedule = [] if now.lr_scheduler.class_path.endswith("PolyLR") else ["lr_scheduler"]
-    for part in ("optimizer", "new_layer_factor", "norm_decay", *schedule):
-        old, new = _flat(before[part]), _flat(now[part])
-        for key in old | new:
-            if old.get(key) != new.get(key):
-                raise UserError(
-                    f"model.{part}{key}={new.get(key)}: a resumed run continues with its "
-                    f"optimizer, {old.get(key)}; leave the option out, or start a new run "
-                    "without ckpt_path"
-                )
-
-
 def class_table(checkpoint: dict[str, Any]) -> Classes:
     """Return the classes that a checkpoint was trained on."""
     return Classes.from_plain(checkpoint["hyper_parameters"]["classes"])
@@ -214,13 +192,6 @@ def network_options(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(options, Mapping):
         return network  # refused by the look through it
     return {**network, "init_args": {k: v for k, v in options.items() if k not in NOT_TAKEN}}
-
-
-def _flat(value: Any) -> dict[str, Any]:
-    """Return class path and options of a part of the configuration by name, or a plain value."""
-    if not hasattr(value, "class_path"):
-        return {"": value}
-    return {"": value.class_path, **{f".{k}": v for k, v in vars(value.init_args).items()}}
 
 
 def _without_finders(trainer: Any) -> Any:
