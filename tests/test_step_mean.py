@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pspnet.losses import CrossEntropy, CrossEntropyDice, OhemCrossEntropy, why_not_composed
+from pspnet.loss_forms import why_not_composed
+from pspnet.losses import CrossEntropy, CrossEntropyDice, OhemCrossEntropy
 from pspnet.step_mean import StepMean
 
 CLASSES = 4

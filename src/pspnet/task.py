@@ -31,8 +31,8 @@ from pspnet.inference.memory import check_memory
 from pspnet.inference.network_copy import InferenceCopy
 from pspnet.inference.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.inference.single_pass import FeatureLogits, why_not_chunked
+from pspnet.loss_forms import why_not_chunked as why_loss_not_chunked
 from pspnet.losses import CrossEntropy, Loss, computed_weights
-from pspnet.losses import why_not_chunked as why_loss_not_chunked
 from pspnet.lr_schedules import PolyLR, build_optimizer, build_scheduler, set_rates
 from pspnet.models.dropout import set_sample_seeds
 from pspnet.models.pspnet import PSPNet
