@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from pspnet.data.datasets.classes import IGNORE as IGNORE_IN_DATA
 from pspnet.errors import UserError
+from pspnet.loss_forms import why_not_chunked
 from pspnet.losses import IGNORE, CrossEntropy, CrossEntropyDice, Loss, OhemCrossEntropy
 
 ALL = [
@@ -13,6 +14,8 @@ ALL = [
     CrossEntropy(class_weights=[0.5, 2, 0, 1, 3]),
     OhemCrossEntropy(threshold=0.5, min_kept=7),
     OhemCrossEntropy(threshold=0.5, min_kept=7, class_weights=[0.5, 2, 0, 1, 3]),
+    CrossEntropy(average="all"),
+    OhemCrossEntropy(threshold=None, min_kept=7, average="labeled"),
     CrossEntropyDice(),
     CrossEntropyDice(dice_weight=0.3, class_weights=[0.5, 2, 0, 1, 3]),
 ]
@@ -126,6 +129,47 @@ def test_ohem_over_equally_easy_pixels_is_not_nan():
     assert loss.item() == pytest.approx(np.log1p(np.exp(-10)), rel=1e-3)
 
 
+def mmsegmentation_loss(logits, label, *, weights, ohem, avg_non_ignore) -> float:
+    """Its CrossEntropyLoss (0.30) with its OHEMPixelSampler (threshold, min_kept), per pixel."""
+    p, truth = probabilities(logits), label.numpy().ravel()
+    valid = [pixel for pixel, true in enumerate(truth) if true != 255]
+    kept = dict.fromkeys(valid, 1.0)
+    if ohem is not None:
+        threshold, min_kept = ohem
+        number = min_kept * len(label)  # per image
+        right = sorted(p[truth[pixel], pixel] for pixel in valid)
+        bound = right[min(number, len(right) - 1)]
+        bound = bound if threshold is None else max(bound, threshold)
+        kept = {pixel: float(p[truth[pixel], pixel] < bound) for pixel in valid}
+    weight = np.ones(5) if weights is None else np.array(weights)
+    summed = sum(-weight[truth[i]] * np.log(p[truth[i], i]) * kept[i] for i in valid)
+    return summed / (len(valid) if avg_non_ignore else len(truth))
+
+
+@pytest.mark.parametrize("avg_non_ignore", [False, True])
+@pytest.mark.parametrize("ohem", [None, (None, 4), (None, 11), (0.3, 4), (0.01, 11)])
+@pytest.mark.parametrize("weights", [None, [0.5, 2.0, 0.25, 1.0, 3.0]])
+def test_losses_of_mmsegmentation(weights, ohem, avg_non_ignore):
+    logits, label = batch(5)
+    expected = mmsegmentation_loss(
+        logits, label, weights=weights, ohem=ohem, avg_non_ignore=avg_non_ignore
+    )
+    options = {"class_weights": weights, "average": "labeled" if avg_non_ignore else "all"}
+    loss: Loss = CrossEntropy(**options)
+    if ohem is not None:
+        loss = OhemCrossEntropy(ohem[0], ohem[1] * len(label), **options)
+    assert loss(logits, label).item() == pytest.approx(expected, rel=1e-5)
+    assert abs(expected / reference_cross_entropy(logits, label, weights=weights) - 1) > 0.01 or (
+        weights is None and ohem is None and avg_non_ignore  # torch's own mean
+    )
+
+
+@pytest.mark.parametrize("loss", ALL)
+def test_the_form_in_chunks_gives_the_same_loss(loss):
+    if hasattr(loss, "chunked"):
+        assert why_not_chunked(loss, 5) is None
+
+
 @pytest.mark.parametrize("dice_weight", [0.0, 0.4, 1.0])
 @pytest.mark.parametrize("weights", [None, [0.5, 2.0, 0.0, 1.0, 3.0]])
 def test_cross_entropy_dice(dice_weight, weights):
@@ -213,6 +257,7 @@ def test_class_weights_need_one_for_each_class(kind):
         (lambda: OhemCrossEntropy(threshold=0), "threshold=0"),
         (lambda: OhemCrossEntropy(threshold=1.5), "threshold=1.5"),
         (lambda: OhemCrossEntropy(min_kept=0), "min_kept=0"),
+        (lambda: CrossEntropy(average="mean"), "average=mean: give one of weights, labeled, all"),
         (lambda: CrossEntropyDice(dice_weight=-1), "dice_weight=-1"),
     ],
 )
@@ -231,6 +276,7 @@ def test_a_loss_is_chosen_by_its_name():
     flags = ["--loss=OhemCrossEntropy", "--loss.min_kept=5", "--loss.class_weights=[1, 2]"]
     chosen = parser.parse_args(flags).loss
     assert chosen.class_path == "pspnet.losses.OhemCrossEntropy"
-    assert vars(chosen.init_args) == {"threshold": 0.7, "min_kept": 5, "class_weights": [1.0, 2.0]}
+    expected = {"threshold": 0.7, "min_kept": 5, "class_weights": [1.0, 2.0], "average": "weights"}
+    assert vars(chosen.init_args) == expected
     with pytest.raises(ArgumentError, match="min_keep"):
         parser.parse_args(["--loss=OhemCrossEntropy", "--loss.min_keep=5"])

@@ -123,6 +123,8 @@ class Wrong(CrossEntropy):
     [
         (CrossEntropy(), None),
         (CrossEntropy(class_weights=[1.0, 2.0, 3.0, 0.0]), None),
+        (CrossEntropy(class_weights=[1.0, 2.0, 3.0, 0.0], average="labeled"), None),
+        (CrossEntropy(average="all"), None),
         (OhemCrossEntropy(min_kept=5), "OhemCrossEntropy has no total_weight"),
         (CrossEntropyDice(), "CrossEntropyDice has no total_weight"),
         (nn.CrossEntropyLoss(ignore_index=255), "CrossEntropyLoss has no total_weight"),

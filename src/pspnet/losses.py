@@ -24,6 +24,7 @@ WeightFormula = Literal[
     "inverse_frequency", "log_frequency", "median_frequency", "effective_number"
 ]
 ClassWeights: TypeAlias = list[float] | WeightFormula | None
+Average = Literal["weights", "labeled", "all"]
 IGNORE = 255  # the target of pixels that do not train; the same as in `pspnet.data`
 
 
@@ -38,15 +39,21 @@ class Loss(nn.Module, ABC):
             the configuration and are not written to checkpoints. The name of a formula of
             `pspnet.data.facts.class_weights` computes them from the training labels, once;
             `Segmentation` writes those to checkpoints.
+        average: the divisor of a sum of w·loss over pixels: "weights", the sum of w; "labeled", the
+            number of pixels that are not ignored; "all", that of all pixels, as in mmsegmentation
+            without `avg_non_ignore`.
 
     Raises:
-        UserError: if a weight is negative or not finite, or no formula has the name.
+        UserError: if a weight is negative or not finite, or no formula or average has the name.
     """
 
     class_weights: Tensor | None
 
-    def __init__(self, class_weights: ClassWeights = None) -> None:
+    def __init__(self, class_weights: ClassWeights = None, average: Average = "weights") -> None:
         super().__init__()
+        if average not in get_args(Average):
+            raise UserError(f"average={average}: give one of {', '.join(get_args(Average))}")
+        self.average = average
         self.weight_formula = class_weights if isinstance(class_weights, str) else None
         if isinstance(class_weights, str):
             if class_weights not in get_args(WeightFormula):
@@ -95,6 +102,20 @@ class Loss(nn.Module, ABC):
             return valid.float()
         return self.class_weights.float()[torch.where(valid, target, 0)] * valid
 
+    def _average(self, mean: Tensor, weights: Tensor, target: Tensor) -> Tensor:
+        """Return a mean by the weights of pixels (N, H, W) as one by `average`, 0-dim."""
+        if self.average == "weights":
+            return mean
+        share = weights.sum(dtype=_wide(weights)) / self._divisor(weights, target).clamp(min=1)
+        return mean * share.to(mean.dtype)
+
+    def _divisor(self, weights: Tensor, target: Tensor) -> Tensor:
+        """Return the divisor that `average` names, 0-dim."""
+        if self.average == "all":
+            return weights.new_full((), target.numel(), dtype=_wide(weights))
+        summed = weights if self.average == "weights" else target != IGNORE
+        return summed.sum(dtype=_wide(weights))
+
 
 def computed_weights(loss: nn.Module) -> dict[str, Loss]:
     """Return the losses within a loss, and it itself, whose class weights a formula gives."""
@@ -106,21 +127,27 @@ def computed_weights(loss: nn.Module) -> dict[str, Loss]:
 
 
 class CrossEntropy(Loss):
-    """Cross-entropy, averaged with the class weights: sum of w·loss over sum of w, as in torch."""
+    """Cross-entropy, averaged with the class weights: sum of w·loss over sum of w, as in torch.
+
+    Args:
+        class_weights, average: as of `Loss`.
+    """
 
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        losses = cross_entropy(logits, target)
-        return weighted_mean(losses, self.pixel_weights(target, logits.shape[1]))
+        weights = self.pixel_weights(target, logits.shape[1])
+        mean = weighted_mean(cross_entropy(logits, target), weights)
+        return self._average(mean, weights, target)
 
     def chunked(self, logits: Tensor, target: Tensor, *, align_corners: bool) -> Tensor:
         """Return the loss of logits (N, C, h, w), upsampled bilinearly to the target's size."""
         weights = self.pixel_weights(target, logits.shape[1])
-        return weighted_cross_entropy(logits, target, weights, align_corners=align_corners)
+        mean = weighted_cross_entropy(logits, target, weights, align_corners=align_corners)
+        return self._average(mean, weights, target)
 
     def total_weight(self, target: Tensor, num_classes: int) -> Tensor:
-        """Return the sum of the pixels' weights, by which the loss is a mean, 0-dim."""
+        """Return the divisor of the mean, 0-dim."""
         weights = self.pixel_weights(target, num_classes)
-        return weights.sum(dtype=torch.float32 if weights.device.type == "mps" else torch.float64)
+        return self._divisor(weights, target)
 
 
 class OhemCrossEntropy(Loss):
@@ -133,10 +160,12 @@ class OhemCrossEntropy(Loss):
     `CrossEntropy`.
 
     Args:
-        threshold: probability of the target class, in (0, 1].
+        threshold: probability of the target class, in (0, 1]; None keeps the `min_kept` alone.
         min_kept: pixels of a batch, at least 1. HRNet counts them for the batch, as here;
             mmsegmentation multiplies them by the number of images.
         class_weights: as of `Loss`.
+        average: as of `Loss`; a pixel that is not kept has weight 0. So "weights" is the mean over
+            the kept pixels, as in HRNet; mmsegmentation divides by "all".
 
     Raises:
         UserError: if threshold, min_kept or a weight is out of its range.
@@ -144,12 +173,13 @@ class OhemCrossEntropy(Loss):
 
     def __init__(
         self,
-        threshold: float = 0.7,
+        threshold: float | None = 0.7,
         min_kept: int = 100_000,
         class_weights: ClassWeights = None,
+        average: Average = "weights",
     ) -> None:
-        super().__init__(class_weights)
-        if not 0 < threshold <= 1:
+        super().__init__(class_weights, average)
+        if threshold is not None and not 0 < threshold <= 1:
             raise UserError(f"threshold={threshold}: give a probability above 0 and up to 1")
         if min_kept < 1:
             raise UserError(f"min_kept={min_kept}: keep at least 1 pixel of a batch")
@@ -159,19 +189,21 @@ class OhemCrossEntropy(Loss):
     def forward(self, logits: Tensor, target: Tensor) -> Tensor:
         losses = cross_entropy(logits, target)
         kept = self.pixel_weights(target, logits.shape[1]) * self.hard(losses.detach())
-        return weighted_mean(losses, kept)
+        return self._average(weighted_mean(losses, kept), kept, target)
 
     def chunked(self, logits: Tensor, target: Tensor, *, align_corners: bool) -> Tensor:
         """Return the loss of logits (N, C, h, w), upsampled bilinearly to the target's size."""
         losses = pixel_losses(logits, target, ignore_index=IGNORE, align_corners=align_corners)
         kept = self.pixel_weights(target, logits.shape[1]) * self.hard(losses)
-        return weighted_cross_entropy(logits, target, kept, align_corners=align_corners)
+        mean = weighted_cross_entropy(logits, target, kept, align_corners=align_corners)
+        return self._average(mean, kept, target)
 
     def hard(self, losses: Tensor) -> Tensor:
         """Return which pixels are kept, (N, H, W) bool, from their losses -log p."""
         # ignored pixels have the lowest loss, 0: with too few others, all others are kept
         hardest = losses.flatten().topk(min(self.min_kept, losses.numel()), sorted=False).values
-        return (losses > -math.log(self.threshold)) | (losses >= hardest.min())
+        kept: Tensor = losses >= hardest.min()
+        return kept if self.threshold is None else kept | (losses > -math.log(self.threshold))
 
 
 class CrossEntropyDice(Loss):
@@ -195,6 +227,11 @@ class CrossEntropyDice(Loss):
         losses = cross_entropy(logits, target)
         average = weighted_mean(losses, self.pixel_weights(target, logits.shape[1]))
         return average + self.dice_weight * dice_loss(logits, target)
+
+
+def _wide(value: Tensor) -> torch.dtype:
+    """Return the type in which numbers of pixels are exact."""
+    return torch.float32 if value.device.type == "mps" else torch.float64
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
