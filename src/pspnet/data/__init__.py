@@ -9,6 +9,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.exports.coco import COCO
 from pspnet.data.datasets.exports.labelme import LabelMe
 from pspnet.data.datasets.exports.supervisely import Supervisely
+from pspnet.data.datasets.file_lists import FileLists
 from pspnet.data.datasets.folder import Folder
 from pspnet.data.datasets.voc import VOC
 from pspnet.data.scenes.dataset import Scenes
@@ -24,6 +25,7 @@ __all__ = [
     "CamVid",
     "Cityscapes",
     "Classes",
+    "FileLists",
     "Folder",
     "LabelMe",
     "Sample",

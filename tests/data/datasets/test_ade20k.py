@@ -77,3 +77,14 @@ def test_first_missing_path_is_named(tmp_path: Path) -> None:
     (tmp_path / "annotations/validation").rename(tmp_path / "elsewhere")
     with pytest.raises(UserError, match=r"annotations/validation is missing"):
         source.samples("val")
+
+
+def test_shifted_labels_are_read_on_request_and_recognized(tmp_path: Path) -> None:
+    make(tmp_path)
+    put_label(tmp_path / "annotations/validation/v.png", [0, 149, 255])
+    assert labels(ADE20K(tmp_path, reduce_zero_label=False), "val") == [[0, 149, 255]]
+    with pytest.raises(UserError, match=r"give --data.source.reduce_zero_label=false"):
+        labels(ADE20K(tmp_path), "val")
+    put_label(tmp_path / "annotations/validation/v.png", [0, 151, 255])
+    with pytest.raises(UserError, match=r"choose the data set that it belongs to$"):
+        labels(ADE20K(tmp_path), "val")

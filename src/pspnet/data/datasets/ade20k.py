@@ -10,6 +10,8 @@ import numpy as np
 from pspnet.data.datasets.base import Sample, Server, Source, Split
 from pspnet.data.datasets.classes import IGNORE, Classes, load_table
 from pspnet.data.files import check_samples, find_files, refuse_strays, require
+from pspnet.data.label_io import LabelCode, read_label
+from pspnet.errors import UserError
 from pspnet.files.paths import local_path
 
 
@@ -22,12 +24,18 @@ class ADE20K(Source):
             images/{training,validation}/        ADE_train_00000001.jpg
             annotations/{training,validation}/   ADE_train_00000001.png
             images/testing/                      or release_test/testing/, without labels
+
+    Args:
+        root: the folder above.
+        reduce_zero_label: label files hold 1 to 150, as published; False if they are shifted to 0
+            to 149 with 255 ignored, as semseg trains on.
     """
 
     base_size = 512
 
-    def __init__(self, root: str | Path = "data/ade20k") -> None:
+    def __init__(self, root: str | Path = "data/ade20k", reduce_zero_label: bool = True) -> None:
         self.root = local_path(root, option="root")
+        self.reduce_zero_label = reduce_zero_label
 
     @cached_property
     def classes(self) -> Classes:
@@ -65,7 +73,21 @@ class ADE20K(Source):
         return samples
 
     def train_ids(self) -> np.ndarray:
-        return self.predicted_ids()
+        return self.predicted_ids() if self.reduce_zero_label else super().train_ids()
+
+    def read_label(self, sample: Sample) -> np.ndarray:
+        try:
+            return super().read_label(sample)
+        except UserError as error:
+            assert sample.label is not None
+            try:
+                read_label(sample.label, LabelCode(super().train_ids()))
+            except UserError:
+                raise error from None
+            raise UserError(
+                f"{error}; if labels are shifted to 0 to 149, give"
+                " --data.source.reduce_zero_label=false"
+            ) from None
 
     def predicted_ids(self) -> np.ndarray:
         """Return the train ids of 1 to 150; 0 is accepted in predictions too, and is no class."""

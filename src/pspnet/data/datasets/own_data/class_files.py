@@ -33,6 +33,31 @@ def read_class_file(root: Path) -> tuple[Classes, LabelCode]:
     return read_classes(root / "classes.yaml")
 
 
+def read_names(names: Path, colors: Path | None) -> tuple[Classes, LabelCode]:
+    """Read classes from a name per line, and a line "red green blue" per class; values are indices.
+
+    Args:
+        names: the file of names, semseg's `names_path`.
+        colors: the file of colors; None takes colors that differ.
+
+    Raises:
+        UserError: if a file is missing or wrong, or there is not a color per class.
+    """
+    listed = read_list(names)
+    if colors is None:
+        drawn = tuple((red, green, blue) for red, green, blue in default_colors(len(listed)))
+    else:
+        rows = [line.split() for line in read_list(colors)]
+        drawn = tuple(_required(colors, row, _color(row), "red green blue") for row in rows)
+        if len(drawn) != len(listed):
+            raise UserError(
+                f"{colors} has {len(drawn)} colors, but {names} has {len(listed)} classes; give"
+                " one color per class"
+            )
+    classes = _classes(names, listed, drawn)
+    return classes, LabelCode(_indices(len(classes)))
+
+
 def _class_dict(path: Path) -> tuple[Classes, LabelCode]:
     rows = []
     for number, cells in enumerate(_cells(path)):
@@ -84,10 +109,15 @@ def _roboflow(path: Path) -> tuple[Classes, LabelCode]:
 
 def _colored(path: Path, rows: Sequence[Row]) -> tuple[Classes, LabelCode]:
     classes = _classes(path, [name for name, _ in rows], tuple(color for _, color in rows))
+    return classes, LabelCode(_indices(len(classes)), colors=color_code(classes))
+
+
+def _indices(count: int) -> np.ndarray:
+    """Return the train id of each label value, (256,) int16, where values are the train ids."""
     values = np.full(256, REFUSED, np.int16)
-    values[: len(classes)] = np.arange(len(classes))
+    values[:count] = np.arange(count)
     values[IGNORE] = IGNORE
-    return classes, LabelCode(values, colors=color_code(classes))
+    return values
 
 
 def _classes(path: Path, names: Sequence[str], colors: tuple[Color, ...]) -> Classes:

@@ -13,8 +13,8 @@ from pspnet.data.files import IMAGE_SUFFIXES, find_files, require
 from pspnet.data.label_io import LABEL_SUFFIXES
 from pspnet.errors import Findings, UserError
 
-IMAGES = ("images", "image", "imgs", "img", "JPEGImages")
-MASKS = ("masks", "mask", "labels", "label", "annotations", "SegmentationClass")
+IMAGES = ("images", "image", "imgs", "img", "img_dir", "JPEGImages")
+MASKS = ("masks", "mask", "labels", "label", "annotations", "ann_dir", "SegmentationClass")
 BESIDE = ("_masks", "_mask", "_labels", "_label", "annot")  # train_labels/ beside train/
 SUFFIXES = ("_mask", "_label", "_labels", "_gt", "_seg", "_L")  # a_mask.png beside a.jpg
 SPLIT = "{split}"

@@ -100,7 +100,7 @@ def _spellings(images: Mapping[str, Path], root: Path) -> dict[str, str]:
 
 
 def _member(line: str, known: Mapping[str, str], root: Path) -> tuple[str, Path | None]:
-    for image, label in _columns(line):
+    for image, label in columns(line):
         name = known.get(normal(image).removeprefix("./").lstrip("/"))
         if name is None:
             continue
@@ -115,7 +115,7 @@ def _member(line: str, known: Mapping[str, str], root: Path) -> tuple[str, Path 
     raise UserError(f"names {line!r}, but there is no such image; write paths below {root}")
 
 
-def _columns(line: str) -> Iterator[tuple[str, str]]:
+def columns(line: str) -> Iterator[tuple[str, str]]:
     """Yield a line, and each division of it in two, as names may hold spaces."""
     yield line, ""
     for gap in re.finditer(r"[\s,;]+", line):
