@@ -3,9 +3,9 @@
 jsonargparse imports each class path, opens each text that stands where a class is expected, and
 creates what the classes create. So a checkpoint's configuration is looked through before it is
 parsed. Numbers and words pass where an option takes them. A class passes if it is one of this
-package's parts or of torch's optimizers, schedules and losses, or a callback of Lightning that
-acts on the training alone. Paths pass in data sets only, which read there. All other values are the
-user's to give, or to trust.
+package's parts, of torch's optimizers, schedules and losses, or of smp's losses, or a callback of
+Lightning that acts on the training alone. Paths pass in data sets only, which read there. All other
+values are the user's to give, or to trust.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from pspnet.models.pspnet import PSPNet
 KNOWN_MODULES = re.compile(
     r"pspnet\.(PSPNet|(models|losses|lr_schedules|data)\.[\w.]+)"
     r"|torch\.optim\.[\w.]+|torch\.nn\.(modules\.loss\.)?\w+"
-    r"|lightning\.pytorch\.callbacks\.[\w.]+"
+    r"|segmentation_models_pytorch\.losses\.[\w.]+|lightning\.pytorch\.callbacks\.[\w.]+"
 )
 KNOWN_KINDS = (nn.Module, Optimizer, LRScheduler, Source, AugmentationBase)
 CALLBACKS = (  # of Lightning: they act on the training alone
@@ -41,7 +41,7 @@ CALLBACKS = (  # of Lightning: they act on the training alone
     *("StochasticWeightAveraging", "WeightAveraging", "EMAWeightAveraging", "DeviceStatsMonitor"),
     *("BackboneFinetuning", "LearningRateFinder", "BatchSizeFinder"),
 )
-HOMES = ("pspnet.", "torch.optim.", "torch.nn.modules.loss.")
+HOMES = ("pspnet.", "torch.optim.", "torch.nn.modules.loss.", "segmentation_models_pytorch.losses.")
 PATH_NAME = re.compile(r"(root|dir|dirpath|path|folder|file|filename)$")
 TEXT_TYPE = re.compile(r"\bstr\b|\bLiteral\b")
 OTHER_TYPE = re.compile(
