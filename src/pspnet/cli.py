@@ -14,32 +14,30 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
-from pspnet.callbacks.failures.callback import Failures
 from pspnet.callbacks.prediction_writers import PredictionWriter
-from pspnet.callbacks.results import Report
+from pspnet.callbacks.range_test import RangeTest
 from pspnet.callbacks.run_state import SaveConfig
 from pspnet.callbacks.submission_writer import SubmissionWriter
 from pspnet.checkpoints.initial_weights import InitialWeights, initialize, read_initial_weights
 from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.checkpoints.resumed_state import check_training
 from pspnet.checkpoints.temperature import store_temperature
-from pspnet.command_line import checkpoint_config, initial_config, last_lines
+from pspnet.command_line import checkpoint_config, find_lr, initial_config, last_lines
 from pspnet.command_line.data_alone import list_files
 from pspnet.command_line.normalization import set_normalization
 from pspnet.command_line.option_types import Seed
 from pspnet.command_line.options import add_options
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.quiet import quiet
+from pspnet.command_line.refusals import check_options
 from pspnet.command_line.resumed_options import check_resume, parse_over
 from pspnet.command_line.run_loggers import log_best, loggers_of_run
 from pspnet.command_line.run_parts import (
-    checkpoints,
-    of_training,
+    callbacks_of_run,
     own_loggers,
     progress_of,
     with_own_parts,
@@ -68,6 +66,7 @@ class PSPNetCLI(LightningCLI):
 
     checkpoint: dict[str, Any] | None = None
     initial_weights: InitialWeights | None = None
+    range_test: RangeTest | None = None
 
     def __init__(self, *args: Any, signals: Signals, **options: Any) -> None:
         self.signals = signals
@@ -147,16 +146,7 @@ class PSPNetCLI(LightningCLI):
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
-        if config.calibrate and self.config.subcommand != "validate":
-            raise UserError("calibrate: validate alone calibrates; leave it out")
-        tried = config.trainer.fast_dev_run or config.trainer.limit_val_batches == 0
-        if config.calibrate and tried:
-            raise UserError(
-                "calibrate: needs validation images; leave out trainer.fast_dev_run, and "
-                "trainer.limit_val_batches=0"
-            )
-        if config.resume:  # of a file
-            raise UserError("resume=true: give --resume in the command, not in a file")
+        check_options(config, command=self.config.subcommand, checkpoint=self.ckpt_path)
         if self.checkpoint is not None and self.config.subcommand == "fit":
             resuming.check_unfinished(config, self.checkpoint, self.ckpt_path)
         if self.ckpt_path is not None:
@@ -167,10 +157,6 @@ class PSPNetCLI(LightningCLI):
             config.return_predictions = False  # they are written as they come
         elif self.config.subcommand in ("validate", "test"):
             config.verbose = False  # the table of the last lines says more
-        if self.config.subcommand != "fit" and config.ckpt_path is None:
-            raise UserError(
-                f"{self.config.subcommand} needs a trained network; give --ckpt_path=FILE.ckpt"
-            )
         network = config.model.network.init_args
         if self.config.subcommand == "fit" and network.get("encoder_weights") == HUB:
             list_files(config.data)  # nothing is fetched for data that are not there
@@ -193,6 +179,23 @@ class PSPNetCLI(LightningCLI):
             network, names = self.model.network, self.model.classes.names
             for line in initialize(network, names, self.initial_weights):
                 rank_zero_only(note)(line)
+        self.submission = SubmissionWriter()
+        if config.find_lr:
+            self.range_test = RangeTest()
+            callbacks = [Interruption(self.signals), self.range_test, *progress_of(config.trainer)]
+            options = find_lr.trainer_options(config, steps=self.range_test.steps)
+        else:
+            callbacks = callbacks_of_run(config, self.signals, self.submission, fit=fit)
+            options = self._place(config, own)
+        self.trainer_defaults["callbacks"] = callbacks
+        # CPUs cannot share statistics
+        shares = config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator)
+        trainer = super().instantiate_trainer(**kwargs, **options, sync_batchnorm=shares)
+        assert isinstance(trainer, Trainer)
+        return with_own_parts(trainer, resumes=fit)
+
+    def _place(self, config: Namespace, own: list[Any]) -> dict[str, Any]:
+        """Make the run's folder; return the trainer's loggers and root."""
         loggers = loggers_of_run(
             config,
             command=self.config.subcommand,
@@ -200,27 +203,16 @@ class PSPNetCLI(LightningCLI):
             steps=self.checkpoint["global_step"] if self.checkpoint else 0,
             placed=self.placed,
         )
-        self.submission = SubmissionWriter()
-        self.trainer_defaults["callbacks"] = [
-            *(checkpoints(config, self.signals) if fit else []),
-            *(Interruption(self.signals), Report(), self.submission),
-            *([Failures()] if config.failures else []),
-            *(of_training(config) if fit else []),
-            *progress_of(config.trainer),
-        ]
-        # CPUs cannot share statistics
-        shares = config.trainer.sync_batchnorm and on_gpu(config.trainer.accelerator)
-        trainer = super().instantiate_trainer(
-            **kwargs,
-            logger=[*loggers, *own],
-            sync_batchnorm=shares,
-            default_root_dir=config.trainer.default_root_dir or _root(config, loggers),
-        )
-        assert isinstance(trainer, Trainer)
-        return with_own_parts(trainer, resumes=fit)
+        # a run's, or its predictions' alone
+        folder = loggers[0].log_dir if loggers else config.output.folder
+        root = config.trainer.default_root_dir or str(folder)
+        return {"logger": [*loggers, *own], "default_root_dir": root}
 
     def after_fit(self) -> None:
         """Evaluate the best checkpoint on the validation split; the last if none was scored."""
+        if self.range_test is not None:
+            find_lr.report(self.trainer, self.range_test)
+            return
         callbacks = self.trainer.checkpoint_callbacks
         best = [c.best_model_path for c in callbacks if isinstance(c, BestCheckpoint)]
         last = [c.final for c in callbacks if isinstance(c, LastCheckpoint)]
@@ -273,11 +265,6 @@ class PSPNetCLI(LightningCLI):
             return table
         checkpoint_config.check_classes(data.classes, table, path=str(self.ckpt_path))
         return data.classes
-
-
-def _root(config: Namespace, loggers: list[Logger]) -> str:
-    """Return the folder of the run, or of its predictions alone."""
-    return str(loggers[0].log_dir if loggers else config.output.folder)
 
 
 def main(args: list[str] | None = None) -> None:

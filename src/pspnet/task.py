@@ -150,6 +150,7 @@ class Segmentation(SavedTask):
         self.crop_counts: Tensor | None = None  # of the last training batch
         self._step_loss: tuple[int, Arriving] | None = None  # of the last step, until checked
         self._lr: float | None = None  # set by a learning rate finder
+        self.checks_loss = True  # not in a test of learning rates, which ends where it diverges
 
     @property
     def backbone(self) -> nn.Module:
@@ -384,7 +385,7 @@ class Segmentation(SavedTask):
             return
         (step, arriving), self._step_loss = self._step_loss, None
         loss = arriving.item()
-        if not math.isfinite(loss):
+        if self.checks_loss and not math.isfinite(loss):
             raise UserError(
                 f"the loss is {loss} at step {step}; lower model.optimizer.lr={self.lr:g}, warm up "
                 "with model.lr_scheduler.warmup_steps, or clip the gradients"

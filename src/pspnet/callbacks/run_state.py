@@ -23,12 +23,16 @@ class SaveConfig(SaveConfigCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         folder = trainer.log_dir  # asks the first process, so all must ask
-        if not trainer.loggers:  # predictions alone
+        if not trainer.loggers:  # predictions alone, or a test that writes it at its end
             folder = None
         if trainer.is_global_zero and folder is not None and not self.already_saved:
-            text = self.parser.dump(self.config, skip_none=False)
-            write_atomic(make_folder(Path(folder)) / "config.yaml", text.encode())
+            self.write(Path(folder))
         super().setup(trainer, pl_module, stage)
+
+    def write(self, folder: Path) -> None:
+        """Write config.yaml into a folder."""
+        text = self.parser.dump(self.config, skip_none=False)
+        write_atomic(make_folder(folder) / "config.yaml", text.encode())
 
     def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         for logger in trainer.loggers:

@@ -25,9 +25,9 @@ def say_scores(trainer: Trainer, model: Segmentation, *, split: Literal["val", "
     miou = "–" if scores["miou"] is None else f"{100 * scores['miou']:.2f} %"
     how = f"{model.protocol.name}, {trainer.precision}"
     print(f"\n{format_table(scores)}\n")
-    print(f"mIoU on {split} ({how}): {miou}, by {_short(checkpoint)}")
+    print(f"mIoU on {split} ({how}): {miou}, by {short_path(checkpoint)}")
     page = "" if model.by_image is None else "failures.html, images.csv, "
-    print(f"figures, {page}results.json and config.yaml: {_short(log_dir or '')}")
+    print(f"figures, {page}results.json and config.yaml: {short_path(log_dir or '')}")
 
 
 def say_next(trainer: Trainer) -> None:
@@ -35,7 +35,7 @@ def say_next(trainer: Trainer) -> None:
     folder = trainer.log_dir  # asks the first process
     if not trainer.is_global_zero or folder is None:
         return
-    checkpoint = _short(str(trainer.ckpt_path))
+    checkpoint = short_path(str(trainer.ckpt_path))
     commands = [
         (
             "predict",
@@ -50,7 +50,7 @@ def say_next(trainer: Trainer) -> None:
     for words in commands:
         print(f"  {shell_command(sys.executable, '-m', 'pspnet', *words)}")
     for run in sorted(Path(folder).glob("wandb/offline-run-*")):
-        print(f"  {shell_command(_beside_python('wandb'), 'sync', _short(str(run)))}")
+        print(f"  {shell_command(_beside_python('wandb'), 'sync', short_path(str(run)))}")
 
 
 def _beside_python(program: str) -> str:
@@ -59,7 +59,7 @@ def _beside_python(program: str) -> str:
     return str(path) if path.exists() else program
 
 
-def _short(path: str) -> str:
+def short_path(path: str) -> str:
     """Return a path relative to the working folder, if it lies there."""
     return os.path.relpath(path) if Path(path).absolute().is_relative_to(Path.cwd()) else path
 

@@ -41,6 +41,11 @@ def add_options(parser: LightningArgumentParser) -> None:
         default=None,
         help="fit: end after so many validations without a better val/miou",
     )
+    parser.add_argument(
+        "--find_lr",
+        action="store_true",
+        help="fit: only test growing learning rates for 100 steps, and suggest one",
+    )
     parser.add_argument("--resume", action="store_true", help="continue the newest run of the name")
     parser.add_argument(
         "--init_from",

@@ -16,16 +16,19 @@ from lightning.pytorch.callbacks import (
 
 from pspnet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
 from pspnet.callbacks.costs import Costs
+from pspnet.callbacks.failures.callback import Failures
 from pspnet.callbacks.gradient_norms import AuxiliaryGradient
 from pspnet.callbacks.opening import Opening
 from pspnet.callbacks.progress import progress
+from pspnet.callbacks.results import Report
 from pspnet.callbacks.run_state import Position, RandomState
+from pspnet.callbacks.submission_writer import SubmissionWriter
 from pspnet.callbacks.training_scores import TrainingScores
 from pspnet.callbacks.wandb_images import WandbImages
 from pspnet.checkpoints.resumed_state import CheckedIO, CheckedState
 from pspnet.command_line.trainer import Trainer
 from pspnet.errors import UserError
-from pspnet.runs.interruption import Signals
+from pspnet.runs.interruption import Interruption, Signals
 
 
 def own_loggers(options: Namespace) -> list[Any]:
@@ -46,7 +49,20 @@ def own_loggers(options: Namespace) -> list[Any]:
     return [] if further in (None, True) else [further]
 
 
-def checkpoints(config: Namespace, signals: Signals) -> list[Callback]:
+def callbacks_of_run(
+    config: Namespace, signals: Signals, submission: SubmissionWriter, *, fit: bool
+) -> list[Callback]:
+    """Return the callbacks of a training, or of an evaluation or prediction."""
+    return [
+        *(_checkpoints(config, signals) if fit else []),
+        *(Interruption(signals), Report(), submission),
+        *([Failures()] if config.failures else []),
+        *(_of_training(config) if fit else []),
+        *progress_of(config.trainer),
+    ]
+
+
+def _checkpoints(config: Namespace, signals: Signals) -> list[Callback]:
     """Return the callbacks that save a training, none without checkpoints."""
     if config.trainer.enable_checkpointing is False:
         return []
@@ -62,7 +78,7 @@ def progress_of(options: Namespace) -> list[Callback]:
     )
 
 
-def of_training(config: Namespace) -> list[Callback]:
+def _of_training(config: Namespace) -> list[Callback]:
     """Return the callbacks of every training, and those that its options ask for."""
     early: list[Callback] = []
     if config.early_stopping is not None:  # plain, as checkpoints hold it
