@@ -67,6 +67,7 @@ def outcome(command: Callable[[], object], *, value: str = "", seconds: float = 
         ended = Outcome("accepted")
     new = set(Path().iterdir()) - before
     may = {Path(part) for part in Path(value).parts[:1]} if ended.kind == "accepted" else set()
+    may = new if value and Path(value) == Path() else may  # the working folder itself
     for path in new:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     if new - may and ended.kind in ("refused", "accepted"):

@@ -116,7 +116,7 @@ def tool_options(start: Callable[[list[str]], None], action: str = "") -> list[a
         raise _Caught
 
     found: list[errors.Parser] = []
-    names = ("parse_args", "parse_intermixed_args")
+    names = ("parse_args", "parse_intermixed_args", "parse_known_args")
     with patch.multiple(errors.Parser, **dict.fromkeys(names, catch)), suppress(_Caught):
         start([])
     parser: argparse.ArgumentParser = found[0]

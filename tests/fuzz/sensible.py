@@ -54,7 +54,8 @@ NUMBERS: dict[str, tuple[float, float | None]] = {
 }
 ENDLESS = 1e300
 PATHS = (
-    *("--json", "--out", "--list", "--root", "predictions", "target", "path", "out", "image"),
+    *("--json", "--out", "--output", "--list", "--root", "predictions", "target", "path", "out"),
+    *("image", "root", "run"),
     *("*.root", "*.sbd_root", "*.cache", "*.images", "*.folder", "logs", "*_dir", "*.extra"),
 )
 HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
@@ -84,7 +85,8 @@ def _bad_text(word: str, *, name: bool) -> str | None:
         return "empty, or characters that are not for display"
     if name and ("/" in word or word in (".", "..") or len(word.encode()) > 200):
         return "not the name of one folder"
-    return "an address, not a path" if re.match(r"\w+:|~", word) else None
+    # a: is a drive
+    return "an address, not a path" if re.match(r"\w{2,}:|~", word) else None
 
 
 def _within(number: float, least: float, greatest: float | None) -> bool:

@@ -16,11 +16,12 @@ from fuzz.parsers import Option, tool_options
 
 import benchmarks.__main__ as bench
 from pspnet.data.image_io import read_image
-from pspnet.tools import convert, score
+from pspnet.tools import convert, plot, score
 from pspnet.tools.ablation import __main__ as ablation
 from pspnet.tools.ablation.run_trials import _check_address
 from pspnet.tools.explain import __main__ as explain
 from pspnet.tools.export import __main__ as export
+from pspnet.tools.show import __main__ as show
 
 SWEEP = """
 method: grid
@@ -39,16 +40,20 @@ class Tool:
         start: its `main`.
         words: by the names of its arguments, those without hyphens first.
         action: a subcommand, before all words.
+        flags: after all words, such as --overwrite.
     """
 
     name: str
     start: Callable[[list[str]], None]
     words: dict[str, str]
     action: str = ""
+    flags: tuple[str, ...] = ()
 
     def options(self) -> list[Option]:
-        """Return its arguments."""
-        return [_option(action) for action in tool_options(self.start, self.action)]
+        """Return its arguments, those among its words that its parser does not see included."""
+        own = [_option(action) for action in tool_options(self.start, self.action)]
+        unseen = set(self.words) - {option.name for option in own}
+        return [*own, *(Option(name, None) for name in sorted(unseen))]
 
     def run(self, option: Option, value: str) -> None:
         """Run it with another value of an argument."""
@@ -56,7 +61,7 @@ class Tool:
         for name, word in {**self.words, option.name: value}.items():
             hyphens = name.startswith("--")
             words += [f"{name}={word}"] if hyphens else [word]
-        self.start(words)
+        self.start([*words, *self.flags])
 
 
 def _option(action: argparse.Action) -> Option:
@@ -73,15 +78,19 @@ TOOLS = (
     ),
     Tool("export", export.main, {"path": "junk.bin", "out": "new.onnx"}),
     Tool("explain", explain.main, {"path": "tiny.yaml"}),
+    Tool("plot", plot.main, {"run": "run", "--only": "curves"}, flags=("--overwrite",)),
+    Tool("show", show.main, {"root": "data", "--crops": "1"}),
     Tool("benchmarks", bench.main, {"--rounds": "1"}),
 )
 
 
 def write_inputs(top: Path) -> None:
-    """Write predictions, their ground truth and a sweep."""
+    """Write predictions, their ground truth, a sweep and a run's log."""
     for folder in ("p", "t"):
         picture(top / folder / "a.png", label=True)
     (top / "sweep.yaml").write_text(SWEEP)
+    (top / "run").mkdir()
+    (top / "run" / "metrics.csv").write_text("step,train/loss\n0,2\n9,1\n")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pspnet.command_line.words import INLINE, expand_config_names, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.recognize import recognize
 from pspnet.errors import visible
-from pspnet.files.paths import path_argument
+from pspnet.files.paths import local_path
 from pspnet.files.yaml_files import read_yaml
 
 
@@ -30,7 +30,8 @@ def load(root: str | None, words: list[str]) -> tuple[SegmentationData, str]:
         UserError: for wrong values, or if there is no such folder.
     """
     if root is not None:
-        data, name = SegmentationData(recognize(path_argument(root))), Path(root).resolve().name
+        place = local_path(root, option="root")
+        data, name = SegmentationData(recognize(place)), place.resolve().name
     else:
         data, name = _from_words([from_python(word) for word in expand_config_names(words)])
     return data, visible(name or type(data.source).__name__)
