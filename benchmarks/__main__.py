@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -79,12 +80,18 @@ def main(args: list[str] | None = None) -> None:
         if not peak_memory.measurable(device):
             print(peak_memory.UNKNOWN)
         longest = LONGEST if plan.minutes is None else min(LONGEST, plan.minutes * 60 / SHARES)
-        settings = Settings(device, threads, plan.rounds, longest, rates, _print_row)
+        settings = Settings(
+            device, threads, plan.rounds, longest, rates, _print_row, _print_progress
+        )
         rows: list[Row] = []
         left = _in_turns(plan)
+        total = len(left)
         end = math.inf if plan.minutes is None else start + 60 * plan.minutes
         while left and time.monotonic() < end:
-            rows += compare(settings, left.popleft())
+            comparison = left.popleft()
+            place = f"{total - len(left)} of {total}"
+            _print_progress(f"{place}, {comparison.section}: {comparison.case}")
+            rows += compare(settings, comparison)
             write_report(folder, rows, machine=machine)
     print(f"{folder}/report.md, results.json and ratios.png written")
     if left:
@@ -180,6 +187,10 @@ def _make_folder(out: Path | None) -> Path:
 
 def _print_row(row: Row) -> None:
     print(describe_row(row), flush=True)
+
+
+def _print_progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks import peak_memory
 from benchmarks.machine import pinned
 from benchmarks.timing import Call, Clock, Spread, alternate, clock_of, repeated, spread
+from pspnet.files.text import duration
 
 SHORTEST = 0.2  # seconds of a measured stretch; quicker calls are repeated
 LONGEST = 150.0  # seconds of a comparison's times
@@ -75,6 +77,7 @@ class Settings:
         longest: seconds of a comparison's times; beyond it rounds are dropped, down to three.
         matmul_rates: operations per second of matrix products, per type.
         on_row: called with each row.
+        on_progress: called with lines about what is measured and how long it will take.
     """
 
     device: torch.device
@@ -83,6 +86,7 @@ class Settings:
     longest: float = LONGEST
     matmul_rates: Mapping[torch.dtype, float] = field(default_factory=dict)
     on_row: Callable[[Row], object] = lambda row: None
+    on_progress: Callable[[str], object] = lambda line: None
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,8 @@ def _measure_memory(settings: Settings, comparison: Comparison) -> dict[str, tup
     measured = comparison.memory and peak_memory.measurable(settings.device)
     rows: dict[str, tuple[Row, bool]] = {}
     baseline: int | None = None
-    for variant in comparison.variants:
+    start, variants = time.monotonic(), comparison.variants
+    for done, variant in enumerate(variants, start=1):
         row = Row(comparison.section, comparison.case, variant.name, comparison.images)
         row, enough = row.remarked(variant.remark), True
         try:
@@ -171,9 +176,12 @@ def _measure_memory(settings: Settings, comparison: Comparison) -> dict[str, tup
                 peak = peak_memory.peak(
                     variant.build, device=settings.device, threads=settings.threads
                 )
-                baseline = peak if variant is comparison.variants[0] else baseline
+                baseline = peak if variant is variants[0] else baseline
                 ratio = peak / baseline if baseline else None
                 row = replace(row, memory=peak, memory_ratio=ratio)
+                rest = (time.monotonic() - start) / done * (len(variants) - done)
+                more = f"; the others' in about {duration(rest)}" if done < len(variants) else ""
+                settings.on_progress(f"memory, {variant.name}: {peak / 2**20:,.0f} MiB{more}")
         except MemoryError as error:
             row, enough = row.remarked(str(error)), False
         rows[variant.name] = row, enough
@@ -186,14 +194,17 @@ def _measure_time(settings: Settings, variants: Sequence[Variant]) -> dict[str, 
     runs = {}
     for variant in variants:
         with suppress(torch.OutOfMemoryError):  # the others hold their weights
-            runs[variant.name] = _warm_up(variant, clock=clock)
+            runs[variant.name] = run = _warm_up(variant, clock=clock)
+            settings.on_progress(f"first call, {variant.name}: {run.expected / run.repeats:.2g} s")
     calls = {name: repeated(run.call, times=run.repeats) for name, run in runs.items()}
-    affordable = int(settings.longest / max(sum(run.expected for run in runs.values()), 1e-6))
+    of_round = sum(run.expected for run in runs.values())
+    affordable = int(settings.longest / max(of_round, 1e-6))
     rounds = min(settings.rounds, max(affordable, FEWEST))
     if all(run.expected >= LONG_CALL for run in runs.values()):
         rounds -= 1
         for run in runs.values():
             run.seconds.append(run.expected)
+    settings.on_progress(f"times, {rounds} rounds: about {duration(rounds * of_round)}")
     for name, seconds in alternate(calls, rounds=rounds, clock=clock).items():
         runs[name].seconds += [value / runs[name].repeats for value in seconds]
     return runs

@@ -89,6 +89,28 @@ def test_the_first_call_counts_where_all_take_a_minute(times):
     assert (other.time_ratio.median, other.time_ratio.rounds) == (2.5, 2)
 
 
+def test_progress_says_what_is_measured_and_how_long_the_rest_takes(times, monkeypatch):
+    clock = iter([0, 40, 90, 150])  # of the start, and after each variant's memory
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(peak_memory, "peak", lambda build, **_: 3 * 2**20)
+    said = []
+    settings = Settings(CPU, threads=1, rounds=2, on_progress=said.append)
+    variants = [
+        variant(name, times, *[seconds] * 4)
+        for name, seconds in zip("abc", (9, 40, 3), strict=True)
+    ]
+    compare(settings, timed(*variants, memory=True))
+    assert said == [
+        "memory, a: 3 MiB; the others' in about 1 min 20 s",
+        "memory, b: 3 MiB; the others' in about 45 s",
+        "memory, c: 3 MiB",
+        "first call, a: 9 s",
+        "first call, b: 40 s",
+        "first call, c: 3 s",
+        "times, 2 rounds: about 1 min 44 s",
+    ]
+
+
 def test_a_variant_that_lacks_memory_is_remarked_and_not_timed(times, monkeypatch):
     def peak(build, **_):
         if build.args[0] == "b":
