@@ -115,3 +115,106 @@ def test_an_installed_package_finds_its_configurations(installed, tmp_path, monk
     config = yaml.safe_load(capsys.readouterr().out)
     assert config["name"] == "voc_pspnet"
     assert config["data"]["source"]["class_path"].endswith(".VOC")
+
+
+def requirements_of(installed: Path) -> list[Requirement]:
+    """Return what a wheel asks an installer for, the extras' with their markers."""
+    metadata = (next(installed.glob("*.dist-info")) / "METADATA").read_text()
+    return [Requirement(line) for line in re.findall("^Requires-Dist: (.*)", metadata, re.M)]
+
+
+def test_tools_of_tests_and_sweeps_are_installed_by_extras_alone(installed):
+    every = requirements_of(installed)
+    plain = {r.name for r in every if r.marker is None or r.marker.evaluate({"extra": ""})}
+    assert {"torch", "lightning", "timm"} <= plain
+    extras = {
+        extra: {
+            r.name for r in every if r.name not in plain and r.marker.evaluate({"extra": extra})
+        }
+        for extra in ("dev", "ablation", "geo", "export", "demo")
+    }
+    assert {"pytest", "ruff", "mypy", "hypothesis"} <= extras["dev"]
+    assert extras["ablation"] == {"ray", "pandas"}
+    assert extras["geo"] == {"rasterio"}
+    assert extras["export"] == {"onnx", "onnxruntime", "onnxscript"}
+    assert extras["demo"] == {"gradio"}
+
+
+# hides the packages that no runtime requirement leads to, and imports every module of ours
+BARE = """
+import importlib, pkgutil, sys
+from importlib.metadata import distribution, packages_distributions, PackageNotFoundError
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+wanted, needed = [Requirement(line) for line in sys.argv[1:]], set()
+while wanted:
+    one = wanted.pop()
+    key = canonicalize_name(one.name), frozenset(one.extras)
+    if key in needed:
+        continue
+    needed.add(key)
+    try:
+        lines = distribution(one.name).requires or ()
+    except PackageNotFoundError:  # of another system
+        continue
+    for further in map(Requirement, lines):
+        extras = one.extras or {""}
+        if further.marker is None or any(further.marker.evaluate({"extra": e}) for e in extras):
+            wanted.append(further)
+names = {name for name, _ in needed} | {"packaging", "pspnet"}
+hidden = {
+    module
+    for module, owners in packages_distributions().items()
+    if not names & {canonicalize_name(owner) for owner in owners}
+}
+assert {"ray", "pandas", "pytest", "mypy", "hypothesis", "rasterio", "onnx"} <= hidden
+
+class Bare:
+    def __init__(self, finders):
+        self.finders = finders
+
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            return None
+        found = (finder.find_spec(name, path, target) for finder in self.finders)
+        return next((spec for spec in found if spec is not None), None)
+
+    def find_distributions(self, context):
+        for finder in self.finders:
+            yield from getattr(finder, "find_distributions", lambda _: ())(context)
+
+sys.meta_path[:] = [Bare([*sys.meta_path])]
+import torch
+import pspnet
+print(pspnet.__file__)
+for found in pkgutil.walk_packages(pspnet.__path__, "pspnet."):
+    try:
+        importlib.import_module(found.name)
+    except ModuleNotFoundError as error:
+        print(found.name, error.name)
+network = pspnet.PSPNet(2, encoder="tu-regnetx_002", decoder_channels=8).eval()
+with torch.no_grad():
+    print(*network(torch.zeros(1, 3, 33, 33)).shape)
+"""
+
+
+@pytest.mark.slow
+def test_a_wheel_without_extras_has_all_that_training_and_inference_import(installed, tmp_path):
+    plain = [r for r in requirements_of(installed) if r.marker is None]
+    command = [sys.executable, "-c", BARE, *map(str, plain)]
+    path = {"PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        command,
+        env={**os.environ, **path},
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines() == [
+        str(installed / "pspnet" / "__init__.py"),
+        "pspnet.tools.ablation.report pandas",
+        "pspnet.tools.demo.page gradio",
+        "1 2 33 33",
+    ]

@@ -236,8 +236,20 @@ def test_without_ray_the_list_is_named(fits, capsys, monkeypatch):
         main(["run", str(fits.file), "--data=toys"])
     assert end.value.code == 1
     said = capsys.readouterr().err
-    remedy = "make setup, or run the commands of `list` by hand"
+    remedy = "pip install 'pspnet[ablation]', or run the commands of `list` by hand"
     assert said == f"error: ray is not installed: {remedy}\n"
+
+
+@pytest.mark.parametrize("action", ["run", "report"])
+def test_without_pandas_no_run_begins(action, fits, capsys, monkeypatch):
+    monkeypatch.setattr("pspnet.tools.ablation.__main__.find_spec", lambda name: None)
+    with pytest.raises(SystemExit) as end:
+        main([action, str(fits.file), "--data=toys"])
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert said == (
+        "error: pandas is not installed, for the report: pip install 'pspnet[ablation]'\n"
+    )
 
 
 Start = Callable[..., subprocess.Popen[str]]

@@ -16,6 +16,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from pspnet.errors import Parser, UserError, one_line_errors
@@ -138,6 +139,8 @@ def main(words: list[str] | None = None) -> None:
     try:
         with one_line_errors():
             sweep = load_sweep(options.sweep, data=options.data, seeds=options.seeds)
+            if options.action in ("run", "report"):  # before hours of runs
+                _check_installed()
             if options.action == "list":
                 print(list_runs(sweep))
             elif options.action == "report":
@@ -155,6 +158,11 @@ def main(words: list[str] | None = None) -> None:
         raise SystemExit(130) from stop
     if failed:
         raise SystemExit(1)
+
+
+def _check_installed() -> None:
+    if find_spec("pandas") is None:
+        raise UserError("pandas is not installed, for the report: pip install 'pspnet[ablation]'")
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:

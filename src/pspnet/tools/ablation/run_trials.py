@@ -207,7 +207,7 @@ def _ray(address: str | None) -> Iterator[None]:
     try:
         import ray
     except ModuleNotFoundError as error:
-        remedy = "make setup, or run the commands of `list` by hand"
+        remedy = "pip install 'pspnet[ablation]', or run the commands of `list` by hand"
         raise UserError(f"ray is not installed: {remedy}") from error
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     # the path is short because a socket's path has at most 107 bytes
