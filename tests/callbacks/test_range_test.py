@@ -152,6 +152,14 @@ def test_a_test_ends_where_the_loss_is_not_finite_or_grows_fourfold(shapes, valu
     assert test.diverged.endswith(" at a learning rate of 5.6e-06")
 
 
+def test_losses_below_0_do_not_end_it(shapes):
+    test = RangeTest(start=1e-6, end=1e-4, steps=4)
+    run(shapes, test, loss=Diverging(-50.0, after=0))
+    assert len(test.losses) == 4
+    assert max(test.losses) < 0
+    assert not test.diverged
+
+
 def test_a_point_is_a_step_of_accumulated_batches(shapes):
     test = RangeTest(start=1e-6, end=1e-4, steps=3)
     run(shapes, test, accumulated=2)

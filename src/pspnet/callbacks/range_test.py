@@ -65,7 +65,8 @@ class RangeTest(Callback):
             self.rates.append(self._rate)
             self.losses.append(loss)
             curve = smoothed(self.losses)
-            if curve[-1] <= DIVERGED * curve.min():
+            limit = DIVERGED * curve.min()
+            if curve[-1] <= limit or limit <= 0:  # some losses begin below 0
                 return
             loss = curve[-1]
         self.diverged = f"the loss is {loss:.3g} at a learning rate of {self._rate:.2g}"
