@@ -142,13 +142,20 @@ class Diverging(nn.Module):
         return loss + (self.value if self.calls > self.after else 0)
 
 
-@pytest.mark.parametrize(("value", "kept"), [(math.nan, 3), (math.inf, 3), (500.0, 4)])
-def test_a_test_ends_where_the_loss_is_not_finite_or_grows_fourfold(shapes, value, kept):
+@pytest.mark.parametrize(
+    ("value", "kept", "said"),
+    [
+        (math.nan, 3, "the loss is nan"),
+        (math.inf, 3, "the loss is inf"),
+        (500.0, 4, "the smoothed loss is "),
+    ],
+)
+def test_a_test_ends_where_the_loss_is_not_finite_or_grows_fourfold(shapes, value, kept, said):
     test = RangeTest(start=1e-6, end=1e-4, steps=9)
     run(shapes, test, loss=Diverging(value, after=6))  # two losses per step
     assert len(test.losses) == len(test.rates) == kept
     assert np.isfinite(test.losses).all()
-    assert test.diverged.startswith("the loss is ")
+    assert test.diverged.startswith(said)
     assert test.diverged.endswith(" at a learning rate of 5.6e-06")
 
 

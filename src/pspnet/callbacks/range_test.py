@@ -68,8 +68,12 @@ class RangeTest(Callback):
             limit = DIVERGED * curve.min()
             if curve[-1] <= limit or limit <= 0:  # some losses begin below 0
                 return
-            loss = curve[-1]
-        self.diverged = f"the loss is {loss:.3g} at a learning rate of {self._rate:.2g}"
+            said = (
+                f"the smoothed loss is {curve[-1]:.3g}, {DIVERGED:g} times its least value or more,"
+            )
+        else:
+            said = f"the loss is {loss}"
+        self.diverged = f"{said} at a learning rate of {self._rate:.2g}"
         trainer.should_stop = True
 
 

@@ -14,6 +14,7 @@ EXAMPLES = {
         "pspnet fit -c base -c scenes_pspnet --name=bins_1 --model.network.bins=[1]",
         "pspnet fit -c base -c voc_pspnet --data.source.root=path/to/voc --data.batch_size=8",
         "pspnet fit --resume --name=scenes_pspnet",
+        "pspnet fit -c base -c scenes_pspnet --find_lr",
     ),
     "validate": (
         "pspnet validate --ckpt_path=best.ckpt",
