@@ -191,7 +191,7 @@ def test_windows_of_all_scales_and_their_mirrored_copies_fill_the_batches(networ
     for size in protocol.sizes(90, 100):
         sides = zip(size, CROP, strict=True)
         rows, columns = (
-            window_starts(max(side, crop), crop=crop, stride=protocol.stride)
+            window_starts(max(side, crop), crop=crop, step=protocol.step(crop))
             for side, crop in sides
         )
         counts.append(len(rows) * len(columns))
@@ -233,7 +233,7 @@ def test_mmsegmentation_averages_at_the_images_size(network, average, align_corn
             scaled = resize(image, size, align_corners=False)
             for flip in (False, True):
                 seen = scaled.flip(3) if flip else scaled
-                logits = resize(full_logits(other, seen), (60, 90), align_corners=align_corners)
+                logits = resize(other(seen), (60, 90), align_corners=align_corners)
                 logits = logits.flip(3) if flip else logits
                 expected += (logits.softmax(1) if average == "softmax" else logits) / 4
         found = evaluate(other, image, protocol)
@@ -243,7 +243,7 @@ def test_mmsegmentation_averages_at_the_images_size(network, average, align_corn
 def test_mmsegmentations_windows_average_scores_and_come_back_by_the_corners(network):
     """Its slide mode, of networks trained on crops of 769: no mirror, corners on corners."""
     image = tensor(picture(50, 90))
-    protocol = Protocol("mmseg-ss", CROP, fit=(117, 65), average="scores")
+    protocol = Protocol("mmseg-ss", CROP, fit=(117, 65), average="scores", rules="mmseg")
     height, width = protocol.sizes(50, 90)[0]
     assert (height, width) == (65, 117)
     total, count = torch.zeros(1, CLASSES, height, width), torch.zeros(height, width)
@@ -260,7 +260,7 @@ def test_mmsegmentations_windows_average_scores_and_come_back_by_the_corners(net
 
 @pytest.mark.parametrize("side", [10, 11, 17, 18, 24, 25, 100])
 def test_windows_cover_every_pixel_and_end_with_the_side(side):
-    starts = window_starts(side, crop=10, stride=2 / 3)
+    starts = window_starts(side, crop=10, step=7)
     assert starts[0] == 0
     assert starts[-1] + 10 == side
     assert all(0 < b - a <= 7 for a, b in pairwise(starts))

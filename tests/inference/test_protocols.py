@@ -45,6 +45,9 @@ def test_an_overridden_protocol_says_so():
         ({"crop_size": (0, 5)}, r"inference.crop_size=\[0, 5\]"),
         ({"stride": 0.0}, "inference.stride=0.0"),
         ({"stride": 1.5}, "inference.stride=1.5"),
+        ({"fit": (512, 2048)}, r"inference.fit=\[512, 2048\]: .*, long first"),
+        ({"fit": (0, 0)}, r"inference.fit=\[0, 0\]"),
+        ({"fit": (9, 9), "base_size": 9}, r"inference.fit=\[9, 9\] with inference.base_size=9"),
         ({"scales": ()}, r"inference.scales=\[\]"),
         ({"scales": (1.0, -1.0)}, "inference.scales"),
         ({"base_size": -1}, "inference.base_size=-1"),
@@ -56,9 +59,27 @@ def test_values_out_of_range_are_refused(overrides, message):
         ProtocolOverrides(**overrides)
 
 
-def test_mmseg_ms_of_769_crops_is_refused():
-    with pytest.raises(UserError, match="use mmseg-ss or paper-ms"):
-        resolve("mmseg-ms", ProtocolOverrides(), crop_size=(769, 769), base_size=2048)
+def test_six_scales_of_769_crops_slide_in_both_versions():
+    for name, fit in (("mmseg-ms", (2049, 1025)), ("mmseg-tta", "own")):
+        protocol = resolve(name, ProtocolOverrides(), crop_size=(769, 769), base_size=2048)
+        assert (protocol.crop_size, protocol.fit) == ((769, 769), fit)
+        assert (protocol.rules, protocol.average) == ("mmseg", "softmax")
+
+
+@pytest.mark.parametrize(
+    ("crop", "stride", "expected"),
+    [(480, 2 / 3, 320), (769, 2 / 3, 513), (64, 42, 42), (512, 341, 341), (9, 1, 9)],
+)
+def test_strides_are_shares_or_pixels(crop, stride, expected):
+    overrides = ProtocolOverrides(crop_size=(crop, crop), stride=stride)
+    protocol = resolve("mmseg-ss", overrides, crop_size=None, base_size=None)
+    assert protocol.step(crop) == expected
+
+
+def test_a_stride_that_leaves_pixels_out_is_refused():
+    overrides = ProtocolOverrides(crop_size=(480, 65), stride=66)
+    with pytest.raises(UserError, match=r"inference.stride=66: windows of \[480, 65\] pixels"):
+        resolve("mmseg-ss", overrides, crop_size=None, base_size=None)
 
 
 def test_an_override_without_effect_is_refused():

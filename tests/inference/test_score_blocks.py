@@ -26,6 +26,10 @@ def network():
             marks=pytest.mark.slow,
         ),
         ((60, 70), Protocol("fitted", crop_size=(41, 33), fit=(111, 90), average="scores")),
+        (
+            (30, 131),
+            Protocol("mmseg", crop_size=(41, 33), mirror=True, scales=(1.0, 1.2), rules="mmseg"),
+        ),
     ],
 )
 @pytest.mark.parametrize("multiple", [1, 16])

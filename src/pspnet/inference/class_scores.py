@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +12,7 @@ from torch import Tensor
 from pspnet.inference.protocols import Protocol
 from pspnet.inference.score_blocks import MEMORY, Reader, score_blocks
 from pspnet.inference.single_pass import FeatureLogits, full_logits, single_pass
-from pspnet.inference.sliding_window import windows
-from pspnet.inference.window_scores import add_scores
+from pspnet.inference.window_scores import resized, slide
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.chunked_logits import at_least_float32, highest_probability_
 
@@ -40,26 +38,14 @@ def evaluate(network: PSPNet, image: Tensor, protocol: Protocol) -> Tensor:
     """
     size = (image.shape[2], image.shape[3])
     if _is_single_pass(protocol, size):
-        logits = full_logits(network, image)
+        logits = full_logits(network, image, pad_to_corners=protocol.rules == "semseg")
         return logits.softmax(1) if protocol.average == "softmax" else logits
+    if protocol.crop_size is not None:
+        return slide(network, image, protocol)
     scales = protocol.sizes(*size)
     total = image.new_zeros((len(image), network.num_classes, *size), dtype=torch.float32)
-    if protocol.crop_size is None:
-        for scaled in scales:
-            total += _whole_image(network, _resize(image, scaled), size=size, protocol=protocol)
-    else:
-        # semseg resizes scores as it does images, mmsegmentation as its network does features
-        align_corners = network.align_corners and protocol.fit is not None
-        every = (
-            window
-            for scaled in scales
-            for window in windows(
-                _resize(image, scaled), protocol, size=size, align_corners=align_corners
-            )
-        )
-        at_once = max(1, protocol.batch // len(image))
-        while batch := [*islice(every, at_once)]:  # full, whatever the scales
-            add_scores(total, network, batch, protocol=protocol)
+    for scaled in scales:
+        total += _whole_image(network, resized(image, scaled), size=size, protocol=protocol)
     return total.div_(len(scales))
 
 
@@ -78,7 +64,7 @@ def predict(
         logits at feature resolution.
     """
     if _is_single_pass(protocol, (image.shape[2], image.shape[3])):
-        logits = single_pass(network, image)
+        logits = single_pass(network, image, pad_to_corners=protocol.rules == "semseg")
         if isinstance(logits, FeatureLogits):
             return logits.argmax(), logits
         return logits.argmax(1).to(torch.uint8), logits
@@ -236,7 +222,7 @@ def _whole_image(
     network: PSPNet, image: Tensor, *, size: tuple[int, int], protocol: Protocol
 ) -> Tensor:
     def scores(image: Tensor) -> Tensor:
-        logits = full_logits(network, image)
+        logits = full_logits(network, image, pad_to_corners=protocol.rules == "semseg")
         if logits.shape[2:] != size:
             align = network.align_corners
             logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=align)
@@ -244,9 +230,3 @@ def _whole_image(
 
     plain = scores(image)
     return plain.add_(scores(image.flip(3)).flip(3)).div_(2) if protocol.mirror else plain
-
-
-def _resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    if image.shape[2:] == size:
-        return image
-    return F.interpolate(image, size=size, mode="bilinear", align_corners=False)

@@ -48,7 +48,9 @@ def check_memory(
         need = 2 * MEMORY
     else:  # the scores and the image at its largest scale; memory of the windows does not grow
         scaled = max(rows * columns for rows, columns in protocol.sizes(height, width))
-        need = 4 * ((network.num_classes + 1) * height * width + image.shape[1] * scaled)
+        apart = protocol.averages_slides and len(protocol.slides) > 1
+        classes = network.num_classes * (2 if apart else 1) + 1
+        need = 4 * (classes * height * width + image.shape[1] * scaled)
     need, left = len(image) * max(need, WRITING * height * width), _available(image.device)
     if need > left:
         slide = "" if protocol.crop_size else ", or evaluate by windows (model.protocol=paper-ss)"

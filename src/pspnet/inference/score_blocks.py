@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pspnet.inference.protocols import Protocol
 from pspnet.inference.sliding_window import AxisWindow, Grid, Window
-from pspnet.inference.window_scores import add_scores
+from pspnet.inference.window_scores import add_scores, scores_align_corners, softmax_
 from pspnet.models.pspnet import PSPNet
 from pspnet.ops.chunked_logits import neighbors
 
@@ -58,48 +58,69 @@ def score_blocks(
         multiple: blocks begin at multiples of so many columns, which suits files with tiles.
     """
     device = next(network.parameters()).device
-    # as `evaluate` resizes scores
-    align_corners = network.align_corners and protocol.fit is not None
-    grids = [
-        Grid.of(scaled, protocol, size=size, align_corners=align_corners, device=device)
-        for scaled in protocol.sizes(*size)
-    ]
-    rows = [(row, grid) for grid in grids for row in grid.rows if row.target.stop]
+    grids = _grids(network, size, protocol, device)
+    rows = [(row, place) for place, grid in enumerate(grids) for row in grid.rows]
+    rows = [(row, place) for row, place in rows if row.target.stop]
     rows.sort(key=lambda pair: pair[0].target.start)
     height = max(row.target.stop - row.target.start for row, _ in rows)
     at_once = _windows_at_once(network, protocol, memory=memory // 4)
-    most = max(memory // (4 * network.num_classes * height * multiple), 1) * multiple
+    apart = len(grids) if protocol.averages_slides else 1  # logits that are averaged apart
+    most = max(memory // (4 * apart * network.num_classes * height * multiple), 1) * multiple
     strips = -(-size[1] // most)
     width = -(-size[1] // (strips * multiple)) * multiple
     for left in range(0, size[1], width):
         columns = slice(left, min(left + width, size[1]))
-        total = torch.zeros((1, network.num_classes, height, columns.stop - left), device=device)
+        shape = (apart, network.num_classes, height, columns.stop - left)
+        total = torch.zeros(shape, device=device)
         top = 0
-        for row, grid in rows:
+        for row, place in rows:
             if (done := row.target.start) > top:
-                yield _block(total, slice(top, done), columns, scales=len(grids))
+                yield _block(total, slice(top, done), columns, protocol=protocol)
                 _shift(total, done - top)
                 top = done
             reach = row.within(slice(top, top + height))
-            for batch in _batches(read, size, row, reach, grid, columns, at_once):
-                add_scores(total, network, batch, protocol=protocol)
-        yield _block(total, slice(top, size[0]), columns, scales=len(grids))
+            part = total[place : place + 1] if apart > 1 else total
+            for batch in _batches(read, size, row, reach, grids[place], columns, at_once):
+                add_scores(part, network, batch, protocol=protocol)
+        yield _block(total, slice(top, size[0]), columns, protocol=protocol)
+
+
+def _grids(
+    network: PSPNet, size: tuple[int, int], protocol: Protocol, device: torch.device
+) -> list[Grid]:
+    """Return the windows over each image that a protocol slides over."""
+    scales = protocol.sizes(*size)
+    align_corners = scores_align_corners(network, protocol)
+    return [
+        Grid.of(
+            scales[index],
+            protocol,
+            size=size,
+            align_corners=align_corners,
+            device=device,
+            flipped=flipped,
+        )
+        for index, flipped in protocol.slides
+    ]
 
 
 def _windows_at_once(network: PSPNet, protocol: Protocol, *, memory: int) -> int:
     """Return how many windows go through the network at once, with their flips."""
     height, width = protocol.crop_size or (1, 1)
-    each = 4 * network.num_classes * height * width * (2 if protocol.mirror else 1)
+    each = 4 * network.num_classes * height * width * (2 if protocol.mirrors_windows else 1)
     return min(protocol.batch, max(1, memory // each))
 
 
-def _block(total: Tensor, rows: slice, columns: slice, *, scales: int) -> ScoreBlock:
-    return ScoreBlock(rows, columns, total[0, :, : rows.stop - rows.start].div_(scales))
+def _block(total: Tensor, rows: slice, columns: slice, *, protocol: Protocol) -> ScoreBlock:
+    done = total[:, :, : rows.stop - rows.start]
+    if protocol.averages_slides:
+        return ScoreBlock(rows, columns, softmax_(done).mean(0))
+    return ScoreBlock(rows, columns, done[0].div_(len(protocol.slides)))
 
 
 def _shift(total: Tensor, rows: int) -> None:
-    """Move scores (1, C, H, W) up by some rows, and begin new ones below."""
-    for scores in total[0]:  # class by class, as each is copied
+    """Move scores (N, C, H, W) up by some rows, and begin new ones below."""
+    for scores in total.flatten(0, 1):  # class by class, as each is copied
         scores[: len(scores) - rows] = scores[rows:].clone()
         scores[len(scores) - rows :] = 0
 
@@ -129,7 +150,12 @@ def _batches(
     pixels = _padded(read, size, grid, row.window, slice(left, right))
     for first in range(0, len(places), at_once):
         yield [
-            Window(pixels[:, :, :, c.window.start - left : c.window.stop - left], reach, within)
+            Window(
+                pixels[:, :, :, c.window.start - left : c.window.stop - left],
+                reach,
+                within,
+                grid.flipped,
+            )
             for c, within in places[first : first + at_once]
         ]
 

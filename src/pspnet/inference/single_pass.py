@@ -106,23 +106,27 @@ class FeatureLogits:
         return loss(self.logits, around, align_corners=self.align_corners)
 
 
-def single_pass(network: PSPNet, image: Tensor) -> FeatureLogits | Tensor:
+def single_pass(
+    network: PSPNet, image: Tensor, *, pad_to_corners: bool = True
+) -> FeatureLogits | Tensor:
     """Run whole images through a network in evaluation mode.
 
     Images are padded centrally with the mean color (0 once normalized) to the smallest size that
-    the network takes, and with `align_corners` to 8n + 1 pixels per side (16n + 1, 32n + 1 at those
-    output strides), at which the features' corners lie on pixels; semseg takes no other sizes.
+    the network takes.
 
     Args:
         network: in evaluation mode.
         image: (N, 3, H, W), normalized, any H and W.
+        pad_to_corners: pad images of networks with `align_corners` to 8n + 1 pixels per side too
+            (16n + 1, 32n + 1 at those output strides), at which the features' corners lie on
+            pixels; semseg takes no other sizes, mmsegmentation takes images as they are.
 
     Returns:
         Logits at feature resolution, or at the images' size (N, C, H, W) where `why_not_chunked`.
     """
     assert not network.training
     height, width = image.shape[2:]
-    multiple = network.output_stride if network.align_corners else 1
+    multiple = network.output_stride if network.align_corners and pad_to_corners else 1
     padded, (top, left) = pad_centrally(image, multiple=multiple, smallest=SMALLEST_SIDE)
     padded = in_format_of(network, padded)
     window = (slice(top, top + height), slice(left, left + width))
@@ -140,9 +144,9 @@ def single_pass(network: PSPNet, image: Tensor) -> FeatureLogits | Tensor:
     )
 
 
-def full_logits(network: PSPNet, image: Tensor) -> Tensor:
+def full_logits(network: PSPNet, image: Tensor, *, pad_to_corners: bool = True) -> Tensor:
     """Logits (N, C, H, W) of whole images (N, 3, H, W) in one pass, see `single_pass`."""
-    logits = single_pass(network, image)
+    logits = single_pass(network, image, pad_to_corners=pad_to_corners)
     return logits.upsample() if isinstance(logits, FeatureLogits) else logits
 
 

@@ -55,11 +55,15 @@ class AxisWindow:
 
 @dataclass(frozen=True)
 class Window:
-    """A part of the images (N, 3, *crop), at any scale, and its place along both axes."""
+    """A part of the images (N, 3, *crop), at any scale, and its place along both axes.
+
+    `flipped` is True where the network is to see its horizontal flip.
+    """
 
     pixels: Tensor
     row: AxisWindow
     column: AxisWindow
+    flipped: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,12 +75,14 @@ class Grid:
         before: rows and columns of padding above and left of them.
         rows: the windows along the vertical axis.
         columns: those along the horizontal axis.
+        flipped: windows slide over the flipped images; their places are those in the images.
     """
 
     scaled: tuple[int, int]
     before: tuple[int, int]
     rows: list[AxisWindow]
     columns: list[AxisWindow]
+    flipped: bool = False
 
     @classmethod
     def of(
@@ -87,57 +93,79 @@ class Grid:
         size: tuple[int, int],
         align_corners: bool,
         device: torch.device,
+        flipped: bool = False,
     ) -> Grid:
         """Return the windows of a protocol that slides; the arguments are those of `windows`."""
-        crop = protocol.crop_size
-        assert crop is not None
-        top, left = (
-            (max(side, least) - side) // 2 for side, least in zip(scaled, crop, strict=True)
-        )
+        crop = window_size(scaled, protocol)
+        padded = [max(side, least) for side, least in zip(scaled, crop, strict=True)]
+        before = [(side - own) // 2 for side, own in zip(padded, scaled, strict=True)]
         rows, columns = (
+            window_starts(padded[axis], crop=crop[axis], step=protocol.step(full))
+            for axis, full in enumerate(protocol.crop_size or crop)
+        )
+        if flipped:
+            columns = [padded[1] - crop[1] - start for start in columns]
+        down, across = (
             _axis_windows(
-                neighbors(output, side, align_corners=align_corners),
-                before=before,
-                starts=window_starts(max(side, least), crop=least, stride=protocol.stride),
-                crop=least,
+                neighbors(size[axis], scaled[axis], align_corners=align_corners),
+                before=before[axis],
+                starts=sorted(starts),
+                crop=crop[axis],
                 device=device,
             )
-            for output, side, before, least in zip(size, scaled, (top, left), crop, strict=True)
+            for axis, starts in enumerate((rows, columns))
         )
-        return cls(scaled, (top, left), rows, columns)
+        return cls(scaled, (before[0], before[1]), down, across, flipped)
+
+
+def window_size(scaled: tuple[int, int], protocol: Protocol) -> tuple[int, int]:
+    """Return height and width of the windows over images of height and width `scaled`."""
+    crop = protocol.crop_size
+    assert crop is not None
+    if protocol.rules == "semseg":
+        return crop
+    return min(crop[0], scaled[0]), min(crop[1], scaled[1])
 
 
 def windows(
-    image: Tensor, protocol: Protocol, *, size: tuple[int, int], align_corners: bool
+    image: Tensor,
+    protocol: Protocol,
+    *,
+    size: tuple[int, int],
+    align_corners: bool,
+    flipped: bool = False,
 ) -> Iterator[Window]:
     """Yield the windows of images at one scale.
 
     Args:
-        image: (N, 3, h, w); where it is smaller than a window, it is padded centrally with 0.
+        image: (N, 3, h, w); where it is smaller than a window, it is padded centrally with 0, or
+            the windows are as small, see `Protocol.rules`.
         protocol: with a crop size.
         size: height and width of the images at their own scale, to which the scores are resized.
         align_corners: how the scores are resized.
+        flipped: slide over the images' horizontal flips.
     """
-    assert protocol.crop_size is not None
-    padded, _ = pad_centrally(image, multiple=1, smallest=protocol.crop_size)
+    scaled = (image.shape[2], image.shape[3])
+    padded, _ = pad_centrally(image, multiple=1, smallest=window_size(scaled, protocol))
     grid = Grid.of(
-        (image.shape[2], image.shape[3]),
+        scaled,
         protocol,
         size=size,
         align_corners=align_corners,
         device=image.device,
+        flipped=flipped,
     )
     for row in grid.rows:
         for column in grid.columns:
-            yield Window(padded[:, :, row.window, column.window], row, column)
+            yield Window(padded[:, :, row.window, column.window], row, column, flipped)
 
 
-def window_starts(side: int, *, crop: int, stride: float) -> list[int]:
+def window_starts(side: int, *, crop: int, step: int) -> list[int]:
     """Return the first pixels of the windows of one axis; the last window ends with the side.
 
-    Source: semseg's tool/test.py, `scale_process`.
+    Source: semseg's tool/test.py, `scale_process`, and mmsegmentation's `slide_inference`, which
+    agree.
     """
-    step = math.ceil(crop * stride)
     number = math.ceil((side - crop) / step) + 1
     return [min(index * step, side - crop) for index in range(number)]
 

@@ -105,12 +105,16 @@ def test_the_fused_form_is_followed_and_not_switched_off():
         pytest.param("paper-ss", (50, 70), 2 * 2 * 3, marks=SLOW),
         ("paper-ss", (20, 70), 2 * 3),
         ("mmseg-ms", (40, 60), 12),
+        ("mmseg-ms, slide", (20, 70), 2 * (2 + 3)),
     ],
 )
 @torch.no_grad()
 def test_the_input_is_one_of_the_protocol(name, size, passes):
     """Windows of 33 are 22 apart; where an image is smaller, padding surrounds it."""
-    network, given, rule = unedited().eval(), image(*size).double(), protocol(name, batch=3)
+    name, _, slides = name.partition(", ")
+    changes = {"crop_size": (33, 33), "scales": (0.5, 1.0)} if slides else {}
+    rule = protocol(name, batch=2 if slides else 3, **changes)
+    network, given = unedited().eval(), image(*size).double()
     inputs = []
     with network.encoder.register_forward_pre_hook(lambda _, x: inputs.extend(x[0])):
         scores = evaluate(network, given[None], rule)
@@ -118,12 +122,12 @@ def test_the_input_is_one_of_the_protocol(name, size, passes):
     assert found.passes.total == len(inputs) == passes
     assert torch.equal(found.prediction.long(), scores.argmax(1)[0])
     rows, columns = found.passes.windows[found.passes.shown]
-    if rule.crop_size:
+    if rule.rules == "mmseg":  # as the image is, to the network's least
+        expected = F.pad(given[:, rows, columns], (0, 0, 6, 6) if slides else (0, 0))
+    else:
         top = max(0, 33 - size[0]) // 2
         padded = F.pad(given, (0, 0, top, max(0, 33 - size[0]) - top))
         expected = padded[:, rows.start + top : rows.stop + top, columns]
-    else:
-        expected = F.pad(given, (2, 3, 0, 1))  # to 8n + 1
     assert torch.equal(found.input, expected)
 
 

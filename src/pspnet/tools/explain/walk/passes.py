@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +59,11 @@ def passes_of(protocol: Protocol, size: tuple[int, int]) -> Passes:
     )
     windows = [(row, column) for row in rows for column in columns]
     shown = (len(rows) // 2) * len(columns) + len(columns) // 2
-    call, place = divmod(sum(counts[:nearest]) + shown, protocol.batch)
+    if protocol.rules == "semseg":  # windows of all scales fill the batches
+        call, place = divmod(sum(counts[:nearest]) + shown, protocol.batch)
+    else:
+        call, place = divmod(shown, protocol.batch)
+        call += flips * sum(math.ceil(count / protocol.batch) for count in counts[:nearest])
     return Passes(sum(counts) * flips, scale, scaled, windows, shown, call=call, row=place)
 
 

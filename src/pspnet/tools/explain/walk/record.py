@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -117,7 +117,7 @@ def walk(network: PSPNet, image: Tensor, protocol: Protocol) -> Walk:
             prediction, _ = predict(network, batch, protocol)
         shown = record.maps[INPUT][None]
         with recording(network) as published, pyramid_outputs(network) as outputs:
-            evaluate(network, shown, ONE_PASS)
+            evaluate(network, shown, replace(ONE_PASS, rules=protocol.rules))
     size = (shown.shape[2], shown.shape[3])
     layers = trace_layers(network, size=size, training_only=True)
     reason = why_no_parts(network)
