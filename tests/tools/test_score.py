@@ -96,6 +96,34 @@ def test_frames_of_cityscapes(tmp_path, capsys):
     assert "ulm.png: no CITY_SEQUENCE_FRAME begins this name" in line
 
 
+def test_instances_of_cityscapes(tmp_path, capsys):
+    """A car of 24 pixels of which half are found, on road."""
+    frame = "ulm_000000_000019"
+    put(tmp_path / f"target/{frame}_gtFine_labelIds.png", [7, 26])
+    instances = np.resize(np.array([7, 26001], np.uint16), SIZE)
+    Image.fromarray(instances).save(tmp_path / f"target/{frame}_gtFine_instanceIds.png")
+    put(tmp_path / f"predictions/{frame}.png", [7, 26, 7, 28])
+    score(tmp_path, "--instances", f"--json={tmp_path / 'scores.json'}", dataset="cityscapes")
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == (
+        "class IoU 50.00 %, category IoU 100.00 %, class iIoU 25.00 %, category iIoU 100.00 %"
+        " (cityscapes, 1 images, stored values)"
+    )
+    rows = [line.split() for line in said]
+    assert ["car", "50.00"] in rows
+    assert ["category", "human", "–"] in rows
+    results = json.loads((tmp_path / "scores.json").read_text())
+    iou = results["instances"]["classes"]
+    assert (iou["car"], iou["bus"], iou["train"]) == (0.5, 0, None)
+    assert results["figures"]["class iIoU"] == 0.25
+    (tmp_path / f"target/{frame}_gtFine_instanceIds.png").unlink()
+    line = refusal(capsys, tmp_path, "--instances", dataset="cityscapes")
+    assert "instanceIds.png is missing; --instances needs it beside" in line
+    for more in (["--weights=a"], ["--dataset=voc"]):
+        line = refusal(capsys, tmp_path, "--instances", *more, dataset="cityscapes", code=2)
+        assert "--instances goes with --dataset cityscapes" in line
+
+
 def test_values_of_ade20k(tmp_path, capsys):
     put(tmp_path / "target/ADE_val_00000001.png", [1, 2, 150, 0])
     put(tmp_path / "predictions/ADE_val_00000001.png", [1, 3, 0, 9])

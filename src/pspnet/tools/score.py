@@ -1,6 +1,7 @@
 """Score predictions on disk, of any tool, by the rules of the benchmark's own scorer.
 
     python -m pspnet score PREDICTIONS TARGET --dataset voc | cityscapes | ade20k | camvid
+    python -m pspnet score PREDICTIONS TARGET --dataset cityscapes --instances
     python -m pspnet score PREDICTIONS TARGET --classes classes.yaml [--weights WEIGHTS]
 
 Both are folders, read with their subfolders. A benchmark's files are PNGs with one channel, and a
@@ -180,6 +181,12 @@ def _parser() -> Parser:
         help="folder of gray images: what each pixel counts; they are named as the ground truth, in"
         " Cityscapes CITY_SEQUENCE_FRAME.png",
     )
+    add(
+        "--instances",
+        action="store_true",
+        help="also Cityscapes' instance-level IoU (iIoU), from the *_gtFine_instanceIds.png beside"
+        " the ground truth",
+    )
     add("--absent", choices=["skip", "zero"], help="rule for absent classes; the benchmark's own")
     add("--json", type=path_argument, help="file to write all scores to")
     return parser
@@ -189,6 +196,7 @@ def _score(
     pairs: Sequence[tuple[Path, Path]], scorer: OfficialScorer, options: argparse.Namespace
 ) -> str:
     """Score pairs of files, write the JSON if it is asked for, and return the text to print."""
+    from pspnet.evaluation.instance_iou import instance_iou, instance_table
     from pspnet.evaluation.summary import format_table, summary
 
     rules = options.dataset or str(options.classes)
@@ -206,15 +214,22 @@ def _score(
         absent=options.absent or scorer.absent,
     )
     ranking = scorer.ranking_scores(scores)
+    tables, more = [format_table(scores)], {}
+    if options.instances:
+        more["instances"] = by_instance = instance_iou(pairs, values=options.values)
+        ranking["class iIoU"] = by_instance["mean_of_classes"]
+        ranking["category iIoU"] = by_instance["mean_of_categories"]
+        tables.append(instance_table(by_instance))
     if options.json is not None:
         origin = {"dataset": rules, "values": options.values, "images": len(pairs)}
         if options.weights is not None:
             origin["weights"] = str(options.weights)
-        results = json.dumps({**origin, "figures": ranking, **scores}, indent=2)
+        results = json.dumps({**origin, "figures": ranking, **scores, **more}, indent=2)
         write_atomic(options.json, f"{results}\n".encode())
     said = [f"{key} {'–' if x is None else f'{100 * x:.2f} %'}" for key, x in ranking.items()]
     of = f"{rules}, {len(pairs)} images, {options.values} values"
-    return f"{format_table(scores)}\n\n{', '.join(said)} ({of})"
+    tables.append(f"{', '.join(said)} ({of})")
+    return "\n\n".join(tables)
 
 
 def _weight_file(options: argparse.Namespace, scorer: OfficialScorer, target: Path) -> Path:
@@ -227,7 +242,10 @@ def main(words: list[str] | None = None) -> None:
     Raises:
         SystemExit: with code 1 and one line for files that cannot be scored, 2 for wrong options.
     """
-    options = _parser().parse_args(words)
+    parser = _parser()
+    options = parser.parse_args(words)
+    if options.instances and (options.dataset != "cityscapes" or options.weights is not None):
+        parser.error("--instances goes with --dataset cityscapes, and with no --weights")
     with one_line_errors():
         if options.json is not None:
             check_new(options.json)
