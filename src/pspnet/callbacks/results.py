@@ -163,6 +163,7 @@ def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str,
         **module.scores(),
         **({} if trained is None else {"train_miou": float(trained)}),
         **({"weighted": True} if module.matrix.is_floating_point() else {}),
+        **_shard(trainer, module),
         **({} if by_image is None else by_image.describe(names, absent=module.absent)),
         **({} if calibrated is None else {"calibration": calibrated.describe(names)}),
         "inference": asdict(module.protocol),
@@ -170,6 +171,15 @@ def describe(trainer: Trainer, module: Segmentation, *, split: str) -> dict[str,
         "members": {group: list(part) for group, part in module.classes.groups.items()},
         "confusion": plain_matrix(module.matrix.numpy()),
     }
+
+
+def _shard(trainer: Trainer, module: Segmentation) -> dict[str, Any]:
+    """Return the part of the images that was evaluated, with what merging the parts needs."""
+    shard = getattr(trainer.datamodule, "shard", None)  # type: ignore[attr-defined]
+    if shard is None:
+        return {}
+    categories = {name: list(part) for name, part in module.classes.categories.items()}
+    return {"shard": {"part": str(shard), "categories": categories}}
 
 
 def title(results: dict[str, Any]) -> str:

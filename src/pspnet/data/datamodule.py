@@ -26,6 +26,7 @@ from pspnet.data.facts import label_counts
 from pspnet.data.image_io import LARGEST_SIDE
 from pspnet.data.prediction_images import find_images
 from pspnet.data.samplers import EvaluationSampler, TrainingSampler, rare_class_chances
+from pspnet.data.shard import Shard
 from pspnet.data.training_loader import StepSize, TrainingLoader
 from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
 from pspnet.data.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
@@ -76,6 +77,8 @@ class SegmentationData(lightning.LightningDataModule):
         rare_class_sampling: draw images with rare classes more often, by this temperature, such as
             0.01, see `pspnet.data.samplers.rare_class_chances`; None takes each image once.
         channels: names, bands and range of the images' channels.
+        shard: part of the images that an evaluation or a prediction takes, such as 2/8, the second
+            of eight parts; `pspnet score --merge` adds their results. None takes all.
         check: read some files before the first step of a training, for about half a second, and
             end it if one of them is wrong; `pspnet check` reads all.
 
@@ -99,6 +102,7 @@ class SegmentationData(lightning.LightningDataModule):
         rare_class_sampling: float | None = None,
         check: bool = True,
         channels: Channels = RGB,
+        shard: str | None = None,
     ) -> None:
         super().__init__()
         self.source, self.channels = source, channels
@@ -113,6 +117,7 @@ class SegmentationData(lightning.LightningDataModule):
         if not self.normalizes:  # as for `check`, which proposes them
             self.mean, self.std = (0.5,) * len(channels), (1.0,) * len(channels)
         self.seed = seed
+        self.shard = None if shard is None else Shard.of(shard)
         self.images = None if images is None else local_path(images, option="data.images")
         self.cache = None if cache is None else local_path(cache, option="data.cache")
         self.rare_class_sampling, self.check = rare_class_sampling, check
@@ -159,14 +164,16 @@ class SegmentationData(lightning.LightningDataModule):
 
         Raises:
             UserError: if a file is missing, a split to train on or to score lacks labels (a test
-                split may lack all where the benchmark has a server), or a split has fewer images
-                than a training batch or the processes of an evaluation need.
+                split may lack all where the benchmark has a server), a split has fewer images
+                than a training batch, processes or shards need, or a training gets a shard.
         """
         if not self.normalizes:
             raise UserError(
                 "data.mean and data.std: give both for other channels than RGB of 8 bits; python -m"
                 " pspnet check with the same options of data proposes them"
             )
+        if stage == "fit" and self.shard is not None:
+            raise UserError(f"data.shard={self.shard}: a training takes all images; leave it out")
         if stage == "fit":
             self.train_set = self._train_set()
             self._chances = self._sampling_chances()
@@ -308,6 +315,8 @@ class SegmentationData(lightning.LightningDataModule):
             return self.source.samples("test")
 
     def _enough(self, samples: list[Sample]) -> list[Sample]:
+        if self.shard is not None:
+            samples = self.shard.part(samples)
         # Lightning stops at a process without a batch too, but does not name the remedy
         _, world = self._process()
         if len(samples) < world:

@@ -3,11 +3,15 @@
     python -m pspnet score PREDICTIONS TARGET --dataset voc | cityscapes | ade20k | camvid
     python -m pspnet score PREDICTIONS TARGET --dataset cityscapes --instances
     python -m pspnet score PREDICTIONS TARGET --classes classes.yaml [--weights WEIGHTS]
+    python -m pspnet score --merge RESULTS [RESULTS ...]
 
 Both are folders, read with their subfolders. A benchmark's files are PNGs with one channel, and a
 prediction belongs to the ground truth of the same name, in Cityscapes of the same
 `CITY_SEQUENCE_FRAME`. With classes of one's own both are read as the masks of the source `Folder`,
 and a prediction belongs to the ground truth at the same path below its folder.
+
+`--merge` reads no predictions: it adds the results.json of the shards of an evaluation
+(`validate` or `test` with `--data.shard`) to that of all images.
 """
 
 from __future__ import annotations
@@ -18,7 +22,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.files import find_files, note_unread
@@ -37,6 +41,8 @@ from pspnet.files.writing import check_new, write_atomic
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pspnet.evaluation.summary import Summary
 
 
 def pair_files(
@@ -162,11 +168,18 @@ def _find(
 def _parser() -> Parser:
     parser = Parser(prog="pspnet score", description=(__doc__ or "").partition("\n")[0])
     add = parser.add_argument
-    add("predictions", type=path_argument, help="folder of predictions")
-    add("target", type=path_argument, help="folder of the data set's ground truth")
+    add("predictions", type=path_argument, nargs="?", help="folder of predictions")
+    add("target", type=path_argument, nargs="?", help="folder of the data set's ground truth")
     kind = parser.add_mutually_exclusive_group(required=True)
     kind.add_argument("--dataset", choices=[*OFFICIAL_SCORERS])
     kind.add_argument("--classes", type=path_argument, help="classes.yaml of one's own data set")
+    kind.add_argument(
+        "--merge",
+        type=path_argument,
+        nargs="+",
+        metavar="RESULTS",
+        help="results.json of all shards of an evaluation, or their folders",
+    )
     add(
         "--values",
         choices=["stored", "train"],
@@ -236,6 +249,20 @@ def _weight_file(options: argparse.Namespace, scorer: OfficialScorer, target: Pa
     return weight_file(options.weights, str(scorer.name(target.relative_to(options.target))))
 
 
+def _merged(options: argparse.Namespace) -> str:
+    """Merge results of shards, write the JSON if it is asked for, and return the text to print."""
+    from pspnet.callbacks.results_file import as_text
+    from pspnet.evaluation.summary import format_table
+    from pspnet.tools.merge_results import merge_results
+
+    results = merge_results(options.merge)
+    if options.json is not None:
+        write_atomic(options.json, as_text(results).encode())
+    miou = "–" if results["miou"] is None else f"{100 * results['miou']:.2f} %"
+    of = f"{results['split']}, {len(options.merge)} shards, protocol {results['protocol']}"
+    return f"{format_table(cast('Summary', results))}\n\nmIoU {miou} ({of})"
+
+
 def main(words: list[str] | None = None) -> None:
     """Run the command line; `words` default to `sys.argv[1:]`.
 
@@ -246,9 +273,16 @@ def main(words: list[str] | None = None) -> None:
     options = parser.parse_args(words)
     if options.instances and (options.dataset != "cityscapes" or options.weights is not None):
         parser.error("--instances goes with --dataset cityscapes, and with no --weights")
+    if (options.merge is None) == (options.target is None):
+        parser.error("give PREDICTIONS and TARGET, or the results of shards to --merge")
+    if options.merge is not None and (options.list or options.weights or options.absent):
+        parser.error("--merge goes with --json alone; the shards hold all other options")
     with one_line_errors():
         if options.json is not None:
             check_new(options.json)
+        if options.merge is not None:
+            print(_merged(options))
+            return
         if options.classes is None:
             scorer = OFFICIAL_SCORERS[options.dataset]
         else:
