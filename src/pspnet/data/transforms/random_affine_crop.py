@@ -20,8 +20,9 @@ MARGIN = 2  # pixels on each side that the blur reads
 class RandomAffineCrop(A.DualTransform):  # type: ignore[misc]  # albumentations has no types
     """Random resize, rotation, blur, horizontal flip and crop, equal to one after the other.
 
-    The image is interpolated once, bilinearly, the label by its nearest pixel. Rotation uncovers
-    pixels of the fill color, 255 in the label. A crop lies within the resized image, everywhere
+    The image is interpolated once, bilinearly, where the published transforms interpolate in the
+    resize and once more in the rotation; the label has its nearest pixel. Rotation uncovers pixels
+    of the fill color, 255 in the label. A crop lies within the resized image, everywhere
     with the same probability; on an axis on which the image is smaller it takes all, unpadded.
 
     With `max_class_share` below 1 a crop is drawn again, up to ten times, while one class has that
@@ -29,7 +30,7 @@ class RandomAffineCrop(A.DualTransform):  # type: ignore[misc]  # albumentations
 
     Args:
         crop_size: height and width of the crop.
-        fill: color, per channel, 0 to 255.
+        fill: color, per channel, 0 to 255, rounded to whole levels as images are bytes.
         scale: least and greatest factor of the resize.
         fit: long and short side that the image is fitted into, or None.
         rotation: greatest angle in degrees.
@@ -38,7 +39,8 @@ class RandomAffineCrop(A.DualTransform):  # type: ignore[misc]  # albumentations
         mirror: share of the images that are flipped.
         max_class_share: share of a crop's labeled pixels that one class must stay below; 1 is off.
 
-    Source: the author's `Compose` of transforms; mmsegmentation's `Resize(img_scale, ratio_range)`,
+    Source: the `Compose` of semseg's tool/train.py, whose `RandScale` rounds sizes as
+    `cv2.resize(fx=, fy=)` does, half to even; mmsegmentation's `Resize(img_scale, ratio_range)`,
     with mmcv's rounding, and `RandomCrop(cat_max_ratio)`.
     """
 
@@ -124,7 +126,7 @@ def _resized(source: Size, *, scale: float, frame: tuple[int, int] | None) -> Si
     """Return the size of an image times a factor, or fitted into the frame times that factor."""
     height, width = source
     if frame is None:
-        return max(1, int(height * scale)), max(1, int(width * scale))
+        return max(1, round(height * scale)), max(1, round(width * scale))  # as OpenCV does
     long, short = (int(side * scale) for side in frame)
     factor = min(long / max(source), short / min(source))
     return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
