@@ -16,6 +16,7 @@ import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from pspnet.errors import UserError, visible
+from pspnet.models.stand_ins import stand_ins, without_stand_ins
 
 # what torch's readers raise for damaged files, found by changing single bytes of good ones
 DAMAGED = (
@@ -62,6 +63,8 @@ def regular_file(path: str | Path, *, expected: str) -> Path:
 def load(path: Path) -> Any:
     """Read tensors and plain data; the archive's checksums are compared first.
 
+    The curves in mmengine's training checkpoints are left out, see `stand_ins`.
+
     Args:
         path: a regular file, as `torch.save` writes it today or did before torch 1.6.
 
@@ -69,7 +72,7 @@ def load(path: Path) -> Any:
         UserError: if the file is damaged, or holds more than tensors and plain data.
     """
     check_archive(path)
-    with warnings.catch_warnings():  # about old pickles and rare tensors, which load or do not
+    with stand_ins(), warnings.catch_warnings():  # of old pickles and rare tensors
         warnings.simplefilter("ignore", UserWarning)
         try:
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -81,7 +84,7 @@ def load(path: Path) -> Any:
                     reason = f"it names {names}, which could run code; give tensors and plain data"
             raise UserError(f"{path}: not a readable weights file: {reason}") from error
     check_plain(content, path=path)
-    return content
+    return without_stand_ins(content)
 
 
 def check_archive(path: Path) -> None:
