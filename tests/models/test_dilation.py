@@ -84,6 +84,42 @@ def test_the_stride_can_sit_on_the_1x1_convolution(layout):
     assert dilations(body.layer4) == dilations(usual.layer4)
 
 
+def test_average_pools_that_had_a_stride_can_be_left_out():
+    """ResNeSt strides by pools: one behind the 3×3 of a first block, one in its shortcut."""
+    layout = Dilation(first_block="half", average_pools="none")
+    body = shapes_only("tu-resnest14d", layout).model
+    pools = [name for name, layer in body.named_modules() if isinstance(layer, nn.AvgPool2d)]
+    assert pools == ["layer2.0.avd_last", "layer2.0.downsample.0"]
+    assert dilations(body.layer3) + dilations(body.layer4) == [1, 2]
+    dense = shapes_only("tu-resnest14d", Dilation()).model
+    assert sum(isinstance(layer, nn.AvgPool2d) for layer in dense.modules()) == 6
+
+
+@pytest.mark.parametrize("name", ["resnet50", "tu-resnet50s"])
+def test_stages_can_keep_their_strides_and_be_dilated(name):
+    encoder = shapes_only(name, Dilation(first_block="half", keep_strides=True))
+    body = getattr(encoder, "model", encoder)
+    assert dilations(body.layer3) == [1, 2, 2, 2, 2, 2]
+    assert dilations(body.layer4) == [2, 4, 4]
+    strides = [body.get_submodule(f"layer{i}.0.conv2").stride for i in (2, 3, 4)]
+    assert strides == [(2, 2)] * 3
+    with torch.no_grad():
+        features = encoder(torch.zeros(1, 3, 64, 64, device="meta"))
+    assert [feature.shape[-1] for feature in features[-2:]] == [4, 2]
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "tu-convnext_femto", "vgg11", "efficientnet-b0"])
+def test_strided_layers_of_every_kind_can_stay(name):
+    """Depthwise convolutions, patches of even sides, pools, layers that pad by themselves."""
+    layout = Dilation((2,), (2,), keep_strides=True)
+    encoder, plain = shapes_only(name, layout), shapes_only(name, PLAIN)
+    image = torch.zeros(1, 3, 96, 96, device="meta")
+    with torch.no_grad():
+        sizes, plain_sizes = ([x.shape for x in net(image)] for net in (encoder, plain))
+    assert sizes == plain_sizes
+    assert 2 in dilations(encoder)
+
+
 def test_a_block_without_a_1x1_convolution_cannot_have_its_stride_there():
     with pytest.raises(UserError, match="set stride_in_1x1=false"):
         shapes_only("resnet18", Dilation(stride_in_1x1=True))

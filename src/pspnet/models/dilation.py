@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
-from pspnet.ops.dilated_depthwise import DilatedDepthwiseConv2d, is_depthwise
-from pspnet.ops.equivalence import why_not_plain
+from pspnet.models.dilated_layers import dense_pool, dilate_convolution, gains, widen
+from pspnet.ops.dilated_depthwise import DilatedDepthwiseConv2d
 
 LARGEST = 128  # the padding grows with it
 TRACE_SIZE = 128  # a multiple of 32, small enough to cost little
@@ -42,6 +42,11 @@ class Dilation:
             in mmsegmentation's ResNet-18.
         stride_in_1x1: whether blocks that keep their stride have it on the 1×1 convolution before
             the 3×3, as in the Caffe release's PSPNet50, in place of the 3×3 itself.
+        keep_strides: whether both stages keep their strides and are dilated all the same, as in
+            mmsegmentation's D32. Strided layers that are no plain convolution of odd kernel, such
+            as pools, stay as they are.
+        average_pools: whether an average pool that had the stride averages around every pixel
+            ("dense") or is left out ("none", as in mmsegmentation's ResNeSt).
 
     Raises:
         UserError: for an empty stage, a dilation below 1, or a strided stage 5 after a dilated 4.
@@ -52,6 +57,8 @@ class Dilation:
     first_block: Literal["full", "half"] = "full"
     convolutions: Literal["all", "first"] = "all"
     stride_in_1x1: bool = False
+    keep_strides: bool = False
+    average_pools: Literal["dense", "none"] = "dense"
 
     def __post_init__(self) -> None:
         for stage, values in (("stage4", self.stage4), ("stage5", self.stage5)):
@@ -59,7 +66,7 @@ class Dilation:
                 raise UserError(
                     f"dilation.{stage}={list(values)}: give one dilation or more, 1 to {LARGEST}"
                 )
-        if self.stage4 != (1,) and self.stage5 == (1,):
+        if self.stage4 != (1,) and self.stage5 == (1,) and not self.keep_strides:
             raise UserError(
                 f"dilation.stage4={list(self.stage4)} with dilation.stage5=[1]: a stage 5 that "
                 "keeps its stride undoes a dilated stage 4; dilate stage 5 too, or set stage4=[1]"
@@ -68,6 +75,8 @@ class Dilation:
     @property
     def output_stride(self) -> int:
         """The ratio of image to feature size: 8, 16 or 32."""
+        if self.keep_strides:
+            return 32
         return 32 >> ((self.stage4 != (1,)) + (self.stage5 != (1,)))
 
     def values(self, level: int) -> tuple[int, ...]:
@@ -183,26 +192,19 @@ def _dilate_stage(
             seen.add(block)
         if had_stride and dilation.first_block == "half":
             value = max(1, value // 2)
-        if isinstance(step.layer, nn.Conv2d):
-            _dilate_convolution(step.layer, value)
-            if _gains(step.layer):
+        if had_stride and dilation.keep_strides:
+            widen(step.layer, value)
+        elif isinstance(step.layer, nn.Conv2d):
+            dilate_convolution(step.layer, value)
+            if gains(step.layer):
                 encoder.set_submodule(step.name, DilatedDepthwiseConv2d(step.layer, value))
+        elif isinstance(step.layer, nn.AvgPool2d) and dilation.average_pools == "none":
+            if had_stride:
+                encoder.set_submodule(step.name, nn.Identity())
         elif had_stride and isinstance(step.layer, nn.MaxPool2d | nn.AvgPool2d):
             # a pool has no kernel to widen: it keeps the neighbors it had
             spacing = int(step.before) // dilation.output_stride
-            encoder.set_submodule(step.name, _dense_pool(step.layer, spacing))
-
-
-def _gains(layer: nn.Conv2d) -> bool:
-    """Return whether a dilated layer may be a `DilatedDepthwiseConv2d`; nobody's own class may."""
-    from segmentation_models_pytorch.encoders._efficientnet import Conv2dStaticSamePadding
-    from timm.layers.conv2d_same import Conv2dSame
-
-    plain = why_not_plain(layer, nn.Conv2d, Conv2dSame, Conv2dStaticSamePadding) is None
-    odd = all(k % 2 for k in layer.kernel_size)
-    dilated = max(layer.dilation) > 1 and layer.padding_mode == "zeros"
-    alone = is_depthwise(layer) and layer.in_channels == layer.out_channels
-    return plain and alone and odd and dilated
+            encoder.set_submodule(step.name, dense_pool(step.layer, spacing))
 
 
 def _blocks(encoder: nn.Module, stage: list[_Step]) -> Iterator[int]:
@@ -239,48 +241,3 @@ def _move_strides(encoder: nn.Module) -> None:
             narrow.stride, wide.stride, moved = wide.stride, (1, 1), True
     if not moved:
         raise UserError("it has no 1×1 convolution before a strided 3×3; set stride_in_1x1=false")
-
-
-def _dilate_convolution(layer: nn.Conv2d, value: int) -> None:
-    layer.stride = (1, 1)
-    if max(layer.kernel_size) == 1:
-        return
-    layer.dilation = (value, value)
-    if hasattr(layer, "static_padding"):
-        layer.static_padding = nn.Identity()  # smp's EfficientNet pads in a layer of its own
-    elif type(layer).forward is not nn.Conv2d.forward and layer.padding == (0, 0):
-        return  # pads by itself to the size that its stride asks for (timm's `Conv2dSame`)
-    if any(k % 2 == 0 for k in layer.kernel_size):
-        layer.padding = "same"
-    else:
-        layer.padding = tuple(value * (k - 1) // 2 for k in layer.kernel_size)
-
-
-def _dense_pool(pool: nn.MaxPool2d | nn.AvgPool2d, spacing: int) -> nn.Module:
-    kernel, padding = _single(pool.kernel_size), _single(pool.padding)
-    if isinstance(pool, nn.AvgPool2d):
-        # torch's average pool cannot be dilated; the repeated border keeps the mean that of pixels
-        return nn.Sequential(_Border(kernel - 1), nn.AvgPool2d(kernel, stride=1))
-    before, after = padding * spacing, (kernel - 1 - padding) * spacing
-    return nn.Sequential(
-        nn.ConstantPad2d((before, after, before, after), float("-inf")),
-        nn.MaxPool2d(kernel, stride=1, dilation=spacing),
-    )
-
-
-class _Border(nn.Module):
-    """Repeat the last row and column; what `nn.ReplicationPad2d` gives, whose gradient
-    `torch.compile` (2.15) expects in another memory layout than it has for channels-last maps.
-    """
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.width = width
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.cat([x, *[x[:, :, -1:]] * self.width], 2)
-        return torch.cat([x, *[x[:, :, :, -1:]] * self.width], 3)
-
-
-def _single(value: int | tuple[int, ...]) -> int:
-    return value if isinstance(value, int) else value[0]

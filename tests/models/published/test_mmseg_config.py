@@ -1,5 +1,6 @@
 """Settings read from the configuration in a checkpoint of mmsegmentation."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from foreign import filled, mmsegmentation, saved
 from pspnet import Dilation, load_published
 from pspnet.errors import UserError
 from pspnet.models.published.mmseg_config import read_settings
+from pspnet.models.published.mmseg_layout import Backbone
 
 D8 = """
 crop_size = (512, 512)
@@ -50,17 +52,17 @@ def test_the_network_is_the_configurations(tmp_path, key):
 
 def test_mean_and_std_are_the_configurations():
     text = d8(("123.675", "127.5"), ("57.375", "51"), ("(512, 512)", "(512, 1024)"))
-    settings = read_settings({"config": text}, bottleneck=True)
+    settings = read_settings({"config": text})
     assert settings.mean == (0.5, 0.456, 0.406)
     assert settings.std == (0.229, 0.224, 0.2)
     assert settings.crop_size == (512, 1024)
     one = d8(("(512, 512)", "769"))
-    assert read_settings({"config": one}, bottleneck=True).crop_size == (769, 769)
+    assert read_settings({"config": one}).crop_size == (769, 769)
     unscaled = d8(("[123.675, 116.28, 103.53]", "[0, 0, 255.0]"), ("[58.395, ", "[255, "))
-    settings = read_settings({"config": unscaled}, bottleneck=True)
+    settings = read_settings({"config": unscaled})
     assert (settings.mean, settings.std[0]) == ((0, 0, 1), 1)
     renamed = d8(("img_norm_cfg", "data_preprocessor"), ("to_rgb", "bgr_to_rgb"), ("57.12", "51"))
-    assert read_settings({"cfg": renamed}, bottleneck=True).std == (0.229, 0.2, 0.225)
+    assert read_settings({"cfg": renamed}).std == (0.229, 0.2, 0.225)
 
 
 @pytest.mark.parametrize(
@@ -79,6 +81,7 @@ def test_mean_and_std_are_the_configurations():
             d8(("style='pytorch'", "style='caffe'")),
             Dilation(first_block="half", stride_in_1x1=True),
         ),
+        (d8((STRIDES, "strides=(1, 2, 2, 2)")), replace(PUBLISHED, keep_strides=True)),
         # what a file does not say it inherits from the D8 networks
         ("_base_ = 'x.py'\nmodel = dict(backbone=dict(depth=18))", PUBLISHED),
         (f"_base_ = 'x.py'\nmodel = dict(backbone=dict({D32}))", Dilation((1,), (1,), "half")),
@@ -93,25 +96,25 @@ def test_mean_and_std_are_the_configurations():
     ],
 )
 def test_the_dilation_is_the_configurations(text, dilation):
-    assert read_settings({"config": text}, bottleneck=True).dilation == dilation
+    assert read_settings({"config": text}).dilation == dilation
 
 
 def test_a_file_adds_to_the_files_that_it_inherits_from():
     base = d8(("align_corners=False", "align_corners=True"), ("(1, 2, 3, 6)", "(1, 2)"))
     text = f"{base}\n_base_ = 'r50.py'\nmodel = dict(decode_head=dict(pool_scales=(1, 3)))"
-    settings = read_settings({"config": text}, bottleneck=True)
+    settings = read_settings({"config": text})
     assert (settings.align_corners, settings.bins) == (True, (1, 3))
 
 
 def test_basic_blocks_dilate_one_convolution_and_know_no_caffe_style():
     text = d8(("style='pytorch'", "style='caffe'"))
-    dilation = read_settings({"config": text}, bottleneck=False).dilation
+    dilation = read_settings({"config": text}, Backbone(bottleneck=False)).dilation
     assert dilation == Dilation(first_block="half", convolutions="first")
 
 
 @pytest.mark.parametrize("meta", [None, {}, {"config": None}, {"CLASSES": None, "iter": 80000}])
 def test_without_a_configuration_it_is_the_published_one(meta):
-    settings = read_settings(meta, bottleneck=True)
+    settings = read_settings(meta)
     assert (settings.dilation, settings.align_corners) == (PUBLISHED, False)
     assert (settings.bins, settings.crop_size, settings.class_names) == (None, None, None)
     assert (settings.mean, settings.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -120,7 +123,7 @@ def test_without_a_configuration_it_is_the_published_one(meta):
 def test_a_configuration_is_not_run(tmp_path):
     witness = tmp_path / "ran"
     text = f"import os\nopen({str(witness)!r}, 'w')\n{D8}\ncrop_size = os.system('touch {witness}')"
-    settings = read_settings({"config": text}, bottleneck=True)
+    settings = read_settings({"config": text})
     assert settings.dilation == PUBLISHED
     assert not witness.exists()
 
@@ -130,7 +133,7 @@ def test_a_configuration_is_not_run(tmp_path):
     [
         ("model = dict(", "is not Python source"),
         ("x = 1\0", "is not Python source"),
-        (d8((STRIDES, "strides=(1, 2, 2, 2)")), "a stage here has a stride or a dilation"),
+        (d8((STRIDES, "strides=(1, 2, 1, 2)")), "one stage keeps its stride and is dilated"),
         (d8((STRIDES, "strides=(2, 2, 1, 1)")), "only the last two stages"),
         (d8((DILATIONS, "dilations=(1, 2, 2, 4)")), "only the last two stages"),
         (d8((DILATIONS, "dilations=(1, 1, 4)")), "four numbers each"),

@@ -37,6 +37,28 @@ _V1C: Rules = (
     (ENCODER + r"bn1\.", "backbone.stem.7."),
     *_MMSEGMENTATION,
 )
+
+
+def _mobilenet_v2() -> Rules:
+    """Rules for mmsegmentation's MobileNetV2, whose blocks are sequences of units."""
+    places = {"conv_pw": "0.conv", "bn1": "0.bn", "conv_dw": "1.conv", "bn2": "1.bn"}
+    places |= {"conv_pwl": "2.conv", "bn3": "2.bn"}
+    first = {"conv_dw": "0.conv", "bn1": "0.bn", "conv_pw": "1.conv", "bn2": "1.bn"}
+    rules = [
+        (
+            ENCODER + rf"blocks\.{stage}\.(\d+)\.{ours}\.",
+            rf"backbone.layer{stage + 1}.\1.conv.{theirs}.",
+        )
+        for stage in range(7)
+        for ours, theirs in (places if stage else first).items()  # the first does not expand
+    ]
+    stem = (
+        (ENCODER + r"conv_stem\.", "backbone.conv1.conv."),
+        (ENCODER + r"bn1\.", "backbone.conv1.bn."),
+    )
+    return (*stem, *rules, *_MMSEGMENTATION)
+
+
 _PSPNET: Rules = (("", "network."),)
 
 
@@ -70,6 +92,9 @@ SEMSEG = KeyMap("semseg", partial(_renamed, rules=_SEMSEG), ("ppm.", "cls.", "au
 _HEADS = ("decode_head.", "auxiliary_head.")
 MMSEGMENTATION = KeyMap("mmsegmentation", partial(_renamed, rules=_MMSEGMENTATION), _HEADS)
 MMSEGMENTATION_V1C = KeyMap("mmsegmentation", partial(_renamed, rules=_V1C), _HEADS, "c")
+MMSEGMENTATION_MOBILENET_V2 = KeyMap(
+    "mmsegmentation", partial(_renamed, rules=_mobilenet_v2()), _HEADS
+)
 PSPNET = KeyMap(
     "pspnet",
     partial(_renamed, rules=_PSPNET),
@@ -80,6 +105,7 @@ PSPNET = KeyMap(
 def recognize(keys: Collection[str]) -> KeyMap | None:
     """Return the key map that fits a file's tensor names; None if they are no PSPNet's."""
     beginnings = {"layer0.0.": SEMSEG, "backbone.stem.": MMSEGMENTATION_V1C}
+    beginnings |= {"backbone.layer1.0.conv.": MMSEGMENTATION_MOBILENET_V2}
     beginnings |= {"backbone.": MMSEGMENTATION, "network.": PSPNET}
     for beginning, key_map in beginnings.items():
         if any(key.startswith(beginning) for key in keys):

@@ -18,8 +18,10 @@ from pspnet.models.dilation import Dilation
 from pspnet.models.options import structure
 from pspnet.models.pspnet import PSPNet, from_options
 from pspnet.models.published import caffe, mmseg_config
-from pspnet.models.published.infer_options import has_bottlenecks, infer_options, published_bins
+from pspnet.models.published.backbones import family, has_bottlenecks
+from pspnet.models.published.infer_options import infer_options, published_bins
 from pspnet.models.published.key_maps import FormatName
+from pspnet.models.published.mmseg_layout import Backbone
 from pspnet.models.published.weights_file import WeightsFile, read_weights, rename_tensors
 
 Color = tuple[float, ...]
@@ -68,9 +70,10 @@ def load_published(
 ) -> PublishedNetwork:
     """Build the PSPNet of a published checkpoint, and load every tensor of the file.
 
-    Known are the checkpoints of hszhao/semseg, of open-mmlab/mmsegmentation (ResNet and ResNetV1c,
-    with the settings of their configuration where they carry it), the `.caffemodel`s of
-    hszhao/PSPNet (see `pspnet.models.published.caffe.read`), and this package's own.
+    Known are the checkpoints of hszhao/semseg, of open-mmlab/mmsegmentation (ResNet, ResNetV1c,
+    ResNeSt and MobileNetV2, with the settings of their configuration where they carry it), the
+    `.caffemodel`s of hszhao/PSPNet (see `pspnet.models.published.caffe.read`), and this package's
+    own.
 
     Args:
         path: the file, or a folder with one such file; reading it runs no code.
@@ -155,9 +158,8 @@ def _describe(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Descriptio
 def _describe_mmsegmentation(weights: WeightsFile, bins: tuple[int, ...] | None) -> _Description:
     options = infer_options(weights)
     try:
-        settings = mmseg_config.read_settings(
-            weights.metadata.get("meta"), bottleneck=has_bottlenecks(weights)
-        )
+        backbone = Backbone(family(weights), has_bottlenecks(weights))
+        settings = mmseg_config.read_settings(weights.metadata.get("meta"), backbone)
     except UserError as error:
         raise UserError(f"{weights.path}: {error}") from error
     options |= {"dilation": asdict(settings.dilation), "align_corners": settings.align_corners}
