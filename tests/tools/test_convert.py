@@ -3,7 +3,9 @@
 import json
 import subprocess
 import sys
+from math import ceil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,9 +17,11 @@ import pspnet.cli
 from pspnet import PSPNet, load_published
 from pspnet.data import CamVid
 from pspnet.data.datasets.classes import load_table
+from pspnet.inference.protocols import ProtocolOverrides, resolve
 from pspnet.inference.single_pass import full_logits
+from pspnet.models.published.mmseg_config import Windows
 from pspnet.task import Segmentation
-from pspnet.tools.convert import main
+from pspnet.tools.convert import _inference, main
 
 QUIET = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--wandb=off")
 CAMVID = list(load_table("camvid").names)
@@ -200,7 +204,7 @@ def test_refusals(tmp_path, capsys):
     saved(path, filled(mmsegmentation(18, 59), hollow=True))
     line = refusal(words, capsys)
     assert "has 59 classes, unlike every known data set (voc 21, " in line
-    assert line.endswith("; give --classes=59\n")
+    assert line.endswith(", and no names of them; give --classes=59\n")
     line = refusal([*words, "--dataset=voc"], capsys)
     remedy = "give the --dataset of its classes, or --classes=59"
     assert f"its classifier has 59 classes, and voc has 21; {remedy}" in line
@@ -209,8 +213,6 @@ def test_refusals(tmp_path, capsys):
     assert "has 59 classes, not num_classes=21" in refusal([*words, "--num_classes=21"], capsys)
     names = [*CAMVID[:3], "Street", *CAMVID[4:]]
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names})
-    line = refusal(words, capsys)
-    assert "its class 3 is 'Street', and camvid's is 'Road'; give --dataset=camvid if" in line
     line = refusal([*words, "--bins=1,2"], capsys)
     assert "has 4 pyramid levels, not bins=[1, 2]" in line
     line = refusal([*words, "--bins=1,2,x"], capsys, code=2)
@@ -226,6 +228,81 @@ def test_refusals(tmp_path, capsys):
     saved(path, filled(mmsegmentation(18, 11), hollow=True), meta={"CLASSES": names[:9]})
     line = refusal([str(path), str(tmp_path / "b.ckpt"), "--dataset=camvid"], capsys)
     assert "its CLASSES has 9 classes, and camvid has 11" in line
+    line = refusal([str(path), str(tmp_path / "b.ckpt")], capsys)
+    remedy = "give --classes=classes.yaml with 11 names"
+    assert f"its classifier has 11 classes, and its CLASSES has 9; {remedy}" in line
+    saved(path, filled(mmsegmentation(18, 3), hollow=True), meta={"CLASSES": ["a", "a", "b"]})
+    line = refusal([str(path), str(tmp_path / "b.ckpt")], capsys)
+    assert f"{path}: class names ['a'] occur more than once; give each class its own" in line
+
+
+PALETTE = [[200, 10, index] for index in range(59)]
+TEST = "dict(mode='slide', crop_size=(480, 480), stride=(320, 320))"
+
+
+@pytest.mark.parametrize("version", ["0.x", "1.x"])
+def test_names_colors_and_windows_of_the_file_are_taken(tmp_path, capsys, version):
+    """Pascal-Context's 59 classes, of which this package has no table."""
+    names = [f"thing {index}" for index in range(59)]
+    text = f"crop_size = (480, 480)\nmodel = dict(test_cfg={TEST})\n"
+    if version == "1.x":
+        text += "test_cfg = dict(type='TestLoop')\n"
+        meta = {"cfg": text, "dataset_meta": {"classes": tuple(names), "palette": PALETTE}}
+    else:
+        text = f"crop_size = (480, 480)\nmodel = dict(pretrained=None)\ntest_cfg = {TEST}\n"
+        meta = {"config": text, "CLASSES": names, "PALETTE": PALETTE}
+    path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 59), hollow=True), meta=meta)
+    main([str(path), str(tmp_path / "out.ckpt")])
+    said = capsys.readouterr().out.splitlines()
+    assert said[6] == "classes: 59, names and colors of the file, of no known data set"
+    assert said[8:10] == [
+        "crop: 480×480",
+        "tested by: sliding windows of 480×480 at stride 320×320",
+    ]
+    checkpoint = torch.load(tmp_path / "out.ckpt", weights_only=True)
+    classes = checkpoint["hyper_parameters"]["classes"]
+    assert (classes["names"], classes["colors"]) == (tuple(names), tuple(map(tuple, PALETTE)))
+    assert "source" not in checkpoint["config"]["data"]
+    assert checkpoint["config"]["model"]["inference"] == {"crop_size": [480, 480]}
+    task = Segmentation.load_from_checkpoint(tmp_path / "out.ckpt", map_location="cpu")
+    assert (task.protocol.crop_size, task.protocol.stride) == ((480, 480), 2 / 3)
+
+
+def test_names_that_are_almost_a_data_sets_are_the_files(tmp_path, capsys):
+    path, out = tmp_path / "a.pth", tmp_path / "out.ckpt"
+    names = [*CAMVID[:3], "Street", *CAMVID[4:]]
+    meta = {"CLASSES": names, "PALETTE": [[1, 2, 300]] * 11}  # no color
+    saved(path, filled(mmsegmentation(18, 11), hollow=True), meta=meta)
+    main([str(path), str(out)])
+    said = capsys.readouterr().out.splitlines()
+    assert said[6] == (
+        "classes: 11, names of the file, of no known data set (class 3 is 'Street', and camvid's "
+        "is 'Road'; give --dataset=camvid if its classes are that data set's)"
+    )
+    classes = torch.load(out, weights_only=True)["hyper_parameters"]["classes"]
+    assert classes["names"] == tuple(names)
+    assert len(set(classes["colors"])) == 11
+
+
+@pytest.mark.parametrize(
+    ("windows", "inference"),
+    [
+        (None, {}),
+        (Windows(), {}),
+        (Windows((769, 769), (513, 513)), {"crop_size": (769, 769)}),
+        (Windows((256, 256), (170, 170)), {"crop_size": (256, 256), "stride": 170 / 256}),
+        (Windows((512, 1024), (342, 683)), {"crop_size": (512, 1024)}),
+        (Windows((100, 25), (29, 7)), {}),  # no share is 29 of 100 and 7 of 25 pixels
+        (Windows((64, 64), (65, 65)), {}),  # windows with gaps
+    ],
+)
+def test_windows_become_a_share_that_gives_the_same_pixels(windows, inference):
+    found = _inference(SimpleNamespace(tested_by=windows))
+    assert found == inference
+    if inference:
+        protocol = resolve("mmseg-ss", ProtocolOverrides(**found), crop_size=None, base_size=512)
+        steps = tuple(ceil(side * protocol.stride) for side in protocol.crop_size)  # semseg's
+        assert (protocol.crop_size, steps) == (windows.crop_size, windows.stride)
 
 
 @pytest.mark.slow

@@ -164,7 +164,9 @@ def _of_others(published: PublishedNetwork) -> Segmentation:
     known = known_data(count, names)
     return Segmentation(
         published.network,
-        plain_classes(names or count) if known is None else KNOWN[known]().classes,
+        plain_classes(names or count, published.class_colors)
+        if known is None
+        else KNOWN[known]().classes,
         crop_size=published.crop_size,
         base_size=None if known is None else KNOWN[known]().base_size,
     )

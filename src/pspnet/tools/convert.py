@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import argparse
 import io
+from math import ceil, nextafter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pspnet.data.datasets.base import Source
 from pspnet.data.datasets.classes import Classes
-from pspnet.data.datasets.known import KNOWN, plain_classes
-from pspnet.data.datasets.own_data.classes_yaml import read_classes
+from pspnet.data.datasets.known import KNOWN
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new, write_atomic
+from pspnet.tools.convert_classes import file_classes, infer_dataset, origin, own_classes
 
 if TYPE_CHECKING:
     from pspnet.models.published.load import PublishedNetwork
@@ -39,9 +40,10 @@ def convert(
         path: a file that `load_published` takes.
         out: the checkpoint to write; must not exist.
         num_classes, bins, align_corners: as in `load_published`.
-        dataset: one of `KNOWN`; None is the one that fits the file's classes.
-        classes: of a data set of one's own: a `classes.yaml`, or their number, with the names that
-            the file has, or "class 0" and so on.
+        dataset: one of `KNOWN`; None is the one that fits the file's classes. If none does, names
+            and colors are the file's.
+        classes: of a data set of one's own: a `classes.yaml`, or their number, with the names and
+            colors that the file has, or "class 0" and so on.
 
     Raises:
         UserError: if `path` is missing, `out` exists, or the file does not fit the data set.
@@ -63,10 +65,15 @@ def convert(
         if classes.isdecimal() and int(classes) != published.network.num_classes:
             count = published.network.num_classes
             raise UserError(f"classes={classes}: {path} has {count}; give --classes={count}")
-        table = _own_classes(published, classes)
+        table = own_classes(published, classes)
         checkpoint, names = _from_published(published, path, table, run=out.stem), "of one's own"
+    elif dataset is None and (dataset := infer_dataset(published, path)) is None:
+        table = file_classes(published, path)
+        checkpoint, names = (
+            _from_published(published, path, table, run=out.stem),
+            origin(published),
+        )
     else:
-        dataset = dataset or _infer_dataset(published, path)
         source: Source = KNOWN[dataset]()
         checkpoint = _from_published(published, path, source.classes, run=out.stem, source=source)
         names = f"as {dataset}'s"
@@ -95,6 +102,8 @@ def describe(published: PublishedNetwork, *, classes: str) -> str:
         "input": f"RGB, mean {_digits(published.mean)}, std {_digits(published.std)}",
         "crop": "×".join(str(side) for side in published.crop_size),
     }
+    if published.tested_by is not None:
+        lines["tested by"] = str(published.tested_by)
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
 
@@ -122,9 +131,11 @@ def _from_published(
     run: str,
     source: Source | None = None,
 ) -> dict[str, Any]:
+    from pspnet.inference.protocols import ProtocolOverrides
     from pspnet.task import Segmentation
 
     options = published.network.options
+    inference = _inference(published)
     names, count = published.class_names, options["num_classes"]
     for part, found in (("classifier", count), ("CLASSES", len(names) if names else count)):
         if found != len(classes):
@@ -139,6 +150,7 @@ def _from_published(
         classes,
         crop_size=published.crop_size,
         base_size=None if source is None else source.base_size,
+        inference=ProtocolOverrides(**inference),
     ).on_save_checkpoint(checkpoint)
     named = {} if source is None else {"source": {"class_path": type(source).__name__}}
     checkpoint["config"] = {
@@ -151,33 +163,32 @@ def _from_published(
         },
         "model": {"network": {key: options[key] for key in options if key != "num_classes"}},
     }
+    if inference:
+        crop = list(inference["crop_size"])
+        checkpoint["config"]["model"]["inference"] = {**inference, "crop_size": crop}
     return checkpoint
 
 
-def _own_classes(published: PublishedNetwork, given: str) -> Classes:
-    """Return the classes of a `classes.yaml`, or as many as given with the names of the file."""
-    if not given.isdecimal():
-        return read_classes(Path(given))[0]
-    return plain_classes(published.class_names or int(given))
+def _inference(published: PublishedNetwork) -> dict[str, Any]:
+    """Return the overrides of a protocol that slide the windows of the file's own test.
+
+    They are none if it takes images whole, or if its strides are no single share of the windows.
+    """
+    windows = published.tested_by
+    if windows is None or windows.crop_size is None or windows.stride is None:
+        return {}
+    pairs = list(zip(windows.crop_size, windows.stride, strict=True))
+    for share in (2 / 3, *(_share(step, side) for side, step in pairs)):
+        if share <= 1 and all(ceil(share * side) == step for side, step in pairs):
+            own = {} if share == 2 / 3 else {"stride": share}
+            return {"crop_size": windows.crop_size, **own}
+    return {}
 
 
-def _infer_dataset(published: PublishedNetwork, path: Path) -> str:
-    """Return the data set with as many classes, and with the same names if the file has names."""
-    count, names = published.network.num_classes, published.class_names
-    tables = {name: source().classes.names for name, source in KNOWN.items()}
-    fitting = [name for name, table in tables.items() if len(table) == count]
-    if not fitting:
-        known = ", ".join(f"{name} {len(table)}" for name, table in tables.items())
-        line = f"has {count} classes, unlike every known data set ({known}); give --classes={count}"
-        raise UserError(f"{path}: {line}")
-    pairs = zip(names or (), tables[fitting[0]], strict=False)
-    for index, (theirs, ours) in enumerate(pairs):
-        if theirs.strip().lower() != ours.lower():
-            raise UserError(
-                f"{path}: its class {index} is {theirs!r}, and {fitting[0]}'s is {ours!r}; give "
-                f"--dataset={fitting[0]} if its classes are that data set's"
-            )
-    return fitting[0]
+def _share(step: int, side: int) -> float:
+    """Return the share of a side that is so many pixels when it is rounded up to pixels."""
+    share = step / side
+    return share if ceil(share * side) == step else nextafter(share, 0)
 
 
 def _weights(published: PublishedNetwork) -> dict[str, Any]:

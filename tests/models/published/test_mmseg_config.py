@@ -8,7 +8,7 @@ from foreign import filled, mmsegmentation, saved
 
 from pspnet import Dilation, load_published
 from pspnet.errors import UserError
-from pspnet.models.published.mmseg_config import read_settings
+from pspnet.models.published.mmseg_config import Windows, read_settings
 from pspnet.models.published.mmseg_layout import Backbone
 
 D8 = """
@@ -97,6 +97,42 @@ def test_mean_and_std_are_the_configurations():
 )
 def test_the_dilation_is_the_configurations(text, dilation):
     assert read_settings({"config": text}).dilation == dilation
+
+
+@pytest.mark.parametrize(
+    ("test_cfg", "windows"),
+    [
+        ("dict(mode='slide', crop_size=256, stride=170)", Windows((256, 256), (170, 170))),
+        ("dict(mode='slide', crop_size=(96, 128), stride=(64, 80))", Windows((96, 128), (64, 80))),
+        ("dict(mode='whole')", Windows()),
+        ("dict(mode='slide', crop_size=256)", None),
+        ("dict(mode='slide', crop_size=256, stride=0)", None),
+        ("dict(mode='slide', crop_size=True, stride=(1, 2, 3))", None),
+        ("dict(type='TestLoop')", None),
+        ("'whole'", None),
+    ],
+)
+def test_the_test_is_the_configurations(test_cfg, windows):
+    assert read_settings({"config": f"model = dict(test_cfg={test_cfg})"}).tested_by == windows
+    assert read_settings({"config": f"test_cfg = {test_cfg}"}).tested_by == windows
+
+
+@pytest.mark.parametrize(
+    ("palette", "colors"),
+    [
+        ([[1, 2, 3], (0, 255, 9)], ((1, 2, 3), (0, 255, 9))),
+        ([], None),
+        ("abc", None),
+        ([[1, 2, 3], None], None),
+        ([[1, 2, 3], [1, 2]], None),
+        ([[1, 2, 3], [1, 2, 256]], None),
+        ([[1, 2, 3], [1, 2, True]], None),
+        ({1: [1, 2, 3]}, None),
+    ],
+)
+def test_colors_are_the_palettes_or_none(palette, colors):
+    assert read_settings({"PALETTE": palette}).class_colors == colors
+    assert read_settings({"dataset_meta": {"palette": palette}}).class_colors == colors
 
 
 def test_a_file_adds_to_the_files_that_it_inherits_from():

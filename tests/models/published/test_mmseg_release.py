@@ -22,7 +22,7 @@ from pspnet.models.published.backbones import family, has_bottlenecks
 from pspnet.models.published.infer_options import infer_options
 from pspnet.models.published.key_maps import recognize
 from pspnet.models.published.load import from_weights
-from pspnet.models.published.mmseg_config import read_settings
+from pspnet.models.published.mmseg_config import Windows, read_settings
 from pspnet.models.published.mmseg_layout import Backbone
 from pspnet.models.published.weights_file import WeightsFile
 
@@ -206,6 +206,8 @@ def test_it_is_an_encoder_of_this_package_or_named(configuration):
     assert settings.dilation == kind.dilation
     assert settings.crop_size == configuration.crop
     assert settings.align_corners is configuration.aligned
+    windows = Windows(configuration.crop, configuration.slide) if configuration.slide else Windows()
+    assert settings.tested_by == windows
 
 
 @pytest.mark.parametrize("kind", ["r50b-d32", "m-v2", pytest.param("s101", marks=pytest.mark.slow)])

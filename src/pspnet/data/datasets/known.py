@@ -29,12 +29,28 @@ def known_data(count: int, names: Sequence[str] | None) -> str | None:
     return None
 
 
-def plain_classes(names: Sequence[str] | int) -> Classes:
-    """Return classes in colors that differ; a number of them are called "class 0" and so on."""
+def plain_classes(
+    names: Sequence[str] | int, colors: Sequence[tuple[int, int, int]] | None = None
+) -> Classes:
+    """Return classes of these names and colors.
+
+    Args:
+        names: of the classes; a number of them are called "class 0" and so on.
+        colors: RGB of each class, 0 to 255; None, or another number of them, for some that differ.
+
+    Raises:
+        UserError: for more than 255 classes, or names that occur twice or hold control characters.
+    """
     if isinstance(names, int):
         names = [f"class {index}" for index in range(names)]
-    colors = tuple((red, green, blue) for red, green, blue in default_colors(len(names)))
-    return Classes(tuple(names), colors)
+    if colors is None or len(colors) != len(names):
+        colors = [(red, green, blue) for red, green, blue in default_colors(len(names))]
+    return Classes(tuple(names), tuple(colors))
+
+
+def same_name(one: str, other: str) -> bool:
+    """Return whether two names of a class differ in case and outer spaces at most."""
+    return _folded(one) == _folded(other)
 
 
 def _folded(name: str) -> str:

@@ -6,7 +6,7 @@ published.network, published.mean, published.std
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pspnet.models.published import caffe, mmseg_config
 from pspnet.models.published.backbones import family, has_bottlenecks
 from pspnet.models.published.infer_options import infer_options, published_bins
 from pspnet.models.published.key_maps import FormatName
+from pspnet.models.published.mmseg_config import RGB, Windows
 from pspnet.models.published.mmseg_layout import Backbone
 from pspnet.models.published.weights_file import WeightsFile, read_weights, rename_tensors
 
@@ -40,6 +41,8 @@ class PublishedNetwork:
         class_names: in the order of the logits; None if the file has none.
         crop_size: height and width of the training crops in pixels; the published networks' where
             the file does not say.
+        class_colors: RGB of each class, 0 to 255; None if the file has none.
+        tested_by: how its scores were measured; None if the file does not say.
     """
 
     network: PSPNet
@@ -48,6 +51,8 @@ class PublishedNetwork:
     std: Color
     class_names: tuple[str, ...] | None
     crop_size: tuple[int, int]
+    class_colors: tuple[RGB, ...] | None = None
+    tested_by: Windows | None = None
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class _Description:
     mean: Color = IMAGENET_DEFAULT_MEAN
     std: Color = IMAGENET_DEFAULT_STD
     class_names: tuple[str, ...] | None = None
+    class_colors: tuple[RGB, ...] | None = None
+    tested_by: Windows | None = None
 
 
 def load_published(
@@ -107,9 +114,9 @@ def from_weights(
     network = _build(found.options, weights)
     if align_corners is None:
         _check_structure(network, weights)
-    return PublishedNetwork(
-        network, weights.key_map.name, found.mean, found.std, found.class_names, found.crop_size
-    )
+    known = {field.name: getattr(found, field.name) for field in fields(found)}
+    del known["options"]
+    return PublishedNetwork(network, weights.key_map.name, **known)
 
 
 def _build(options: dict[str, Any], weights: WeightsFile) -> PSPNet:
@@ -170,6 +177,8 @@ def _describe_mmsegmentation(weights: WeightsFile, bins: tuple[int, ...] | None)
         std=settings.std,
         class_names=settings.class_names,
         crop_size=settings.crop_size or _crop_size(options, format="mmsegmentation"),
+        class_colors=settings.class_colors,
+        tested_by=settings.tested_by,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
@@ -15,6 +15,25 @@ from pspnet.models.published.mmseg_layout import Backbone, read_dilation
 from pspnet.models.published.python_source import assignments, integers, section, sides
 
 Color = tuple[float, float, float]
+RGB = tuple[int, int, int]
+
+
+class Windows(NamedTuple):
+    """The windows that a published test slides over an image.
+
+    Args:
+        crop_size: their height and width in pixels; None if it takes images whole.
+        stride: their step down and across in pixels; None with whole images.
+    """
+
+    crop_size: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
+
+    def __str__(self) -> str:
+        if self.crop_size is None or self.stride is None:
+            return "whole images"
+        (height, width), (down, across) = self.crop_size, self.stride
+        return f"sliding windows of {height}×{width} at stride {down}×{across}"
 
 
 @dataclass(frozen=True)
@@ -30,6 +49,8 @@ class Settings:
         crop_size: height and width of the training crops in pixels; None if the configuration
             does not say.
         class_names: in the order of the logits; None if the checkpoint has none.
+        class_colors: RGB of each class, 0 to 255; None if the checkpoint has none.
+        tested_by: how its scores were measured; None if the configuration does not say.
     """
 
     dilation: Dilation
@@ -39,6 +60,8 @@ class Settings:
     std: Color
     crop_size: tuple[int, int] | None
     class_names: tuple[str, ...] | None
+    class_colors: tuple[RGB, ...] | None
+    tested_by: Windows | None
 
 
 def read_settings(meta: Any, backbone: Backbone = Backbone()) -> Settings:  # noqa: B008  (frozen)
@@ -59,7 +82,8 @@ def read_settings(meta: Any, backbone: Backbone = Backbone()) -> Settings:  # no
     model = section(config, "model")
     head, said = section(model, "decode_head"), section(model, "backbone")
     inherits = "_base_" in config or not said
-    names = meta.get("CLASSES") or section(meta, "dataset_meta").get("classes")
+    data = section(meta, "dataset_meta")
+    names = meta.get("CLASSES") or data.get("classes")
     bins = head.get("pool_scales")
     mean, std = _read_input(config, model)
     return Settings(
@@ -68,9 +92,35 @@ def read_settings(meta: Any, backbone: Backbone = Backbone()) -> Settings:  # no
         align_corners=head.get("align_corners") is True,
         mean=mean,
         std=std,
-        crop_size=sides(config.get("crop_size"), name="crop_size"),
+        crop_size=_crop_size(config.get("crop_size")),
         class_names=tuple(str(name) for name in names) if isinstance(names, list | tuple) else None,
+        class_colors=_colors(meta.get("PALETTE") or data.get("palette")),
+        tested_by=_windows(section(model, "test_cfg")) or _windows(section(config, "test_cfg")),
     )
+
+
+def _crop_size(value: Any) -> tuple[int, int] | None:
+    """Height and width; None if the value is missing or more than plain data."""
+    if value is not None and sides(value) is None:
+        raise UserError(f"crop_size={value}: one or two sides of 1 pixel or more are known")
+    return sides(value)
+
+
+def _colors(palette: Any) -> tuple[RGB, ...] | None:
+    """The palette's colors; None if one of them is none."""
+    if not isinstance(palette, list | tuple) or not palette:
+        return None
+    rows = [tuple(row) if isinstance(row, list | tuple) else () for row in palette]
+    good = (integers(row) and len(row) == 3 and 0 <= min(row) <= max(row) <= 255 for row in rows)
+    return tuple((row[0], row[1], row[2]) for row in rows) if all(good) else None
+
+
+def _windows(test_cfg: Mapping[str, Any]) -> Windows | None:
+    """The windows of `model.test_cfg`, which stood beside `model` in older configurations."""
+    crop, stride = (sides(test_cfg.get(name)) for name in ("crop_size", "stride"))
+    if test_cfg.get("mode") == "slide" and crop and stride:
+        return Windows(crop, stride)
+    return Windows() if test_cfg.get("mode") == "whole" else None
 
 
 def _read_input(config: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[Color, Color]:

@@ -44,18 +44,10 @@ def integers(values: Any) -> TypeGuard[tuple[int, ...]]:
     return isinstance(values, tuple) and bool(values) and all(type(v) is int for v in values)
 
 
-def sides(value: Any, *, name: str) -> tuple[int, int] | None:
-    """Return height and width; None if the value is missing or more than plain data.
-
-    Raises:
-        UserError: if it is not one or two sides of a pixel or more.
-    """
+def sides(value: Any) -> tuple[int, int] | None:
+    """Return height and width given as one or two sides in pixels; None for anything else."""
     both = (value, value) if type(value) is int else value
-    if both is None:
-        return None
-    if not (integers(both) and len(both) == 2 and min(both) > 0):
-        raise UserError(f"{name}={value}: one or two sides of 1 pixel or more are known")
-    return both[0], both[1]
+    return (both[0], both[1]) if integers(both) and len(both) == 2 and min(both) > 0 else None
 
 
 def _data(node: ast.expr | None, names: Mapping[str, Any]) -> Any:
