@@ -16,7 +16,7 @@ import torch
 from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from pspnet.errors import UserError, visible
-from pspnet.models.stand_ins import stand_ins, without_stand_ins
+from pspnet.models.published.stand_ins import stand_ins, without_stand_ins
 
 # what torch's readers raise for damaged files, found by changing single bytes of good ones
 DAMAGED = (

@@ -18,8 +18,8 @@ from hostile import Watch
 
 from pspnet import load_published
 from pspnet.errors import UserError
+from pspnet.models.published.stand_ins import StandIn
 from pspnet.models.published.weights_file import read_weights
-from pspnet.models.stand_ins import StandIn
 
 NUMPY = ("_core", "core")  # of numpy 2 and 1
 watch = Watch()

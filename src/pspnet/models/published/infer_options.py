@@ -53,13 +53,18 @@ def published_bins(weights: WeightsFile, bins: tuple[int, ...] | None) -> tuple[
 
 
 def _level_width(weights: WeightsFile) -> dict[str, float]:
-    """Return the width of the pyramid's levels, unless it is the paper's share of the features."""
-    level = weights.state.get(weights.key("pyramid.levels.0.0.weight"))
-    levels = count(weights, "pyramid.levels.{}.0.weight")
-    if level is None or level.ndim != 4 or not all(level.shape):
+    """Return the width of mmsegmentation's levels where it is not a share of the features.
+
+    It is the head's own `channels`; of a ResNet's features that is the paper's quarter.
+    """
+    assert weights.key_map is not None
+    level = weights.state.get("decode_head.psp_modules.0.1.conv.weight")
+    if weights.key_map.name != "mmsegmentation" or level is None or level.ndim != 4:
         return {}
     width, features = level.shape[:2]
-    if width == features // levels or width > WIDEST * features:
+    if not (width and features) or width > WIDEST * features:
+        return {}  # refused by its shape
+    if width == features // count(weights, "pyramid.levels.{}.0.weight"):
         return {}
     share = width / features
     return {"level_width": share if int(features * share) == width else nextafter(share, inf)}
