@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from math import ceil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -290,18 +289,18 @@ def test_names_that_are_almost_a_data_sets_are_the_files(tmp_path, capsys):
         (None, {}),
         (Windows(), {}),
         (Windows((769, 769), (513, 513)), {"crop_size": (769, 769)}),
-        (Windows((256, 256), (170, 170)), {"crop_size": (256, 256), "stride": 170 / 256}),
+        (Windows((256, 256), (170, 170)), {"crop_size": (256, 256), "stride": 170}),
         (Windows((512, 1024), (342, 683)), {"crop_size": (512, 1024)}),
-        (Windows((100, 25), (29, 7)), {}),  # no share is 29 of 100 and 7 of 25 pixels
+        (Windows((100, 25), (29, 7)), {}),  # two steps
         (Windows((64, 64), (65, 65)), {}),  # windows with gaps
     ],
 )
-def test_windows_become_a_share_that_gives_the_same_pixels(windows, inference):
+def test_windows_are_those_of_the_files_own_test(windows, inference):
     found = _inference(SimpleNamespace(tested_by=windows))
     assert found == inference
     if inference:
         protocol = resolve("mmseg-ss", ProtocolOverrides(**found), crop_size=None, base_size=512)
-        steps = tuple(ceil(side * protocol.stride) for side in protocol.crop_size)  # semseg's
+        steps = tuple(protocol.step(side) for side in protocol.crop_size)
         assert (protocol.crop_size, steps) == (windows.crop_size, windows.stride)
 
 

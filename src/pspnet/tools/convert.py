@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
-from math import ceil, nextafter
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -172,23 +172,18 @@ def _from_published(
 def _inference(published: PublishedNetwork) -> dict[str, Any]:
     """Return the overrides of a protocol that slide the windows of the file's own test.
 
-    They are none if it takes images whole, or if its strides are no single share of the windows.
+    They are none if it takes images whole, or if its strides down and across are no one number.
     """
     windows = published.tested_by
     if windows is None or windows.crop_size is None or windows.stride is None:
         return {}
     pairs = list(zip(windows.crop_size, windows.stride, strict=True))
-    for share in (2 / 3, *(_share(step, side) for side, step in pairs)):
-        if share <= 1 and all(ceil(share * side) == step for side, step in pairs):
-            own = {} if share == 2 / 3 else {"stride": share}
-            return {"crop_size": windows.crop_size, **own}
-    return {}
-
-
-def _share(step: int, side: int) -> float:
-    """Return the share of a side that is so many pixels when it is rounded up to pixels."""
-    share = step / side
-    return share if ceil(share * side) == step else nextafter(share, 0)
+    own = {"crop_size": windows.crop_size}
+    if all(ceil(2 / 3 * side) == step for side, step in pairs):  # the protocols' own stride
+        return own
+    down, across = windows.stride
+    fits = down == across <= min(windows.crop_size)
+    return {**own, "stride": down} if fits else {}
 
 
 def _weights(published: PublishedNetwork) -> dict[str, Any]:
