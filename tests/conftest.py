@@ -3,9 +3,11 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
 import torch
+from samples import is_slow
 from shapes import paint
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
@@ -19,10 +21,20 @@ FIRST = (
     # few and long tests; dealt last, they would leave the other process without work
     *("test_explain.py", "test_cli.py", "test_task.py"),
 )
+# these train and evaluate; what their figures show is tested beside the figures' own code
+SKETCHED = {
+    *("test_extending.py", "test_task.py", "test_initial_config.py"),
+    *("test_convert.py", "test_invariance.py", "test_sweep_trainings.py", "test_find_lr.py"),
+    *("test_raster.py", "test_predicted_channels.py", "test_merge_results.py", "test_results.py"),
+}
 torch.set_num_threads(1)  # on busy machines two threads wait for each other longer than they work
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest leaves out what is slow
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if is_slow(item.path.name, item.name):
+            item.add_marker(pytest.mark.slow)
     place = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.name, len(FIRST)))
 
@@ -33,6 +45,20 @@ def float32() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pspnet.cli.default_precision", lambda device: "32-true")
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def sketched_figures(request: pytest.FixtureRequest) -> Iterator[None]:
+    """In the files of `SKETCHED` figures are laid out and not drawn, half a second less each."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.path.name in SKETCHED:
+            patch.setattr("matplotlib.figure.Figure.savefig", _sketch)
+        yield
+
+
+def _sketch(figure: object, file: IO[bytes], *, format: str) -> None:
+    """Write what begins as the format does, in place of the figure."""
+    file.write({"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-1.4\n"}.get(format, b"<svg/>"))
 
 
 @pytest.fixture(scope="session", autouse=True)

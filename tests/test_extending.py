@@ -27,6 +27,7 @@ def recipes() -> dict[str, tuple[str, str]]:
 
 
 RECIPES = recipes()
+QUICK = ("A loss", "A module in place of the pyramid", "Callbacks and loggers")
 
 
 def test_there_is_a_recipe_per_part():
@@ -59,7 +60,11 @@ def trained(request, shapes, tmp_path, monkeypatch):
     return Path("logs/run/version_0")
 
 
-@pytest.mark.parametrize("trained", RECIPES, indirect=True)
+@pytest.mark.parametrize(
+    "trained",
+    [pytest.param(it, marks=[] if it in QUICK else [pytest.mark.slow]) for it in RECIPES],
+    indirect=True,
+)
 def test_a_recipe_trains_and_its_checkpoint_loads(trained):
     assert (trained / "results.json").is_file()
     task = Segmentation.load_from_checkpoint(trained / "checkpoints" / "best.ckpt")

@@ -68,8 +68,9 @@ class PSPNetCLI(LightningCLI):
     initial_weights: InitialWeights | None = None
     range_test: RangeTest | None = None
 
-    def __init__(self, *args: Any, signals: Signals, **options: Any) -> None:
+    def __init__(self, *args: Any, signals: Signals, commands: Any, **options: Any) -> None:
         self.signals = signals
+        self.subcommands = lambda: commands  # type: ignore[method-assign]
         super().__init__(*args, **options)
 
     def add_default_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -276,16 +277,20 @@ def main(args: list[str] | None = None) -> None:
     torch.set_float32_matmul_precision("high")  # TF32 on GPUs that have it
     quiet()
     strict = {"allow_abbrev": False}
+    commands, given = PSPNetCLI.subcommands(), sys.argv[1:] if args is None else args
+    if given[:1] and given[0] in commands:  # the other parsers would take half of the start
+        commands = {given[0]: commands[given[0]]}
     signals = Signals()
     with one_line_errors(), signals.taken(), run_folder.discarding_unused():
         PSPNetCLI(
             Segmentation,
             SegmentationData,
             signals=signals,
+            commands=commands,
             trainer_class=Trainer,
             args=args,
             parser_class=Parser,
-            parser_kwargs=strict | dict.fromkeys(PSPNetCLI.subcommands(), strict),
+            parser_kwargs=strict | dict.fromkeys(commands, strict),
             save_config_callback=SaveConfig,
             save_config_kwargs={"save_to_log_dir": False},  # it writes the file itself
             seed_everything_default=0,
