@@ -42,7 +42,7 @@ ablation: $(STAMP) ## run what is left of NAME=SWEEP in configs/sweeps [DATA=sce
 bench: $(STAMP) ## time this package beside the published formulation, quickly (ARGS=--full: for a GPU)
 	@$(RUN) benchmarks $(ARGS)
 
-test: $(STAMP) ## run the whole test suite
+test: $(STAMP) ## run the test suite [ARGS="-m slow": its long tests]
 	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(STAMP) ## check style, format and types

@@ -24,7 +24,6 @@ SLOW = {
     "test_caffe.py": r"test_the_101s",
     "test_equality.py": r".*\[mmsegmentation-18b|test_the_caffe_release",
     "test_invariance.py": r"test_one_process\[.*accumulated=2",
-    "test_disk_full.py": r"test_a_full_disk",
     "test_sweep_trainings.py": r".*\[dilation",
     "test_hub.py": r"test_pushed_and_loaded",
     "test_cli.py": r"test_(calibration_is_stored|a_damaged_training|a_training_ends_early"
