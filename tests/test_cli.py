@@ -395,6 +395,15 @@ def test_files_of_another_optimizer_are_laid_over_a_resumed_runs(trained, tmp_pa
         assert message in refusal([*resume, *words], capsys)
 
 
+def test_a_file_of_base_is_no_schedule_for_another_ones_run(trained, tmp_path, capsys):
+    saved = torch.load(trained / "checkpoints" / "last.ckpt")
+    step = {"class_path": "torch.optim.lr_scheduler.StepLR", "init_args": {"step_size": 1}}
+    saved["config"]["model"]["lr_scheduler"] = step
+    torch.save(saved, tmp_path / "last.ckpt")
+    command = ["fit", f"--ckpt_path={tmp_path / 'last.ckpt'}", "--model.lr_scheduler.power=0.9"]
+    assert "lr_scheduler=pspnet.lr_schedules.PolyLR: a resumed run" in refusal(command, capsys)
+
+
 def test_the_validation_of_the_best_is_no_point_of_the_curve(trained):
     lines = (trained / "metrics.csv").read_text().splitlines()
     header = lines[0].split(",")

@@ -3,6 +3,7 @@
 import pytest
 from tiny import TinySource, build
 
+from pspnet.data.datasets.base import Server
 from pspnet.data.shard import Shard
 from pspnet.errors import UserError
 
@@ -45,3 +46,14 @@ def test_a_training_and_empty_shards_are_refused(tmp_path):
         build(source, shard="1/2").setup("fit")
     with pytest.raises(UserError, match=r"data.shard=1/6: 5 images are .*; give 5 parts or less"):
         build(source, shard="1/6").setup("validate")
+
+
+class Submitted(TinySource):
+    server = Server()
+
+
+def test_no_part_of_a_test_split_is_submitted(tmp_path):
+    source = Submitted(str(tmp_path))
+    source.prepare()
+    with pytest.raises(UserError, match=r"data.shard=1/2: the server takes the whole test split"):
+        build(source, shard="1/2").setup("test")

@@ -293,6 +293,7 @@ def test_names_that_are_almost_a_data_sets_are_the_files(tmp_path, capsys):
         (Windows((512, 1024), (342, 683)), {"crop_size": (512, 1024)}),
         (Windows((100, 25), (29, 7)), {}),  # two steps
         (Windows((64, 64), (65, 65)), {}),  # windows with gaps
+        (Windows((20_000, 20_000), (9, 9)), {}),
     ],
 )
 def test_windows_are_those_of_the_files_own_test(windows, inference):

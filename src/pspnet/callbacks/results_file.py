@@ -110,5 +110,5 @@ def read_members(results: dict[str, Any]) -> dict[str, tuple[str, ...]]:
     return {
         group: tuple(names)
         for group, names in members.items()
-        if isinstance(names, list) and {*names} <= {*results["iou"]}
+        if isinstance(names, list) and all(name in [*results["iou"]] for name in names)
     }

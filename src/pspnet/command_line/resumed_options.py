@@ -67,7 +67,9 @@ def check_resume(before: Any, now: Any) -> None:
     Raises:
         UserError: naming the first option that differs.
     """
-    schedule = [] if now.lr_scheduler.class_path.endswith("PolyLR") else ["lr_scheduler"]
+    same = now.lr_scheduler.class_path == before.lr_scheduler.class_path
+    poly = same and now.lr_scheduler.class_path.endswith("PolyLR")  # whose options may change
+    schedule = [] if poly else ["lr_scheduler"]
     for part in ("optimizer", "new_layer_factor", "norm_decay", *schedule):
         old, new = _flat(before[part]), _flat(now[part])
         for key in old | new:

@@ -185,6 +185,10 @@ class SegmentationData(lightning.LightningDataModule):
             self._check_files()
         if stage == "test":
             self.test_set = self._dataset(self._enough(self.samples("test")))
+            if self.shard is not None and self.submits:
+                raise UserError(
+                    f"data.shard={self.shard}: the server takes the whole test split; leave it out"
+                )
         if stage == "predict":
             samples = self._enough(self._predict_samples())
             self.predict_set = ImageDataset(samples, channels=self.channels)

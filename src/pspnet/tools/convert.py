@@ -18,6 +18,7 @@ from pspnet.data.datasets.known import KNOWN
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.files.paths import path_argument
 from pspnet.files.writing import check_new, write_atomic
+from pspnet.inference.protocols import LARGEST
 from pspnet.tools.convert_classes import file_classes, infer_dataset, origin, own_classes
 
 if TYPE_CHECKING:
@@ -104,6 +105,8 @@ def describe(published: PublishedNetwork, *, classes: str) -> str:
     }
     if published.tested_by is not None:
         lines["tested by"] = str(published.tested_by)
+        if published.tested_by.crop_size is not None and not _inference(published):
+            lines["tested by"] += " (not in the checkpoint: no protocol has such windows)"
     return "\n".join(f"{name}: {value}" for name, value in lines.items())
 
 
@@ -172,10 +175,13 @@ def _from_published(
 def _inference(published: PublishedNetwork) -> dict[str, Any]:
     """Return the overrides of a protocol that slide the windows of the file's own test.
 
-    They are none if it takes images whole, or if its strides down and across are no one number.
+    They are none if it takes images whole, or if no protocol has such windows: of different strides
+    down and across, with gaps, or too large.
     """
     windows = published.tested_by
     if windows is None or windows.crop_size is None or windows.stride is None:
+        return {}
+    if max(windows.crop_size) > LARGEST:
         return {}
     pairs = list(zip(windows.crop_size, windows.stride, strict=True))
     own = {"crop_size": windows.crop_size}

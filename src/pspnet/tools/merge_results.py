@@ -42,6 +42,8 @@ def merge_results(paths: Sequence[Path]) -> dict[str, Any]:
         (read_matrix(each, path=file) for each, file in zip(results, files, strict=True)),
         start=np.zeros(()),
     )
+    if not (matrix.min() >= 0 and matrix.max() < 2**53):
+        raise UserError(f"{files[0]} and the others hold counts that are none; evaluate again")
     if not first.get("weighted"):
         matrix = matrix.astype(np.int64)
     shard = first["shard"]
@@ -66,7 +68,8 @@ def _part(results: dict[str, Any], file: Path) -> tuple[int, int]:
     try:
         number, count = map(int, results["shard"]["part"].split("/"))
         whole = {*SAME, "checkpoint", "colors", "confusion"} <= {*results}
-        if whole and "categories" in results["shard"]:
+        groups = results["shard"]["categories"].values()
+        if whole and all({*names} <= {*results["iou"]} for names in groups):
             return number, count
     except (KeyError, ValueError, TypeError, AttributeError):
         pass

@@ -11,7 +11,7 @@ prediction belongs to the ground truth of the same name, in Cityscapes of the sa
 and a prediction belongs to the ground truth at the same path below its folder.
 
 `--merge` reads no predictions: it adds the results.json of the shards of an evaluation
-(`validate` or `test` with `--data.shard`) to that of all images.
+of a split with labels (`validate` or `test` with `--data.shard`) to that of all images.
 """
 
 from __future__ import annotations

@@ -32,6 +32,15 @@ def test_images_and_labels_are_those_of_the_lines(tmp_path: Path) -> None:
     assert source.classes.names == ("road", "traffic light")
 
 
+def test_paths_may_lead_out_of_the_root(tmp_path: Path) -> None:
+    make(tmp_path, train="../left/train/a_left.png ../fine/train/a_ids.png")
+    (tmp_path / "root").mkdir()
+    lists = {"train_list": tmp_path / "train.txt", "names": tmp_path / "names.txt"}
+    (sample,) = FileLists(tmp_path / "root", **lists).samples("train")
+    assert sample.image.resolve() == tmp_path / "left/train/a_left.png"
+    assert ".." not in sample.name
+
+
 def test_colors_are_those_of_the_file(tmp_path: Path) -> None:
     make(tmp_path)
     (tmp_path / "colors.txt").write_text("128 64 128\n250 170 30\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 
@@ -91,7 +92,9 @@ class FileLists(Source):
                 continue
             if needs_label and not label:
                 raise UserError(f"names no label of {image!r}; write it behind, after a space")
-            below = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+            # without .., and with links as they are
+            plain, root = (Path(os.path.abspath(it)) for it in (path, self.root))  # noqa: PTH100
+            below = plain.relative_to(root) if plain.is_relative_to(root) else plain
             name = below.with_suffix("").as_posix().lstrip("/")
             return Sample(name, path, self._path(label) if label else None)
         raise UserError(

@@ -30,6 +30,7 @@ class StandIn:
 
 NAMES = (
     "mmengine.logging.history_buffer.HistoryBuffer",
+    "builtins.getattr",  # of the buffer's own methods, from mmengine 0.7.3 on; nothing is got
     *("numpy.ndarray", "numpy.dtype"),
     *("numpy.core.multiarray._reconstruct", "numpy.core.multiarray.scalar"),  # numpy 1
     *("numpy._core.multiarray._reconstruct", "numpy._core.multiarray.scalar"),  # numpy 2
@@ -49,7 +50,7 @@ def without_stand_ins(value: Any) -> Any:
     Args:
         value: anything that `check_plain` has passed; what holds no stand-in is returned as it is.
     """
-    if isinstance(value, StandIn):
+    if value is StandIn or isinstance(value, StandIn):
         return None
     if isinstance(value, dict):
         kept = {k: without_stand_ins(v) for k, v in value.items() if not _holds(k)}
