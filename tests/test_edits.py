@@ -16,8 +16,8 @@ from pspnet.data import Folder
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError
-from pspnet.loss_forms import why_not_chunked as why_loss_not_chunked
 from pspnet.losses import CrossEntropy
+from pspnet.ops.loss_forms import why_not_chunked as why_loss_not_chunked
 from pspnet.task import Segmentation
 
 CLASSES = Classes(("a", "b", "c"), ((0, 0, 0), (1, 1, 1), (2, 2, 2)))

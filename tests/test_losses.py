@@ -6,8 +6,8 @@ from torch.nn import functional as F
 
 from pspnet.data.datasets.classes import IGNORE as IGNORE_IN_DATA
 from pspnet.errors import UserError
-from pspnet.loss_forms import why_not_chunked
 from pspnet.losses import IGNORE, CrossEntropy, CrossEntropyDice, Loss, OhemCrossEntropy
+from pspnet.ops.loss_forms import why_not_chunked
 
 ALL = [
     CrossEntropy(),

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pspnet.loss_forms import why_not_composed
 from pspnet.losses import CrossEntropy, CrossEntropyDice, OhemCrossEntropy
+from pspnet.ops.loss_forms import why_not_composed
 from pspnet.step_mean import StepMean
 
 CLASSES = 4

@@ -4,7 +4,7 @@ Any `nn.Module` of logits (N, C, H, W) and target (N, H, W) is a loss. Those her
 `chunked`, which takes logits at feature resolution and holds no more than a few rows of them at the
 target's size. A loss that is a weighted mean over pixels has a method `total_weight`, by which the
 mean is taken over an entire step, however the step is divided among processes. Either is used where
-`pspnet.loss_forms` finds it equal to `forward`.
+`pspnet.ops.loss_forms` finds it equal to `forward`.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch import Tensor, nn
 
-from pspnet.loss_forms import why_not_composed
+from pspnet.ops.loss_forms import why_not_composed
 
 LossMean = Literal["step", "process"]
 

@@ -31,7 +31,6 @@ from pspnet.inference.memory import check_memory
 from pspnet.inference.network_copy import InferenceCopy
 from pspnet.inference.protocols import ProtocolName, ProtocolOverrides, resolve
 from pspnet.inference.single_pass import FeatureLogits, why_not_chunked
-from pspnet.loss_forms import why_not_chunked as why_loss_not_chunked
 from pspnet.losses import CrossEntropy, Loss, computed_weights
 from pspnet.lr_schedules import PolyLR, build_optimizer, build_scheduler, set_rates
 from pspnet.models.dropout import set_sample_seeds
@@ -39,6 +38,7 @@ from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import BatchNorm2d
 from pspnet.ops.activation_recompute import ActivationRecompute
 from pspnet.ops.arriving import Arriving
+from pspnet.ops.loss_forms import why_not_chunked as why_loss_not_chunked
 from pspnet.ops.memory_format import fastest_format, in_format_of, set_format
 from pspnet.ops.sync_batchnorm import SyncBatchNorms
 from pspnet.step_mean import LossMean, StepMean

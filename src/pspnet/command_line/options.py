@@ -29,6 +29,25 @@ def add_options(parser: LightningArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", help="write events for TensorBoard, too"
     )
+    _add_training_options(parser)
+    parser.add_argument(
+        "--calibrate",
+        action="store_true",
+        help="validate: fit the temperature of confidences, and store it in the checkpoint",
+    )
+    parser.add_argument(
+        "--failures",
+        type=bool,
+        default=True,
+        help="evaluations: write the scores of each image, and a page of the worst",
+    )
+    parser.add_argument("--trust", action="store_true", help=TRUST)
+    parser.add_lightning_class_args(PredictionWriter, "output")
+    parser.set_defaults({"model.network": {"class_path": class_path(PSPNet)}})
+
+
+def _add_training_options(parser: LightningArgumentParser) -> None:
+    """Add how a training starts, saves and ends."""
     parser.add_argument(
         "--checkpoint_every",
         type=Every,
@@ -53,20 +72,6 @@ def add_options(parser: LightningArgumentParser) -> None:
         default=None,
         help="start a new run from the weights of a checkpoint that fit, published ones too",
     )
-    parser.add_argument(
-        "--calibrate",
-        action="store_true",
-        help="validate: fit the temperature of confidences, and store it in the checkpoint",
-    )
-    parser.add_argument(
-        "--failures",
-        type=bool,
-        default=True,
-        help="evaluations: write the scores of each image, and a page of the worst",
-    )
-    parser.add_argument("--trust", action="store_true", help=TRUST)
-    parser.add_lightning_class_args(PredictionWriter, "output")
-    parser.set_defaults({"model.network": {"class_path": class_path(PSPNet)}})
 
 
 def _add_wandb_options(parser: LightningArgumentParser) -> None:

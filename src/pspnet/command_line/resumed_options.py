@@ -25,7 +25,7 @@ def parse_over(
     none.
 
     Args:
-        parser: of all commands.
+        parser: of the command, as LightningCLI builds it.
         under: options of the checkpoint.
         words: command and options.
     """

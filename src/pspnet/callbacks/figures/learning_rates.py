@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pspnet.callbacks.figures.curves import TRAIN
 from pspnet.plotting.style import GRAY, INK, NORMAL, RULE, SMALL, figure, heading, save, style
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def draw_learning_rates(
@@ -42,17 +45,7 @@ def draw_learning_rates(
     axes.plot(rates, losses, color=TRAIN, lw=0.7, alpha=0.35, label="of each step")
     axes.plot(rates, curve, color=TRAIN, lw=1.6, label="smoothed")
     if suggested is not None:
-        axes.axvline(rates[suggested], color=RULE, lw=1.0, zorder=0)
-        name = f"suggested: {rates[suggested]:.2g}"
-        look: dict[str, Any] = {
-            "marker": "*",
-            "ms": 11,
-            "mfc": "#fbbc04",
-            "mec": INK,
-            "mew": 0.6,
-            "ls": "",
-        }
-        axes.plot(rates[suggested], curve[suggested], label=name, **look)
+        _mark(axes, rates[suggested], curve[suggested])
     top = curve[: int(curve.argmin()) + 1].max()
     margin = 0.25 * (top - curve.min()) + 0.02 * top
     axes.set_ylim(curve.min() - margin, top + margin)
@@ -64,3 +57,10 @@ def draw_learning_rates(
     axes.set_xlabel("learning rate of the encoder", size=SMALL, color=GRAY)
     axes.legend(fontsize=SMALL, labelcolor=INK, framealpha=0.85, edgecolor="none", loc="best")
     save(sheet, out)
+
+
+def _mark(axes: Axes, rate: float, loss: float) -> None:
+    """Mark the suggested rate by a star and a vertical line."""
+    axes.axvline(rate, color=RULE, lw=1.0, zorder=0)
+    look: dict[str, Any] = {"marker": "*", "ms": 11, "mfc": "#fbbc04", "mec": INK, "mew": 0.6}
+    axes.plot(rate, loss, label=f"suggested: {rate:.2g}", ls="", **look)

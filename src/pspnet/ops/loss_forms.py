@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pspnet.losses import IGNORE
 from pspnet.ops.equivalence import nearly_equal, why_not_plain
+
+IGNORE = 255  # the target of pixels that do not train
 
 
 def why_not_chunked(loss: nn.Module, num_classes: int) -> str | None:
