@@ -8,6 +8,7 @@ stage 4, at 1/32 to stage 5.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -102,7 +103,7 @@ def dilate(encoder: nn.Module, dilation: Dilation) -> None:
         dilation: the layout.
 
     Raises:
-        UserError: if something in the network halves its input in another way than by a stride.
+        UserError: for `stride_in_1x1` where there is no such stride to move.
     """
     steps = trace(encoder)
     for level in (16, 32):
@@ -111,22 +112,40 @@ def dilate(encoder: nn.Module, dilation: Dilation) -> None:
             _dilate_stage(encoder, stage, dilation=dilation, level=level)
     if dilation.stride_in_1x1:
         _move_strides(encoder)
-    late = [s for s in trace(encoder) if s.before < s.after and s.after > dilation.output_stride]
-    late = [s for s in late if s.after <= 32]
-    if late:
-        raise UserError(
-            f"{late[0].name} ({type(late[0].layer).__name__}) halves its input in a way "
-            "that has no stride to take away"
-        )
+
+
+def check_strides(steps: list[_Step], dilation: Dilation) -> None:
+    """Check that no layer of a dilated encoder halves its input beyond the layout's stride.
+
+    Raises:
+        UserError: if something in the network halves its input in another way than by a stride.
+    """
+    for step in steps:
+        if step.before < step.after and dilation.output_stride < step.after <= 32:
+            raise UserError(
+                f"{step.name} ({type(step.layer).__name__}) halves its input in a way "
+                "that has no stride to take away"
+            )
 
 
 def trace(encoder: nn.Module) -> list[_Step]:
     """Run one image through `encoder` and return its leaf layers that keep (N, C, H, W)."""
+    with torch.no_grad(), recording(encoder, TRACE_SIZE) as steps:
+        encoder(blank(encoder, TRACE_SIZE, TRACE_SIZE))
+    return steps
+
+
+@contextmanager
+def recording(encoder: nn.Module, height: int) -> Iterator[list[_Step]]:
+    """Yield a list that is filled with the leaf layers that run, for images of `height`.
+
+    The encoder is in evaluation mode meanwhile. Reductions are those of the height.
+    """
     steps: list[_Step] = []
 
     def record(name: str, layer: nn.Module, args: tuple[object, ...], output: object) -> None:
         if all(isinstance(x, Tensor) and x.ndim == 4 for x in (args[0], output)):
-            before, after = (TRACE_SIZE / x.shape[-1] for x in (args[0], output))  # type: ignore[attr-defined]
+            before, after = (height / x.shape[-2] for x in (args[0], output))  # type: ignore[attr-defined]
             steps.append(_Step(name, layer, before, after))
 
     hooks = [
@@ -137,14 +156,13 @@ def trace(encoder: nn.Module) -> list[_Step]:
         if not list(layer.children()) or isinstance(layer, nn.Conv2d)
     ]
     training = encoder.training
+    encoder.eval()
     try:
-        with torch.no_grad():
-            encoder.eval()(blank(encoder, TRACE_SIZE))
+        yield steps
     finally:
         encoder.train(training)
         for hook in hooks:
             hook.remove()
-    return steps
 
 
 def layers_of_stages(encoder: nn.Module, count: int) -> list[str]:
@@ -166,10 +184,10 @@ def layers_of_stages(encoder: nn.Module, count: int) -> list[str]:
     return sorted(names)
 
 
-def blank(encoder: nn.Module, side: int) -> Tensor:
-    """Return a black image (1, C, side, side) on the encoder's device."""
+def blank(encoder: nn.Module, height: int, width: int) -> Tensor:
+    """Return a black image (1, C, height, width) on the encoder's device."""
     device = next(encoder.parameters()).device
-    return torch.zeros(1, input_channels(encoder), side, side, device=device)
+    return torch.zeros(1, input_channels(encoder), height, width, device=device)
 
 
 def input_channels(network: nn.Module) -> int:

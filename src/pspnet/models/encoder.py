@@ -10,12 +10,19 @@ import torch
 from torch import Tensor, nn
 
 from pspnet.errors import UserError
-from pspnet.models.dilation import Dilation, blank, dilate, layers_of_stages
+from pspnet.models.dilation import (
+    Dilation,
+    blank,
+    check_strides,
+    dilate,
+    layers_of_stages,
+    recording,
+)
 from pspnet.models.encoder_weights import HUB, UNREACHED, find_weights, load_weights
 from pspnet.models.hub import hub
 
-CHECK_SIZE = 64
-ODD_SIZE = 75  # some networks add maps that only meet where every side divides by 32
+CHECK_HEIGHT = 64
+CHECK_WIDTH = 75  # some networks add maps that only meet where every side divides by 32
 FAMILIES = "ResNet, ResNeXt, VGG, MobileNet, EfficientNet, ConvNeXt and RegNet can be dilated"
 
 
@@ -105,23 +112,20 @@ def _check_features(encoder: nn.Module, dilation: Dilation) -> None:
     Parameters without influence on stage 5 (classification heads that smp leaves in) are frozen:
     DistributedDataParallel waits for the gradient of every parameter that asks for one.
     """
-    training = encoder.training
-    features: list[Tensor] = encoder.eval()(blank(encoder, CHECK_SIZE))
-    with torch.no_grad():
-        encoder(blank(encoder, ODD_SIZE))
-    encoder.train(training)
+    with recording(encoder, CHECK_HEIGHT) as steps:
+        features: list[Tensor] = encoder(blank(encoder, CHECK_HEIGHT, CHECK_WIDTH))
+    check_strides(steps, dilation)
     used = _leaves(features[-1])
     for parameter in encoder.parameters():
         if id(parameter) not in used:
             parameter.requires_grad_(False)
     strides = (min(16, dilation.output_stride), dilation.output_stride)
     for stage, stride, feature in zip((4, 5), strides, features[-2:], strict=True):
-        side = CHECK_SIZE // stride
-        if tuple(feature.shape[2:]) != (side, side):
-            got = "×".join(str(n) for n in feature.shape[2:])
+        rows = CHECK_HEIGHT // stride
+        if feature.shape[2] != rows:
             raise UserError(
-                f"stage {stage} of a {CHECK_SIZE}×{CHECK_SIZE} image comes out as {got}, "
-                f"not {side}×{side}"
+                f"stage {stage} of an image of {CHECK_HEIGHT} rows comes out with "
+                f"{feature.shape[2]}, not {rows}"
             )
 
 

@@ -29,7 +29,7 @@ class Results:
     classes: Mapping[str, float | None]
     groups: Mapping[str, float | None]
     evaluation: Mapping[str, str]
-    train_miou: float | None = None  # of the last epoch's crops
+    train_miou: float | None = None  # of the crops of the checkpoint's epoch
 
 
 @dataclass(frozen=True)
