@@ -3,12 +3,12 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import pytest
 import torch
 from samples import is_slow
 from shapes import paint
+from sketch import sketch
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -26,6 +26,7 @@ SKETCHED = {
     *("test_extending.py", "test_task.py", "test_initial_config.py"),
     *("test_convert.py", "test_invariance.py", "test_sweep_trainings.py", "test_find_lr.py"),
     *("test_raster.py", "test_predicted_channels.py", "test_merge_results.py", "test_results.py"),
+    *("test_training_scores.py", "test_exports.py", "test_costs.py"),
 }
 torch.set_num_threads(1)  # on busy machines two threads wait for each other longer than they work
 
@@ -49,16 +50,11 @@ def float32() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def sketched_figures(request: pytest.FixtureRequest) -> Iterator[None]:
-    """In the files of `SKETCHED` figures are laid out and not drawn, half a second less each."""
+    """In the files of `SKETCHED` figures are laid out and not drawn."""
     with pytest.MonkeyPatch.context() as patch:
         if request.path.name in SKETCHED:
-            patch.setattr("matplotlib.figure.Figure.savefig", _sketch)
+            patch.setattr("matplotlib.figure.Figure.savefig", sketch)
         yield
-
-
-def _sketch(figure: object, file: IO[bytes], *, format: str) -> None:
-    """Write what begins as the format does, in place of the figure."""
-    file.write({"png": b"\x89PNG\r\n\x1a\n", "pdf": b"%PDF-1.4\n"}.get(format, b"<svg/>"))
 
 
 @pytest.fixture(scope="session", autouse=True)

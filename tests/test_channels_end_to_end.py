@@ -49,7 +49,7 @@ def fit(root, logs, name, *words):
             *("fit", "--data.source=Folder", f"--data.source.root={root}", "--data.workers=0"),
             *("--data.channels.value_range=[0,10000]", "--data.crop_size=33"),
             *("--data.batch_size=8", "--data.augmentation.blur=0", *words),
-            *("--model.network.encoder=tu-resnet10t", "--model.network.decoder_channels=16"),
+            *("--model.network.encoder=tu-test_resnet", "--model.network.decoder_channels=16"),
             *("--model.network.auxiliary=false", "--model.protocol=whole"),
             *("--model.optimizer.lr=0.02", "--trainer.max_epochs=12", "--trainer.accelerator=cpu"),
             *("--wandb=off", f"--logs={logs}", f"--name={name}", "--version=v"),

@@ -15,6 +15,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from sketch import sketch
 
 from pspnet import Predictor
 from pspnet.cli import main
@@ -25,15 +26,16 @@ from pspnet.inference.protocols import ProtocolOverrides, resolve
 from pspnet.inference.single_pass import full_logits
 from pspnet.task import Segmentation
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+MEAN, STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)  # of the encoder
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = sorted((ROOT / "configs" / "experiment").glob("*.yaml"))
 NETWORK = (
-    "--model.network.encoder=tu-regnetx_002",
+    "--model.network.encoder=tu-test_resnet",
     "--model.network.decoder_channels=16",
     "--model.network.bins=[1,3]",
 )
+MIOU = ("train/miou", "val/miou")
 PAIR = ("--trainer.devices=2", "--trainer.strategy=ddp")
 QUIET = ("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--wandb=off")
 
@@ -58,6 +60,12 @@ def trained(shapes, tmp_path_factory) -> Path:
     return logs / "run" / "version_0"
 
 
+@pytest.fixture(autouse=True)
+def sketched(monkeypatch) -> None:
+    """All figures but those of `trained`, which is made before, are laid out and not drawn."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", sketch)
+
+
 def best(run: Path) -> str:
     return str(run / "checkpoints" / "best.ckpt")
 
@@ -69,7 +77,7 @@ def test_the_first_and_last_lines_of_a_training(trained):
     begins = ["batch: ", "data: ", "check: ", "network: ", "machine: ", "steps: ", "folder: "]
     assert [line[: len(begin)] for line, begin in zip(lines, begins, strict=False)] == begins
     network, machine, steps, folder = lines[3:7]
-    assert "PSPNet on tu-regnetx_002, stride 8, bins 1 3 (average), " in network
+    assert "PSPNet on tu-test_resnet, stride 8, bins 1 3 (average), " in network
     assert network.endswith(" GFLOP a crop of 41×41")
     assert machine.startswith("machine: CPU, ")
     assert machine.endswith(", precision 32-true")
@@ -102,8 +110,11 @@ def test_a_run_leaves_its_results(trained):
         (results["iou"]["disc"] + results["iou"]["bar"]) / 2
     )
     rows = (trained / "metrics.csv").read_text().splitlines()
-    trained_on = [row["train/miou"] for row in csv.DictReader(rows) if row["train/miou"]]
-    assert results["train_miou"] == pytest.approx(float(trained_on[-1]), rel=1e-6)
+    scores = {
+        name: [float(row[name]) for row in csv.DictReader(rows) if row[name]] for name in MIOU
+    }
+    of_best = np.argmax(scores["val/miou"])
+    assert results["train_miou"] == pytest.approx(scores["train/miou"][of_best], rel=1e-6)
     assert {"train/loss", "val/miou", "val/iou/disc", "lr-SGD/encoder", "lr-SGD/new"} <= set(
         rows[0].split(",")
     )
@@ -168,14 +179,14 @@ def test_the_network_is_the_checkpoints_whatever_the_options_say(trained, tmp_pa
     main([*command, "--model.network.bins=[1,2,3,6]", "--model.network.encoder=resnet18"])
     config = yaml.safe_load((tmp_path / "run" / "version_0" / "config.yaml").read_text())
     assert config["model"]["network"]["init_args"]["bins"] == [1, 3]
-    assert config["model"]["network"]["init_args"]["encoder"] == "tu-regnetx_002"
+    assert config["model"]["network"]["init_args"]["encoder"] == "tu-test_resnet"
 
 
 def own_prediction(checkpoint: str, picture: Path) -> np.ndarray:
     """What the checkpoint's network says of a picture, by torch alone."""
     task = Segmentation.load_from_checkpoint(checkpoint, map_location="cpu").eval()
     pixels = torch.from_numpy(np.array(Image.open(picture))).permute(2, 0, 1)[None] / 255
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     with torch.no_grad():
         return full_logits(task.network, (pixels - mean) / std).argmax(1)[0].numpy()
 
@@ -276,7 +287,7 @@ def test_calibration_is_stored_in_the_checkpoint_and_used(trained, tmp_path, cap
     assert f"on {pixels} pixels of {fitted} images" in last
     assert fitted + others == len((shapes_of(trained) / "val.txt").read_text().split())
     assert {*found["ece_by_class"]} == {*json.loads((run / "results.json").read_text())["iou"]}
-    assert (run / "reliability.png").stat().st_size > 5000
+    assert (run / "reliability.png").exists()
     assert found["temperature"] != 1
     image = next((shapes_of(trained) / "images").iterdir())
     plain, calibrated = (Predictor.load(each)(image) for each in (best(trained), path))
@@ -316,7 +327,7 @@ def test_predictions_follow_the_protocol_and_a_broken_image_is_left_out(trained,
     assert "1 prediction written to" in (out := capsys.readouterr().out)
     assert out.endswith(", 1 of 2 were there\n")
     task = Segmentation.load_from_checkpoint(best(trained), protocol="paper-ss").eval()
-    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (IMAGENET_MEAN, IMAGENET_STD))
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     image = (torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255 - mean) / std
     with torch.no_grad():
         expected = evaluate(task.network, image, task.protocol).argmax(1)[0].numpy()

@@ -33,7 +33,7 @@ def sgd(**options):
 
 def small(**options) -> Segmentation:
     torch.manual_seed(0)
-    network = PSPNet(3, encoder="tu-regnetx_002", decoder_channels=16, dropout=0.0)
+    network = PSPNet(3, encoder="tu-test_resnet", decoder_channels=16, dropout=0.0)
     return Segmentation(network, CLASSES, **options)
 
 
@@ -207,7 +207,7 @@ def test_it_learns_and_a_checkpoint_rebuilds_it(shapes, tmp_path):
 def test_a_resumed_run_draws_the_dropout_that_it_would_have(shapes, tmp_path):
     def dropped() -> Segmentation:
         torch.manual_seed(0)
-        network = PSPNet(3, encoder="tu-regnetx_002", decoder_channels=16, dropout=0.5)
+        network = PSPNet(3, encoder="tu-test_resnet", decoder_channels=16, dropout=0.5)
         return Segmentation(network, CLASSES, optimizer=sgd(lr=0.02))
 
     options = {"max_epochs": 2, "limit_val_batches": 0}
@@ -279,4 +279,4 @@ def test_an_optimizer_out_of_range_is_refused(shapes, tmp_path, options, message
 
 def test_a_class_table_of_another_length_is_refused():
     with pytest.raises(UserError, match="3 classes for a network of 2; set num_classes=3"):
-        Segmentation(PSPNet(2, encoder="tu-regnetx_002"), CLASSES, loss=CrossEntropy())
+        Segmentation(PSPNet(2, encoder="tu-test_resnet"), CLASSES, loss=CrossEntropy())

@@ -115,7 +115,7 @@ def test_counting_leaves_the_network_as_it_was():
 def run(shapes, tmp_path_factory):
     """A task after two steps of training without dropout, and the folder of its run."""
     torch.manual_seed(0)
-    network = PSPNet(3, encoder="tu-regnetx_002", decoder_channels=16, dropout=0.0)
+    network = PSPNet(3, encoder="tu-test_resnet", decoder_channels=16, dropout=0.0)
     task = Segmentation(
         network,
         CLASSES,

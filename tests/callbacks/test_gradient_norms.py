@@ -34,7 +34,7 @@ class Head(nn.Module):
 def run(request, shapes, tmp_path_factory):
     """A task after two steps of training without dropout, and the folder of its run."""
     torch.manual_seed(0)
-    network = PSPNet(3, encoder="tu-regnetx_002", decoder_channels=16, dropout=0.0)
+    network = PSPNet(3, encoder="tu-test_resnet", decoder_channels=16, dropout=0.0)
     if request.param == "another head":
         network.auxiliary = Head(network.encoder.out_channels[-2])
     task = Segmentation(

@@ -71,7 +71,7 @@ class Recorder(lightning.Callback):
 def run(shapes, test, *, loss=None, accumulated=1, watch=()):
     """Test a small network on two steps per epoch."""
     torch.manual_seed(0)
-    network = PSPNet(3, encoder="tu-regnetx_002", decoder_channels=16, dropout=0.0)
+    network = PSPNet(3, encoder="tu-test_resnet", decoder_channels=16, dropout=0.0)
     task = Segmentation(
         network,
         CLASSES,

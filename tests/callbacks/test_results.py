@@ -21,7 +21,7 @@ from pspnet.task import Segmentation
 def reported(shapes, tmp_path_factory):
     """The folder of an evaluation."""
     data = SegmentationData(Folder(shapes), crop_size=41, workers=0)
-    network = PSPNet(3, encoder="tu-regnetx_002", bins=[1], decoder_channels=8)
+    network = PSPNet(3, encoder="tu-test_resnet", bins=[1], decoder_channels=8)
     folder = tmp_path_factory.mktemp("logs")
     trainer = Trainer(
         accelerator="cpu",

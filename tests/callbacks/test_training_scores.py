@@ -22,7 +22,7 @@ def fit(root, folder, *callbacks, ckpt_path=None, **options):
     plain = Augmentation(scale=(1.0, 1.0), rotation=0.0, blur=0.0, mirror=0.5)
     data = SegmentationData(Folder(root), crop_size=33, batch_size=3, workers=0, augmentation=plain)
     torch.manual_seed(0)
-    network = PSPNet(len(data.classes), encoder="tu-resnet10t", decoder_channels=8, dropout=0.0)
+    network = PSPNet(len(data.classes), encoder="tu-test_resnet", decoder_channels=8, dropout=0.0)
     task = Segmentation(network, data.classes)
     logger = CSVLogger(folder, name="", version="")
     trainer = lightning.Trainer(

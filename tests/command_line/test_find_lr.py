@@ -33,7 +33,7 @@ def command(shapes, tmp_path, monkeypatch):
     return [
         *("fit", "--find_lr", "--data.source=Folder", f"--data.source.root={shapes}"),
         *(f"--logs={tmp_path}", "--name=run", "--data.crop_size=33", "--data.batch_size=5"),
-        *("--data.workers=0", "--model.network.encoder=tu-regnetx_002", "--wandb=off"),
+        *("--data.workers=0", "--model.network.encoder=tu-test_resnet", "--wandb=off"),
         *("--model.network.decoder_channels=16", "--model.optimizer.lr=0.02"),
         *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false"),
         *("--trainer.max_steps=4", "--early_stopping=3", "--data.augmentation.rotation=0"),

@@ -34,7 +34,7 @@ data:
   workers: 0
   augmentation: {scale: [1.0, 1.0], rotation: 0}
 trainer: {max_epochs: 1, accelerator: cpu, precision: 32-true, enable_progress_bar: false}
-model: {network: {encoder: tu-resnet10t, decoder_channels: 16}}
+model: {network: {encoder: tu-test_resnet, decoder_channels: 16}}
 wandb: 'off'
 """
 

@@ -37,7 +37,7 @@ def write(path, pixels, **options):
 @pytest.fixture(scope="module")
 def predictor():
     torch.manual_seed(0)
-    network = PSPNet(3, "tu-resnet10t", decoder_channels=8, auxiliary=False, in_channels=4)
+    network = PSPNet(3, "tu-test_resnet", decoder_channels=8, auxiliary=False, in_channels=4)
     torch.nn.init.normal_(network.decoder[-1].weight, std=1.0)
     task = Segmentation(network, CLASSES, crop_size=(33, 33)).eval()
     options = {"device": "cpu", "precision": "32-true"}

@@ -27,7 +27,7 @@ from shapes import paint
 LONGEST = 300  # seconds of a command
 TINY = (
     *("--data.source=Folder", "--data.crop_size=33", "--data.batch_size=5", "--data.workers=0"),
-    *("--model.network.encoder=tu-resnet10t", "--model.network.decoder_channels=16"),
+    *("--model.network.encoder=tu-test_resnet", "--model.network.decoder_channels=16"),
     *("--model.network.auxiliary_channels=16", "--trainer.max_epochs=1"),
     "--trainer.log_every_n_steps=1",
 )

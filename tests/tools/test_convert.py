@@ -166,7 +166,7 @@ def test_semseg_is_converted(tmp_path):
 
 
 def test_a_run_loses_its_optimizer_alone(tmp_path, capsys):
-    task = Segmentation(PSPNet(11, "tu-resnet10t", decoder_channels=8), CamVid().classes)
+    task = Segmentation(PSPNet(11, "tu-test_resnet", decoder_channels=8), CamVid().classes)
     checkpoint = {"state_dict": task.state_dict(), "optimizer_states": [{"a": torch.ones(9)}]}
     task.on_save_checkpoint(checkpoint)
     data = {"crop_size": [65, 97], "mean": [0.5] * 3, "std": [0.2] * 3}

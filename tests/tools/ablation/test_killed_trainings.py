@@ -35,7 +35,7 @@ def write_sweep(folder: Path, *, data: Path) -> Path:
             "--data.workers=0",
             "--trainer.precision=32-true",
         ),
-        *("--model.network.encoder=tu-regnetx_002", "--model.network.decoder_channels=16"),
+        *("--model.network.encoder=tu-test_resnet", "--model.network.decoder_channels=16"),
         *("--trainer.accelerator=cpu", "--trainer.enable_progress_bar=false", "--wandb=off"),
         *(f"--trainer.max_epochs={EPOCHS}", "--trainer.log_every_n_steps=1", "${args}"),
     ]

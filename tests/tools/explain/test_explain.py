@@ -13,6 +13,7 @@ import pytest
 import torch
 import yaml
 from PIL import Image
+from sketch import sketch
 
 from pspnet.cli import main as pspnet
 from pspnet.tools.explain.__main__ import main
@@ -37,12 +38,14 @@ def trained(shapes, tmp_path_factory) -> Path:
             "--data.augmentation.rotation=0",
             "--model.optimizer.lr=0.02",
         ),
-        *("--model.network.encoder=tu-regnetx_002", "--model.network.decoder_channels=16"),
+        *("--model.network.encoder=tu-test_resnet", "--model.network.decoder_channels=16"),
         *("--model.network.bins=[1,3]", "--trainer.accelerator=cpu", "--trainer.max_epochs=16"),
         *("--trainer.log_every_n_steps=1", "--trainer.enable_progress_bar=false"),
-        "--seed_everything=5",
+        *("--seed_everything=5", "--trainer.check_val_every_n_epoch=16", "--failures=false"),
     )
-    pspnet(["fit", *options])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", sketch)
+        pspnet(["fit", *options])
     return logs / "run" / "version_0"
 
 

@@ -33,7 +33,7 @@ def test_heading_and_line_tell_data_encoder_and_protocol(checkpoint, tmp_path):
     trained = Trained(task, MEAN, STD, tmp_path / "best.ckpt")
     assert title_of(trained) == "PSPNet"
     assert about_of(trained, protocol="whole") == (
-        "PSPNet with tu-resnet10t, 3 classes, protocol whole (that of its training: paper-ss)"
+        "PSPNet with tu-test_resnet, 3 classes, protocol whole (that of its training: paper-ss)"
     )
     names = CamVid().classes
     object.__setattr__(task, "classes", names)

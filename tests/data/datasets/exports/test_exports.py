@@ -60,7 +60,7 @@ def test_cached_labels_belong_to_the_classes(tmp_path: Path, name: str) -> None:
 
 def val_miou(source: Source, tmp_path: Path) -> float:
     lightning.seed_everything(3)
-    task = Segmentation(PSPNet(3, "tu-resnet10t", decoder_channels=8), source.classes)
+    task = Segmentation(PSPNet(3, "tu-test_resnet", decoder_channels=8), source.classes)
     data = SegmentationData(source, crop_size=33, batch_size=3, workers=0)
     trainer = lightning.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_progress_bar=False,
