@@ -28,6 +28,7 @@ _UNREADABLE = (
 )
 Image.MAX_IMAGE_PIXELS = None  # the memory is the limit, see `check_memory`
 BYTES_PER_PIXEL = 10  # of RGB decoded, with an alpha channel, and copied
+SMALL = 2**25  # bytes; asking for the free memory would take a fifth of the time to decode so few
 LARGEST_SIDE = 32_766  # pixels; OpenCV counts those of a resize in 16 bits
 _PNG_DEPTH = 24  # offset of the bits per channel in a PNG file
 _ORIENTATION = 0x0112  # the EXIF tag; 5 to 8 swap rows and columns
@@ -98,7 +99,7 @@ def to_rgb(image: Image.Image) -> np.ndarray:
     """Return an image of up to 8 bits per channel as RGB, (H, W, 3) uint8."""
     if image.mode == "P":  # Pillow warns when it drops a palette's alpha on the way to RGB
         image = image.convert("RGBA")
-    return np.array(image.convert("RGB"))
+    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
 
 
 def check_depth(path: Path, image: Image.Image, content: bytes) -> None:
@@ -252,7 +253,7 @@ def check_memory(
         UserError: with the image's size.
     """
     need = bytes_per_pixel * width * height
-    if need > available_memory():
+    if need > SMALL and need > available_memory():
         raise UserError(
             f"{path} is {width}×{height} pixels, for which {need / 2**30:.1f} GiB of memory are"
             " missing; cut it into tiles, or give more memory"
