@@ -26,7 +26,7 @@ SKETCHED = {
     *("test_extending.py", "test_task.py", "test_initial_config.py"),
     *("test_convert.py", "test_invariance.py", "test_sweep_trainings.py", "test_find_lr.py"),
     *("test_raster.py", "test_predicted_channels.py", "test_merge_results.py", "test_results.py"),
-    *("test_training_scores.py", "test_exports.py", "test_costs.py"),
+    *("test_training_scores.py", "test_exports.py", "test_costs.py", "test_kill_matrix.py"),
 }
 torch.set_num_threads(1)  # on busy machines two threads wait for each other longer than they work
 

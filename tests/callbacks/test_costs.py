@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 from pathlib import Path
 
 import lightning
@@ -71,11 +72,17 @@ class TwoDecoders(PSPNet):
         )
 
 
-def decoded(network, *, units=9 * 13):
-    """Operations without the encoder's, which are those of a network with a plain head."""
+@cache
+def encoder_flops(units=9 * 13):
+    """Operations of an encoder, those of its network without those of a head by formula."""
     bare = TwoDecoders(7, bins=(), encoder="resnet18", decoder_channels=64)
     own = 2 * (2 * (512 * 64 * 9 + 64 * 7) * units) + 2 * 7 * 9 * 13 * 13
-    return count_flops(network, size=(65, 97)) - count_flops(bare, size=(65, 97)) + own
+    return count_flops(bare, size=(65, 97)) - own
+
+
+def decoded(network):
+    """Operations without the encoder's."""
+    return count_flops(network, size=(65, 97)) - encoder_flops()
 
 
 def small(kind=PSPNet, **options):

@@ -89,7 +89,10 @@ def test_every_experiment_is_valid(file, elsewhere, capsys):
     assert stopped.value.code == 0
     config = yaml.safe_load(capsys.readouterr().out)
     own = yaml.safe_load(file.read_text("utf-8"))
-    assert config["name"] == own.get("name", "pspnet")
+    assert config["name"] == own.get("name", "pspnet") == file.stem
+    steps, interval = config["trainer"]["max_steps"], config["trainer"]["val_check_interval"]
+    assert steps == -1 or steps % interval == 0  # else the end of the schedule is never scored
+    assert config["data"]["source"]["class_path"].startswith("pspnet.data.")
 
 
 @pytest.mark.parametrize("file", sorted((CONFIGS / "data").glob("*.yaml")), ids=lambda f: f.stem)

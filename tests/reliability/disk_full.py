@@ -93,11 +93,13 @@ class Outcome:
     changed: tuple[str, ...]
 
 
-def prepare(folder: Path) -> None:
-    """Write a data set and a run that the commands start from."""
+def prepare(folder: Path, *, trained: bool = True) -> None:
+    """Write a data set, and a run if it is `trained`, that the commands start from."""
     paint(folder / "data", count=15)
     (folder / "voc").mkdir()
     Image.new("L", (8, 8)).save(folder / "voc" / "a.png")
+    if not trained:
+        return
     words = ["fit", *TINY, "--data.source.root=data", *QUIET, OFF, "--name=good", "--version=v"]
     status, said = forked(lambda: _main(words), folder)
     assert status == 0, said

@@ -83,7 +83,7 @@ def full() -> Iterator[Cell]:
     yield Cell("forward", "SIGUSR1", workers=2, processes=2)
 
 
-QUICK = (Cell("rename", "SIGKILL"), Cell("validation", "SIGTERM", workers=1))
+QUICK = (Cell("rename", "SIGKILL"),)
 
 
 def run(words: list[str], folder: Path, log: str, *, alone: bool, **environment: str) -> int:
@@ -205,7 +205,7 @@ def _with(variable: bytes) -> Iterator[int]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="two cells")
+    parser.add_argument("--quick", action="store_true", help="one cell")
     parser.add_argument("--only", default="", help="cells whose words contain this")
     parser.add_argument("--keep", type=Path, help="folder for the runs")
     options = parser.parse_args(arguments)
