@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
 
 import pspnet.data  # noqa: F401  (the sources, so that `--data.source=VOC` finds them)
 from pspnet.callbacks.checkpoints import BestCheckpoint, LastCheckpoint
@@ -22,11 +21,12 @@ from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.callbacks.range_test import RangeTest
 from pspnet.callbacks.run_state import SaveConfig
 from pspnet.callbacks.submission_writer import SubmissionWriter
-from pspnet.checkpoints.initial_weights import InitialWeights, initialize, read_initial_weights
+from pspnet.checkpoints.initial_weights import InitialWeights, read_initial_weights
 from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.checkpoints.resumed_state import check_training
 from pspnet.checkpoints.temperature import store_temperature
 from pspnet.command_line import checkpoint_config, find_lr, initial_config, last_lines
+from pspnet.command_line.continued_config import parse_continued
 from pspnet.command_line.data_alone import list_files
 from pspnet.command_line.normalization import set_normalization
 from pspnet.command_line.option_types import Seed
@@ -43,15 +43,10 @@ from pspnet.command_line.run_parts import (
     with_own_parts,
 )
 from pspnet.command_line.trainer import Trainer, refusals_in_one_line
-from pspnet.command_line.words import (
-    checkpoint_argument,
-    from_python,
-    given_options,
-    raw_options,
-)
+from pspnet.command_line.words import checkpoint_argument, from_python, given_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
-from pspnet.errors import UserError, note, one_line_errors
+from pspnet.errors import UserError, one_line_errors
 from pspnet.evaluation.calibration import Calibration
 from pspnet.inference.numeric_precision import default_precision, on_gpu
 from pspnet.models.encoder_weights import HUB
@@ -66,6 +61,7 @@ class PSPNetCLI(LightningCLI):
 
     checkpoint: dict[str, Any] | None = None
     initial_weights: InitialWeights | None = None
+    continued: Any = None  # a ContinuedTraining; to import it takes seconds
     range_test: RangeTest | None = None
 
     def __init__(self, *args: Any, signals: Signals, commands: Any, **options: Any) -> None:
@@ -96,8 +92,7 @@ class PSPNetCLI(LightningCLI):
         assert isinstance(given, list)
         words = [from_python(word) for word in given]
         check_names(words)
-        if words[:1] != ["fit"] and raw_options(words, "init_from"):
-            raise UserError("init_from: fit alone starts from weights; give --ckpt_path=FILE.ckpt")
+        initial_config.check_command(words)
         words = resuming.resolve_words(words)
         named = {name for name, _ in given_options(words[1:])}
         self.placed = bool(named & {"logs", "name", "version"})
@@ -121,7 +116,7 @@ class PSPNetCLI(LightningCLI):
         if words[0] == "fit":
             before = parser.parse_args(["fit", f"--config={json.dumps(under)}"]).fit.model
             check_resume(before, self.config.fit.model)
-            initial_config.check_start(self.config.fit.init_from, under.get("init_from"))
+            initial_config.check_start(self.config.fit, under)
         # the network is the checkpoint's, whatever the command line says
         if "network" not in under["model"]:
             raise UserError(
@@ -136,6 +131,8 @@ class PSPNetCLI(LightningCLI):
     def _start_from_weights(self, parser: LightningArgumentParser, words: list[str]) -> None:
         """Lay the options of initial weights, if they are given, under the command line."""
         config = self.config[self.config.subcommand]
+        if self.config.subcommand == "fit" and config.continue_from is not None:
+            self.continued, self.config = parse_continued(parser, self.config, words)
         if self.config.subcommand != "fit" or config.init_from is None:
             return
         self.initial_weights = read_initial_weights(config.init_from)
@@ -177,9 +174,9 @@ class PSPNetCLI(LightningCLI):
         fit = self.config.subcommand == "fit"
         own = own_loggers(config.trainer)
         if self.initial_weights is not None:  # before the run has a folder
-            network, names = self.model.network, self.model.classes.names
-            for line in initialize(network, names, self.initial_weights):
-                rank_zero_only(note)(line)
+            initial_config.load(self.initial_weights, self.model)
+        if self.continued is not None:
+            self.continued.load_weights(self.model)
         self.submission = SubmissionWriter()
         if config.find_lr:
             self.range_test = RangeTest()
@@ -187,6 +184,7 @@ class PSPNetCLI(LightningCLI):
             options = find_lr.trainer_options(config, steps=self.range_test.steps)
         else:
             callbacks = callbacks_of_run(config, self.signals, self.submission, fit=fit)
+            callbacks[:0] = [self.continued] if self.continued is not None else []
             options = self._place(config, own)
         self.trainer_defaults["callbacks"] = callbacks
         # CPUs cannot share statistics

@@ -99,8 +99,7 @@ def test_callbacks_that_freeze_or_are_somebodys_own_take_part():
     ],
 )
 def test_only_the_start_of_a_training_is_tested(command, checkpoint, message):
-    config = Namespace(
-        resume=False, calibrate=False, find_lr=True, trainer=Namespace(fast_dev_run=1)
-    )
+    off = {"resume": False, "calibrate": False, "continue_from": None}
+    config = Namespace(**off, find_lr=True, trainer=Namespace(fast_dev_run=1))
     with pytest.raises(UserError, match=message):
         check_options(config, command=command, checkpoint=checkpoint)

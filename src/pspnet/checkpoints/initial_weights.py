@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
@@ -14,6 +14,9 @@ from pspnet.errors import UserError, visible
 from pspnet.models.options import class_and_options
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.published.weights_file import read_weights
+
+if TYPE_CHECKING:
+    from pspnet.models.published.load import PublishedNetwork
 
 COMPUTED = ("dilation", "pool", "align_corners")  # options that change logits, and no tensor
 
@@ -53,14 +56,7 @@ def read_initial_weights(path: str | Path) -> InitialWeights:
     if weights.key_map is None or weights.key_map.name != "pspnet":
         from pspnet.models.published.load import from_weights  # with timm, which takes seconds
 
-        found = from_weights(weights)
-        return InitialWeights(
-            weights.path,
-            found.network.state_dict(),
-            class_and_options(found.network, plain=PSPNet),
-            found.class_names,
-            {"mean": list(found.mean), "std": list(found.std)},
-        )
+        return from_published(weights.path, from_weights(weights))
     content = {**weights.metadata, "state_dict": dict(weights.state)}
     checkpoint = checked(content, path=weights.path, parts=tuple(PARTS))
     saved, data = checkpoint["hyper_parameters"], checkpoint["config"].get("data", {})
@@ -73,6 +69,17 @@ def read_initial_weights(path: str | Path) -> InitialWeights:
         saved["network"],
         tuple(names),
         {key: data[key] for key in ("mean", "std") if data.get(key) is not None},
+    )
+
+
+def from_published(path: Path, found: PublishedNetwork) -> InitialWeights:
+    """Return the weights of a published network, and what its file tells of it."""
+    return InitialWeights(
+        path,
+        found.network.state_dict(),
+        class_and_options(found.network, plain=PSPNet),
+        found.class_names,
+        {"mean": list(found.mean), "std": list(found.std)},
     )
 
 

@@ -111,7 +111,8 @@ def _leave_out_loss(model: dict[str, Any], look: Vetting, *, path: str) -> None:
 
 def _of_training(saved: dict[str, Any], look: Vetting) -> dict[str, Any]:
     """Return the options that a training continues with."""
-    kinds = {"seed_everything": int, "checkpoint_every": str, "init_from": str}
+    texts = dict.fromkeys(("checkpoint_every", "init_from", "continue_from"), str)
+    kinds = {"seed_everything": int, **texts}
     plain = {key: saved.get(key) for key, kind in kinds.items() if isinstance(saved.get(key), kind)}
     return {"trainer": look.options(Trainer, saved["trainer"], "trainer"), **plain}
 

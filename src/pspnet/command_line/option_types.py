@@ -28,6 +28,7 @@ def _text(name: str, check: Callable[..., object]) -> Any:
 
 Name, Version = _text("Name", path_part), _text("Version", path_part)
 Logs, InitFrom = _text("Logs", local_path), _text("Init_from", local_path)
+ContinueFrom = _text("Continue_from", local_path)
 
 
 def allows_none(kind: Any) -> bool:

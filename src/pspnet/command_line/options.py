@@ -9,7 +9,7 @@ from pspnet.callbacks.checkpoints import Every
 from pspnet.callbacks.loggers import Wandb
 from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.command_line.checkpoint_config import TRUST, class_path
-from pspnet.command_line.option_types import InitFrom, Logs, Name, Version
+from pspnet.command_line.option_types import ContinueFrom, InitFrom, Logs, Name, Version
 from pspnet.models.pspnet import PSPNet
 
 
@@ -71,6 +71,12 @@ def _add_training_options(parser: LightningArgumentParser) -> None:
         type=InitFrom | None,
         default=None,
         help="start a new run from the weights of a checkpoint that fit, published ones too",
+    )
+    parser.add_argument(
+        "--continue_from",
+        type=ContinueFrom | None,
+        default=None,
+        help="continue a training checkpoint of semseg or mmsegmentation at its step",
     )
 
 

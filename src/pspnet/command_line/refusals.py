@@ -41,6 +41,11 @@ def _check_range_test(config: Namespace, command: str, checkpoint: str | None) -
             "find_lr: a test begins where a training does; leave out --resume and --ckpt_path, or "
             f"take its weights by --init_from={checkpoint}"
         )
+    if config.continue_from is not None:
+        raise UserError(
+            "find_lr: a test begins where a training does; take the weights by --init_from="
+            f"{config.continue_from}"
+        )
     if config.trainer.fast_dev_run:
         raise UserError(
             "find_lr: takes more steps than trainer.fast_dev_run; leave one of them out"

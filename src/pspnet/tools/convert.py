@@ -53,9 +53,11 @@ def convert(
 
     import torch
 
-    from pspnet.models.published.load import load_published
+    from pspnet.models.published.load import from_weights
+    from pspnet.models.published.weights_file import read_weights
 
-    published = load_published(path, num_classes, bins=bins, align_corners=align_corners)
+    weights = read_weights(path)
+    published = from_weights(weights, num_classes, bins=bins, align_corners=align_corners)
     if published.format == "pspnet" and dataset is not None:
         raise UserError(f"dataset={dataset}: {path} says its data set; leave dataset out")
     if classes is not None and (published.format == "pspnet" or dataset is not None):
@@ -81,7 +83,10 @@ def convert(
     content = io.BytesIO()
     torch.save(checkpoint, content)
     write_atomic(out, content.getvalue())
-    return describe(published, classes=names)
+    said = describe(published, classes=names)
+    if published.format in ("semseg", "mmsegmentation") and "optimizer" in weights.metadata:
+        said += f"\ntraining: not converted; fit --continue_from={path} continues it at its step"
+    return said
 
 
 def describe(published: PublishedNetwork, *, classes: str) -> str:

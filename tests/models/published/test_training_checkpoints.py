@@ -2,11 +2,9 @@
 
 import pickle
 import sys
-import types
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +13,7 @@ import pytest
 import torch
 from foreign import filled, mmsegmentation
 from hostile import Watch
+from mmengine_classes import mmengine
 
 from pspnet import load_published
 from pspnet.errors import UserError
@@ -23,26 +22,6 @@ from pspnet.models.published.weights_file import read_weights
 
 NUMPY = ("_core", "core")  # of numpy 2 and 1
 watch = Watch()
-
-
-@contextmanager
-def mmengine() -> Iterator[type]:
-    """Put a class of that module and name where the pickler finds it, while the block runs."""
-    names = ("mmengine", "mmengine.logging", "mmengine.logging.history_buffer")
-    for name in names:
-        sys.modules[name] = types.ModuleType(name)
-    buffer = type("HistoryBuffer", (), {"__module__": names[-1], "__qualname__": "HistoryBuffer"})
-    least = types.FunctionType((lambda self: 0).__code__, {}, "min")
-    least.__module__, least.__qualname__ = names[-1], "HistoryBuffer.min"
-    buffer.min = least  # type: ignore[attr-defined]
-    # from 0.7.3 on, a buffer's state names its methods, which pickle gets by builtins.getattr
-    buffer.__getstate__ = lambda self: {**vars(self), "methods": {"min": least}}  # type: ignore[attr-defined]
-    sys.modules[names[-1]].HistoryBuffer = buffer  # type: ignore[attr-defined]
-    try:
-        yield buffer
-    finally:
-        for name in names:
-            del sys.modules[name]
 
 
 def training_checkpoint(path: Path, *, older_numpy: bool = False) -> dict[str, torch.Tensor]:
