@@ -138,9 +138,6 @@ class PSPNetCLI(LightningCLI):
         self.initial_weights = read_initial_weights(config.init_from)
         under = initial_config.beneath_new(self.initial_weights, words=words[1:])
         self.config = parser.parse_args([words[0], f"--config={json.dumps(under)}", *words[1:]])
-        network = self.config.fit.model.network.init_args
-        if "encoder_weights" in network:
-            network.encoder_weights = None  # they would be overwritten
 
     def before_instantiate_classes(self) -> None:
         config = self.config[self.config.subcommand]
@@ -156,6 +153,9 @@ class PSPNetCLI(LightningCLI):
         elif self.config.subcommand in ("validate", "test"):
             config.verbose = False  # the table of the last lines says more
         network = config.model.network.init_args
+        starts = (self.ckpt_path, self.initial_weights, self.continued)
+        if "encoder_weights" in network and any(start is not None for start in starts):
+            network.encoder_weights = None  # they would be overwritten
         if self.config.subcommand == "fit" and network.get("encoder_weights") == HUB:
             list_files(config.data)  # nothing is fetched for data that are not there
         set_normalization(config, telling=self.config.subcommand == "fit")

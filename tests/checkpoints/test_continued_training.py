@@ -75,6 +75,8 @@ def continues(training, shapes, tmp_path, taken, *options):
             f"--model.optimizer.weight_decay={training.options['decay']}",
             f"--model.new_layer_factor={training.options.get('head', 1)}",
             "--model.network.dropout=0",
+            # the file's network is taken, and nothing is fetched
+            *("--model.network.encoder=resnet50", "--model.network.encoder_weights=imagenet"),
             "--trainer.enable_checkpointing=false",
         ]
     )

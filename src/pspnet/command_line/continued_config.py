@@ -51,7 +51,4 @@ def parse_continued(
     network, options = config.fit.model.network, continued.published.network.options
     kept = {key: options[key] for key in NETWORK if key in network.init_args}
     layer = {"class_path": network.class_path, "init_args": kept}
-    config = parser.parse_object({"fit": {"model": {"network": layer}}}, config)
-    if "encoder_weights" in network.init_args:
-        config.fit.model.network.init_args.encoder_weights = None
-    return continued, config
+    return continued, parser.parse_object({"fit": {"model": {"network": layer}}}, config)
