@@ -11,9 +11,11 @@ from foreign import from_mmsegmentation, from_semseg
 from lightning.pytorch.plugins.precision import MixedPrecision
 from published_trainings import SCALER, MmcvTraining, MmengineTraining, SemsegTraining, save
 
+from pspnet.callbacks.checkpoints import Every, LastCheckpoint
 from pspnet.checkpoints.continued_training import ContinuedTraining, progress
 from pspnet.cli import main
 from pspnet.models.published.training_state import TrainingState
+from pspnet.runs.interruption import Signals
 from pspnet.task import Segmentation
 
 DONE, MORE = 3, 2  # steps there, and here
@@ -218,3 +220,10 @@ def test_the_scale_of_the_loss_is_taken_where_this_run_has_one():
     older = {"cur_scale": 512, "cur_iter": 9, "mode": "static"}  # of mmcv before torch had one
     continued.training = TrainingState("", 9, None, {}, {}, rate_age=0, loss_scale=older)
     assert not continued._load_scale(SimpleNamespace(precision_plugin=plugin))
+
+
+@pytest.mark.parametrize(("resumed", "due"), [(None, True), ("last.ckpt", False)])
+def test_a_continued_training_is_saved_after_its_first_step_here(resumed, due):
+    last = LastCheckpoint(Every("9 hours"), Signals())
+    last.on_train_start(SimpleNamespace(global_step=3, ckpt_path=resumed), None)
+    assert last._is_due(SimpleNamespace(global_step=4)) == due

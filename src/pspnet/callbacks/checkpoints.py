@@ -109,7 +109,7 @@ class LastCheckpoint(Checkpoint):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._step, self._at = trainer.global_step, time.monotonic()
-        self._due = self._step == 0
+        self._due = self._step == 0 or trainer.ckpt_path is None  # of another code's training
         self.signals.waits = True
         if trainer.ckpt_path is not None:
             self._say(Path(trainer.ckpt_path))

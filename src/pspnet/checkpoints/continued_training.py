@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -63,6 +64,7 @@ class ContinuedTraining(Callback):
             if name.casefold() != other.casefold():
                 self._note(f"class {place} is {other!r} there and {name!r} here; compare them all")
                 break
+        del self.published  # its weights are no longer needed
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, SavedTask)
@@ -83,7 +85,10 @@ class ContinuedTraining(Callback):
         trainer.fit_loop.load_state_dict(
             progress(trainer.fit_loop.state_dict(), steps, epoch_steps, trainer)
         )
-        self._say(trainer, scheduler, names, steps=steps, epoch_steps=epoch_steps, taken=taken)
+        place = f"epoch {steps // epoch_steps}, step {steps % epoch_steps} of {epoch_steps}"
+        self._say(scheduler, names, steps=steps, place=place, taken=taken)
+        self._say_left(scaled=self._load_scale(trainer))
+        self.training = replace(self.training, buffers={})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         # Lightning skips a validation that is due where it begins, and counts a step for it
@@ -124,38 +129,38 @@ class ContinuedTraining(Callback):
         return len(state), len(parameters)
 
     def _load_scale(self, trainer: Trainer) -> bool:
-        """Load the scale of the loss, if both trainings have one."""
-        plugin, scale = trainer.precision_plugin, self.training.loss_scale
-        if getattr(plugin, "scaler", None) is None or scale is None or not scale.keys() >= SCALER:
+        """Load the scale of the loss, if both trainings have one of torch's."""
+        plugin, scale = trainer.precision_plugin, self.training.loss_scale or {}
+        values = [scale.get(key) for key in SCALER]
+        right = all(isinstance(it, int | float) and 0 <= it < math.inf for it in values)
+        if getattr(plugin, "scaler", None) is None or not right or scale["scale"] == 0:
             return False
         plugin.load_state_dict(dict(scale))
         return True
 
     def _say(
         self,
-        trainer: Trainer,
         scheduler: PolyLR,
         names: Mapping[int, str],
         *,
         steps: int,
-        epoch_steps: int,
+        place: str,
         taken: tuple[int, int],
     ) -> None:
-        training, done = self.training, steps // epoch_steps
         here = " and ".join(f"{group['lr']:.6g}" for group in scheduler.optimizer.param_groups)
         self._note(
-            f"a training of {training.origin} continues at step {steps} (epoch {done}, step "
-            f"{steps % epoch_steps} of {epoch_steps}); the optimizer's state of {taken[0]} of "
-            f"{taken[1]} parameters; learning rates {here}"
+            f"a training of {self.training.origin} continues at step {steps} ({place}); the "
+            f"optimizer's state of {taken[0]} of {taken[1]} parameters; learning rates {here}"
         )
-        left = ["the order and augmentation of images", "random states"]
-        left += ["averaged weights"] if training.averages else []
-        scaled = self._load_scale(trainer)
-        left += ["the scale of the loss"] if training.loss_scale and not scaled else []
-        left += ["base learning rate and length"] if training.origin == "semseg" else []
-        self._note(f"not in the file or not taken: {', '.join(left)}")
-        if (line := rates(training, scheduler, names, steps=steps)) is not None:
+        if (line := rates(self.training, scheduler, names, steps=steps)) is not None:
             self._note(line)
+
+    def _say_left(self, *, scaled: bool) -> None:
+        left = ["the order and augmentation of images", "random states"]
+        left += ["averaged weights"] if self.training.averages else []
+        left += ["the scale of the loss"] if self.training.loss_scale and not scaled else []
+        left += ["base learning rate and length"] if self.training.origin == "semseg" else []
+        self._note(f"not in the file or not taken: {', '.join(left)}")
 
     def _note(self, line: str) -> None:
         rank_zero_only(note)(f"continue_from={self.path}: {line}")

@@ -123,6 +123,10 @@ def test_damaged_and_other_trainings_are_refused(tmp_path):
     assert "holds no optimizer; start from it by --init_from=" in refusal(optimizer={})
     fewer = {**good, "param_groups": [{**good["param_groups"][0], "params": [0, 1]}]}
     assert f"its optimizer has 2 parameters, its network {len(keys)}" in refusal(optimizer=fewer)
+    for change in ({"lr": "0.1"}, {"lr": torch.nan}):
+        group = {**good["param_groups"][0], **change}
+        line = refusal(optimizer={**good, "param_groups": [group]})
+        assert "a group without lr; a damaged file" in line
     for value, said in (
         (torch.zeros(2), "is (2,), not (64, 3, 7, 7); another network's"),
         (torch.full((64, 3, 7, 7), torch.nan), "is no finite numbers"),

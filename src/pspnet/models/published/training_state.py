@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from torch import Tensor
@@ -175,7 +176,10 @@ def _optimizer(
         places = group.get("params") if isinstance(group, dict) else None
         if not (isinstance(places, list) and all(isinstance(place, int) for place in places)):
             raise _error(weights, "its optimizer has a group without parameters; a damaged file")
-        options = {k: v for k, v in group.items() if isinstance(k, str) and k != "params"}
+        named = {key: value for key, value in group.items() if isinstance(key, str)}
+        options = {k: v for k, v in named.items() if k != "params" and _is_setting(v)}
+        if "lr" not in options:
+            raise _error(weights, "its optimizer has a group without lr; a damaged file")
         numbered += [(place, options) for place in places]
     theirs = _in_order(weights)
     if len(numbered) != len(theirs):
@@ -204,6 +208,7 @@ def _checked(weights: WeightsFile, key: str, entries: Any) -> dict[str, Any]:
         raise _error(weights, f"its optimizer's state of {key!r} is no mapping; a damaged file")
     kept = {name: value for name, value in entries.items() if value is not None}
     for name, value in kept.items():
+        name = visible(str(name))
         plain = isinstance(value, int | float) or (isinstance(value, Tensor) and not value.is_meta)
         if not plain or (isinstance(value, Tensor) and not value.isfinite().all()):
             raise _error(weights, f"{name} of {key!r} is no finite numbers; a damaged file")
@@ -212,6 +217,12 @@ def _checked(weights: WeightsFile, key: str, entries: Any) -> dict[str, Any]:
             wanted = tuple(weights.state[key].shape)
             raise _error(weights, f"{name} of {key!r} is {shape}, not {wanted}; another network's")
     return kept
+
+
+def _is_setting(value: Any) -> bool:
+    """Tell whether a value of a group is a finite number, or a pair of them as Adam's betas."""
+    values = value if isinstance(value, tuple | list) and len(value) == 2 else [value]
+    return all(isinstance(one, int | float) and isfinite(one) for one in values)
 
 
 def _check_accumulation(weights: WeightsFile, config: Mapping[str, Any]) -> None:
