@@ -116,4 +116,13 @@ def test_a_line_says_where_the_rates_differ(network):
     floored = TrainingState("", 9, None, {}, training.options, 1, poly=Poly(0.9, 1e-4, 100))
     line = rates(floored, schedule, names(network), steps=9)
     assert line is not None
-    assert line.endswith("--model.lr_scheduler.floor=0.01 --model.lr_scheduler.total_steps=100")
+    assert line.endswith(
+        "its floor is 0.0001 for all groups, and here a share of each group's rate"
+    )
+    schedule = PolyLR(optimizer(network, factor=1.0), total_steps=90, warmup_steps=8)
+    line = rates(floored, schedule, names(network), steps=9)
+    assert line is not None
+    assert line.endswith(
+        "--model.lr_scheduler.floor=0.01 --model.lr_scheduler.warmup_steps=0 "
+        "--model.lr_scheduler.total_steps=100"
+    )

@@ -155,6 +155,13 @@ def test_the_data_set_follows_from_the_classes(tmp_path, classes, dataset, crop)
     assert not [key for key in checkpoint["state_dict"] if not key.startswith("network.")]
 
 
+def test_a_training_that_is_left_behind_is_said(tmp_path, capsys):
+    path = saved(tmp_path / "a.pth", filled(mmsegmentation(18, 11), hollow=True), optimizer={})
+    main([str(path), str(tmp_path / "out.ckpt")])
+    line = f"training: not converted; fit --continue_from={path} continues it at its step"
+    assert line in capsys.readouterr().out.splitlines()
+
+
 def test_semseg_is_converted(tmp_path):
     path = saved(tmp_path / "a.pth", filled(semseg(50, 19, levels=2), hollow=True))
     out = tmp_path / "out.ckpt"

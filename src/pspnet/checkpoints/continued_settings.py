@@ -167,6 +167,8 @@ def _remedy(training: TrainingState, scheduler: PolyLR, group: Mapping[str, Any]
             "see model.lr_scheduler, trainer.max_steps and max_epochs, and in semseg's files "
             "model.optimizer.lr"
         )
+    if poly.floor and len({it["initial_lr"] for it in scheduler.optimizer.param_groups}) > 1:
+        return f"its floor is {poly.floor:g} for all groups, and here a share of each group's rate"
     floor = poly.floor / group["initial_lr"]
     options = {"power": poly.power, "floor": floor, "warmup_steps": 0, "total_steps": poly.total}
     listed = [
