@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from pspnet.spelling import with_proposals
+
 LONGEST_LINE = 1000  # characters
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, `ulimit -f`
 MEMORY = "set data.workers=0, or give more shared memory (docker run --shm-size=8g)"
@@ -57,7 +59,9 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, **{"allow_abbrev": False, **options})  # type: ignore[arg-type]
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {shortened(' '.join(message.split()))}\n")
+        options = [word[2:] for word in self._option_string_actions if word.startswith("--")]
+        line = with_proposals(" ".join(message.split()), options)
+        self.exit(2, f"error: {shortened(line)}\n")
 
     def parse_known_args(self, args=None, namespace=None):  # type: ignore[no-untyped-def]
         for word in args or ():

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from inspect import isabstract
 from typing import Any
 
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pspnet.command_line.help import arrange, shortened_lists
+from pspnet.command_line.messages import NAMED, in_plain_words, own_classes, remedy
 from pspnet.command_line.option_types import allows_none
-from pspnet.data.datasets.base import Source
 from pspnet.errors import UserError, raised_in, shortened
-from pspnet.losses import Loss
 
 # raised on values and files that are no configuration: other encodings, too deep, too many digits
 UNREADABLE = (UnicodeError, RecursionError, OverflowError, MemoryError, ValueError, OSError)
@@ -51,27 +49,18 @@ class Parser(LightningArgumentParser):
         return shortened_lists(super().format_help(*args, **options)) + examples
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # type: ignore[override]
+        message = in_plain_words(str(message), self)
         if not self.exit_on_error:  # a class's own options: the outer parser says whose they are
             super().error(message, ex)
-        sys.stderr.write(f"error: {shortened(' '.join(str(message).split()))}\n")
+        sys.stderr.write(f"error: {shortened(message)}\n")
         raise SystemExit(2) from ex
-
-
-def _names(base: type[Any]) -> set[str]:
-    """Return the names of the package's own classes below a base, of those that can be built."""
-    below = [it for it in base.__subclasses__() if it.__module__.startswith("pspnet.")]
-    return {it.__name__ for it in below if not isabstract(it)}.union(*map(_names, below))
 
 
 def check_names(words: list[str]) -> None:
     """Refuse a data set or loss by a name that no class has; jsonargparse would not list them."""
-    for key, base in (("data.source", Source), ("model.loss", Loss)):
-        known = _names(base)
+    for key in NAMED:
         for word in words:
             name = word.removeprefix(f"--{key}=")
             own = name != word and name.isidentifier() and not hasattr(torch.nn, name)
-            if own and name not in {*known, "null"}:
-                raise UserError(
-                    f"{key}={name}: give one of {', '.join(sorted(known))}, or a class path as "
-                    "my_module.MyClass"
-                )
+            if own and name != "null" and name not in own_classes(NAMED[key]):
+                raise UserError(f"{key}={name}: give {remedy(key)}")

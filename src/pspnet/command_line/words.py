@@ -129,6 +129,10 @@ def data_words(
     options, others = parser.parse_known_args(words if root is None else words[1:])
     if root is None and not others:
         parser.error("give the folder of a data set, or -c EXPERIMENT with its data")
+    for word in others:
+        key = word.partition("=")[0]
+        if key.startswith("--") and "." not in key and key not in ("--config", "--data", "--name"):
+            parser.error(f"unrecognized arguments: {word}")
     if root is not None and others:
         parser.error(f"{others[0]}: with a folder no options of data are taken; use -c")
     return options, root, others
