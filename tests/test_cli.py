@@ -453,7 +453,10 @@ def refusal(command: list[str], capsys) -> str:
         (["--data.batch_size=50"], "batch_size=50"),
         (["--data.source=Pascal"], "data.source=Pascal: give one of ADE20K, ADE20KFull, COCO"),
         (["--trainer.devices=0"], "devices"),
-        (["--data.source.root=nowhere"], "cat]`; give --data.source.root=FOLDER"),
+        (
+            ["--data.source.root=nowhere"],
+            "nowhere is missing: expected the folder of the data set; give ",
+        ),
         (["--data.augmentation.scale=[2,0.5]"], "scale"),
         (["--trainer.max_epoch=3"], "did you mean --trainer.max_epochs?"),
         (["--trainer.max_epochs=-1"], "max_steps or max_epochs"),

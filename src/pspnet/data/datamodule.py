@@ -394,7 +394,9 @@ def _asking_for_root(source: Source) -> Iterator[None]:
         root = getattr(source, "root", None)
         if root is None or Path(root).exists():
             raise
-        raise UserError(f"{error}; give --data.source.root=FOLDER") from error
+        own = str(error).startswith(f"{root} ")
+        reason = error if own else f"{root}: no such folder ({error})"
+        raise UserError(f"{reason}; give --data.source.root=FOLDER") from error
 
 
 @contextmanager

@@ -133,6 +133,18 @@ def require_file(path: Path, expected: str) -> Path:
     return path
 
 
+def require_root(root: Path) -> Path:
+    """Return the root of a user's own data set if it is a folder.
+
+    Raises:
+        UserError: otherwise.
+    """
+    expected = "the folder of the data set"
+    if not require(root, expected).is_dir():
+        raise UserError(f"{root} is no folder: expected {expected}")
+    return root
+
+
 def refuse_strays(labels: list[Path], samples: list[Sample]) -> None:
     """Refuse labels that no sample has: their images are missing, and would not be scored.
 

@@ -12,7 +12,7 @@ from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.own_data.class_files import read_class_file, read_names
 from pspnet.data.datasets.own_data.split_lists import columns
-from pspnet.data.files import check_samples, read_list
+from pspnet.data.files import check_samples, read_list, require_root
 from pspnet.data.label_io import LabelCode
 from pspnet.errors import Findings, UserError
 from pspnet.files.paths import is_file, local_path
@@ -82,6 +82,7 @@ class FileLists(Source):
             except UserError as error:
                 wrong.append(f"{listing} {error}")
         if wrong:
+            require_root(self.root)
             raise Findings(wrong)
         return check_samples(samples, listing)
 

@@ -10,7 +10,7 @@ from pspnet.data.datasets.exports.json_fields import Field, read_json
 from pspnet.data.datasets.exports.shapes import read_size
 from pspnet.data.datasets.own_data.base import Entry
 from pspnet.data.datasets.own_data.split_lists import split_of
-from pspnet.data.files import find_files
+from pspnet.data.files import find_files, require_root
 from pspnet.errors import UserError
 from pspnet.files.paths import is_file
 
@@ -66,7 +66,7 @@ def read_index(root: Path) -> Index:
     Raises:
         UserError: if there is none, or one is wrong or contradicts another.
     """
-    paths = find_annotations(root)
+    paths = find_annotations(require_root(root))
     if not paths:
         raise UserError(
             f"{root} has no annotations/instances_*.json, train/{ROBOFLOW} or"

@@ -22,7 +22,7 @@ from pspnet.data.datasets.exports.json_fields import Field, read_json
 from pspnet.data.datasets.exports.shapes import check_place, decode_bitmap, read_size
 from pspnet.data.datasets.own_data.base import Entry
 from pspnet.data.datasets.own_data.classes_yaml import read_classes
-from pspnet.data.files import IMAGE_SUFFIXES, find_files, read_list, require
+from pspnet.data.files import IMAGE_SUFFIXES, find_files, read_list, require_root
 from pspnet.data.image_io import check_memory, image_size
 from pspnet.errors import UserError
 
@@ -122,7 +122,7 @@ class LabelMe(DrawnData):
             name = path.parent.name.removesuffix("_json")
             return name != path.parent.name and (path.parents[1] / f"{name}.json").exists()
 
-        require(self.root, "the folder of images and JSON files")
+        require_root(self.root)
         return [path for path in find_files(self.root, IMAGE_SUFFIXES) if not is_export(path)]
 
     @cached_property

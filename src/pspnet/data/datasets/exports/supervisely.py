@@ -16,7 +16,7 @@ from pspnet.data.datasets.exports.drawn import DrawnData, drawn_classes, split_o
 from pspnet.data.datasets.exports.json_fields import Field, read_json
 from pspnet.data.datasets.exports.shapes import check_place, decode_bitmap, paste, read_size
 from pspnet.data.datasets.own_data.base import Entry
-from pspnet.data.files import IMAGE_SUFFIXES, find_files, require
+from pspnet.data.files import IMAGE_SUFFIXES, find_files, require, require_root
 from pspnet.data.image_io import check_memory
 from pspnet.data.label_io import Color
 from pspnet.errors import Findings, UserError
@@ -46,7 +46,9 @@ class Supervisely(DrawnData):
 
     @cached_property
     def classes(self) -> Classes:
-        path = require(self.root / "meta.json", "the classes of a Supervisely project")
+        path = require(
+            require_root(self.root) / "meta.json", "the classes of a Supervisely project"
+        )
         entries = read_json(path, expected="the classes of a Supervisely project").get("classes")
         names = [it.get("title").text() for it in entries.items()]
         return drawn_classes(path, names, [_color(it.get("color")) for it in entries.items()])

@@ -11,7 +11,7 @@ from pathlib import Path
 from pspnet.data.datasets.base import Sample, Source, Split
 from pspnet.data.datasets.own_data.division import Division
 from pspnet.data.datasets.own_data.split_lists import find_lists, read_members
-from pspnet.data.files import check_samples
+from pspnet.data.files import check_samples, require_root
 from pspnet.errors import Findings, UserError
 from pspnet.files.paths import local_path
 
@@ -78,6 +78,7 @@ class OwnData(Source, ABC):
 
     def samples(self, split: Split) -> list[Sample]:
         self.notes = []
+        require_root(self.root)
         entries = {entry.name: entry for entry in _unique(self.entries())}
         splits, origins = self._splits(entries, split)
         if split not in splits:

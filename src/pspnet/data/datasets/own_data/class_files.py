@@ -10,7 +10,7 @@ import numpy as np
 
 from pspnet.data.datasets.classes import IGNORE, Classes
 from pspnet.data.datasets.own_data.classes_yaml import color_code, default_colors, read_classes
-from pspnet.data.files import read_list
+from pspnet.data.files import read_list, require_root
 from pspnet.data.label_io import REFUSED, Color, LabelCode
 from pspnet.errors import UserError
 
@@ -24,8 +24,9 @@ def read_class_file(root: Path) -> tuple[Classes, LabelCode]:
     CamVid's `label_colors.txt`; Roboflow's `_classes.csv`, of the root or of a split's folder.
 
     Raises:
-        UserError: if there is none, or it is wrong.
+        UserError: if there is no such folder or no such file, or it is wrong.
     """
+    require_root(root)
     for name, read in READERS.items():
         for path in (root / name, *(root / split / name for split in ("train", "valid", "test"))):
             if path.exists() and (path.parent == root or name == "_classes.csv"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pspnet.data.datasets.base import Split
 from pspnet.data.datasets.own_data.split_lists import SPLIT_NAMES, normal, split_of
-from pspnet.data.files import IMAGE_SUFFIXES, find_files, require
+from pspnet.data.files import IMAGE_SUFFIXES, find_files, require, require_root
 from pspnet.data.label_io import LABEL_SUFFIXES
 from pspnet.errors import Findings, UserError
 
@@ -51,8 +51,9 @@ def find_layout(
     """Find where images and masks are; what is given is not looked for.
 
     Raises:
-        UserError: if there are no images, or the masks may be in several places.
+        UserError: if the root is missing, there are no images, or masks may be in several places.
     """
+    require_root(root)
     if images is None:
         images = _images(root)
     if masks is None:
@@ -63,7 +64,6 @@ def find_layout(
 
 
 def _images(root: Path) -> str:
-    require(root, "the folder of the data set")
     for name in IMAGES:
         if (root / name).is_dir():
             return name
