@@ -37,15 +37,16 @@ class Findings(UserError):
 
     Args:
         lines: one line per file, at least one.
+        hint: how to list all that is wrong; may be "".
     """
 
-    def __init__(self, lines: Sequence[str]) -> None:
-        self.lines = tuple(lines)
+    def __init__(self, lines: Sequence[str], hint: str = "") -> None:
+        self.lines, self.hint = tuple(lines), hint
         more = f"; {len(lines) - 1} more of this kind" if len(lines) > 1 else ""
-        super().__init__(f"{lines[0]}{more}")
+        super().__init__("; ".join(filter(None, (f"{lines[0]}{more}", hint))))
 
-    def __reduce__(self) -> tuple[type[Findings], tuple[tuple[str, ...]]]:
-        return type(self), (self.lines,)
+    def __reduce__(self) -> tuple[type[Findings], tuple[tuple[str, ...], str]]:
+        return type(self), (self.lines, self.hint)
 
 
 class NotWritten(UserError):

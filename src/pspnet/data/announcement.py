@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from pspnet.data.datasets.base import Sample, Source
+from pspnet.data.datasets.recognize import recognize
 from pspnet.data.facts.quick import quick_check
-from pspnet.errors import Findings, note, shortened, warn
+from pspnet.errors import Findings, UserError, note, shortened, warn
 
 MOST_ERRORS = 20  # that are printed
+
+
+def check_hint(source: Source) -> str:
+    """Return the command that lists all files of a data set that are wrong."""
+    root = getattr(source, "root", None)
+    try:
+        alone = root is not None and type(recognize(root)) is type(source)
+    except UserError:
+        alone = False
+    options = shlex.quote(str(root)) if alone else "with the same options of data"
+    return f"python -m pspnet check {options} lists all wrong files"
 
 
 @rank_zero_only

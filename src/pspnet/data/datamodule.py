@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -16,7 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from pspnet.data import loading_process
-from pspnet.data.announcement import announce_splits, check_files
+from pspnet.data.announcement import announce_splits, check_files, check_hint
 from pspnet.data.cache import Cache
 from pspnet.data.channels import RGB, Channels
 from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
@@ -30,7 +31,7 @@ from pspnet.data.shard import Shard
 from pspnet.data.training_loader import StepSize, TrainingLoader
 from pspnet.data.transforms.augmentation import Augmentation, AugmentationBase
 from pspnet.data.transforms.normalize import IMAGENET_MEAN, IMAGENET_STD, normalize
-from pspnet.errors import UserError
+from pspnet.errors import Findings, UserError
 from pspnet.files.paths import local_path
 
 if TYPE_CHECKING:
@@ -286,7 +287,8 @@ class SegmentationData(lightning.LightningDataModule):
             Findings: naming all files that are wrong.
         """
         samples = self.train_set.samples
-        return self._once(lambda: label_counts(self.source, samples, self.workers)[:, :-1])
+        with _asking_for_root(self.source):
+            return self._once(lambda: label_counts(self.source, samples, self.workers)[:, :-1])
 
     def _sampling_chances(self) -> np.ndarray | None:
         if self.rare_class_sampling is None:
@@ -336,6 +338,7 @@ class SegmentationData(lightning.LightningDataModule):
         return SegmentationDataset(
             samples,
             read_label=self.source.read_label,
+            hint=partial(check_hint, self.source),
             read_weight=self.source.read_weight if transform is None else None,
             transform=transform,
             cache=None
@@ -387,9 +390,11 @@ class SegmentationData(lightning.LightningDataModule):
 
 @contextmanager
 def _asking_for_root(source: Source) -> Iterator[None]:
-    """Name the remedy where a data set's folder is not there."""
+    """Name the remedy where a data set's folder is not there, or several files may be wrong."""
     try:
         yield
+    except Findings as error:
+        raise Findings(error.lines, check_hint(source)) from error
     except UserError as error:
         root = getattr(source, "root", None)
         if root is None or Path(root).exists():

@@ -41,6 +41,7 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
             them as they are.
         cache: keeps decoded files; None decodes each file whenever it is read.
         channels: of the images, which are uint8 or uint16, see `Channels.scaled`.
+        hint: says how to list all files that are wrong, when one is.
     """
 
     def __init__(
@@ -52,7 +53,9 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
         transform: A.Compose | None = None,
         cache: Cache | None = None,
         channels: Channels = RGB,
+        hint: Callable[[], str] | None = None,
     ) -> None:
+        self.hint = hint
         self.samples, self.channels = samples, channels
         self.read_label, self.read_weight = read_label, read_weight
         self.transform = transform
@@ -64,7 +67,10 @@ class SegmentationDataset(Dataset[dict[str, Any]]):
     def __getitem__(self, index: int | tuple[int, int]) -> dict[str, Any]:
         number, seed = index if isinstance(index, tuple) else (index, index)
         sample = self.samples[number]
-        pixels = self._read(sample)
+        try:
+            pixels = self._read(sample)
+        except UserError as error:
+            raise UserError(f"{error}; {self.hint()}" if self.hint else str(error)) from None
         if self.transform is not None:
             seed_transform(self.transform, seed=seed)
             pixels = self.transform(**pixels)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.data.image_io import bits_per_channel, count_pages, decode, encode, read_bytes
+from pspnet.data.label_errors import colors_unknown, wrong_colors, wrong_values
 from pspnet.errors import UserError
 from pspnet.files.writing import write_atomic
 
@@ -40,6 +41,7 @@ class LabelCode:
         transparent: True ignores fully transparent pixels; False refuses them.
         one_channel: True refuses gray files of several channels, as benchmarks' servers do.
         drawn: names that decide what is drawn, where labels are shapes and no pixels.
+        class_file: the classes.yaml that can ignore values and give colors, for error messages.
     """
 
     values: np.ndarray
@@ -47,6 +49,7 @@ class LabelCode:
     transparent: bool = False
     one_channel: bool = False
     drawn: tuple[str, ...] = ()
+    class_file: Path | None = None
 
     @cached_property
     def key(self) -> str:
@@ -150,9 +153,9 @@ def _by_value(path: Path, stored: np.ndarray, code: LabelCode) -> np.ndarray:
     elif stored.min() >= 0 and stored.max() < len(table):
         mapped = table[stored]
     else:
-        raise _wrong_values(path, stored, table)
+        raise wrong_values(path, stored, table, code.class_file)
     if mapped.min() < 0:
-        raise _wrong_values(path, stored, table)
+        raise wrong_values(path, stored, table, code.class_file)
     label: np.ndarray = mapped.astype(np.uint8)
     return label
 
@@ -182,7 +185,7 @@ def _by_palette(path: Path, image: Image.Image, indices: np.ndarray, code: Label
     used = palette[np.unique(indices)]
     if is_whole and (used == used[:, :1]).all() and _are_values(used[:, 0], code):
         return _by_value(path, palette[:, 0][indices], code)
-    raise _wrong_colors(path, palette[wrong])
+    raise wrong_colors(path, palette[wrong], code.class_file)
 
 
 def _by_color(path: Path, mode: str, pixels: np.ndarray, code: LabelCode) -> np.ndarray:
@@ -196,14 +199,10 @@ def _by_color(path: Path, mode: str, pixels: np.ndarray, code: LabelCode) -> np.
     if is_gray and not code.one_channel and _are_values(np.unique(gray), code):
         return _by_value(path, gray, code)
     if code.colors is None:
-        raise UserError(
-            f"{path} has pixels of mode {mode} where one class index per pixel is expected;"
-            " give the classes' colors, or replace each color by its class's index and save the"
-            " PNG in mode L or P"
-        )
+        raise colors_unknown(path, mode, code.class_file)
     packed = np.unique(_packed(pixels)[mapped < 0])
     wrong = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1)
-    raise _wrong_colors(path, wrong)
+    raise wrong_colors(path, wrong, code.class_file)
 
 
 def _are_values(grays: np.ndarray, code: LabelCode) -> bool:
@@ -270,30 +269,3 @@ def _no_data(image: Image.Image) -> int | None:
         return int(number) if number == int(number) else None
     except (KeyError, ValueError, OverflowError):  # no tag, no number, infinite
         return None
-
-
-def _wrong_values(path: Path, stored: np.ndarray, table: np.ndarray) -> UserError:
-    accepted = np.flatnonzero(table >= 0)
-    wrong = np.setdiff1d(stored, accepted)
-    return UserError(
-        f"{path} holds the label values {_ranges(wrong)}, but {_ranges(accepted)} are accepted;"
-        " correct the file, or choose the data set that it belongs to"
-    )
-
-
-def _wrong_colors(path: Path, wrong: np.ndarray) -> UserError:
-    some = ", ".join(str(tuple(map(int, color))) for color in wrong[:4])
-    more = f" and {len(wrong) - 4} more" if len(wrong) > 4 else ""
-    return UserError(
-        f"{path} holds the colors {some}{more}, which are those of no class, or of several;"
-        " correct the file or the classes' colors; without colors, palettes are read by index"
-    )
-
-
-def _ranges(values: np.ndarray) -> str:
-    """Return sorted integers as text: `0 to 20 and 255`."""
-    runs = np.split(values, np.flatnonzero(np.diff(values) != 1) + 1)
-    texts = [f"{run[0]} to {run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs]
-    if len(texts) > 8:  # a color image saved as gray has hundreds
-        texts = [*texts[:7], f"{len(values) - sum(map(len, runs[:7]))} more"]
-    return " and ".join([", ".join(texts[:-1])] * (len(texts) > 1) + texts[-1:])

@@ -1,6 +1,8 @@
 """A look at the files before the first step: silent faults end a run, in each of its processes."""
 
+import pickle
 import re
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,7 +11,8 @@ import pytest
 from PIL import Image
 from shapes import paint
 
-from pspnet.data import Folder
+from pspnet.data import FileLists, Folder
+from pspnet.data.announcement import check_hint
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.facts import quick
 from pspnet.errors import Findings, UserError
@@ -56,6 +59,32 @@ def test_all_errors_are_printed(root: Path, capsys: pytest.CaptureFixture[str]) 
     assert [f"{name}.png cannot be read" in said for name in ("01", "02", "03")] == [
         *(True, False, True)
     ]
+
+
+@pytest.mark.parametrize("fault", ["label", "mask"])
+def test_a_wrong_file_names_the_command_that_lists_all(root: Path, fault: str) -> None:
+    command = f"; python -m pspnet check {root} lists all wrong files"
+    if fault == "mask":
+        (root / "masks" / "05.png").unlink()
+        with pytest.raises(Findings) as raised:
+            build(root).setup("fit")
+    else:
+        rewrite(root / "masks" / "05.png", [0, 1, 7])
+        data = build(root, check=False)
+        data.setup("fit")
+        loaders = data.val_dataloader(), data.train_dataloader()
+        with pytest.raises(UserError) as raised:
+            [*chain(*loaders)]
+    assert str(raised.value).endswith(command)
+    assert pickle.loads(pickle.dumps(raised.value)).args == raised.value.args
+
+
+def test_the_command_takes_the_options_of_data_where_a_folder_alone_is_read_otherwise(
+    root: Path,
+) -> None:
+    assert f"check {root} lists" in check_hint(Folder(root))
+    assert "check with the same options of data lists" in check_hint(FileLists(root))
+    assert "check with the same options of data lists" in check_hint(Folder(root / "absent"))
 
 
 @pytest.mark.parametrize("refuted", [False, True])

@@ -1,14 +1,17 @@
 """The file that describes the classes of a user's folder."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from color_vision import closest
 from layouts import put_text
+from PIL import Image
 
 from pspnet.data.datasets.folder import Folder
 from pspnet.data.datasets.own_data.classes_yaml import default_colors, read_classes
+from pspnet.data.label_io import read_label
 from pspnet.errors import UserError
 from pspnet.plotting.style import WRONG
 
@@ -144,3 +147,30 @@ def test_an_ignored_color_is_no_class_and_no_colors_are_none(tmp_path: Path) -> 
     assert Folder(tmp_path).label_code.colors == {(0, 0, 0): 0, (1, 1, 1): 255}
     put_text(tmp_path / "classes.yaml", *lines, "colors:")
     assert Folder(tmp_path).label_code.colors is None
+
+
+@pytest.mark.parametrize(
+    ("pixels", "mode", "colors", "remedy"),
+    [
+        ([0, 7], "L", "", "ignore: [7]"),
+        ([[0, 0, 0], [3, 4, 5]], "RGB", "colors: [[0, 0, 0], [9, 9, 9]]", "ignore: [[3, 4, 5]]"),
+    ],
+)
+def test_a_refused_pixel_names_the_line_that_ignores_it(
+    pixels: list, mode: str, colors: str, remedy: str, tmp_path: Path
+) -> None:
+    mask, file = tmp_path / "a.png", tmp_path / "classes.yaml"
+    Image.fromarray(np.array([pixels], np.uint8), mode).save(mask)
+    put_text(file, "names: [a, b]", colors)
+    with pytest.raises(UserError, match=re.escape(f"or write `{remedy}` in {file}")):
+        read_label(mask, read_classes(file)[1])
+    put_text(file, "names: [a, b]", colors, remedy)
+    assert read_label(mask, read_classes(file)[1]).tolist() == [[0, 255]]
+
+
+def test_colors_without_a_meaning_name_the_key_that_gives_one(tmp_path: Path) -> None:
+    mask, file = tmp_path / "a.png", tmp_path / "classes.yaml"
+    Image.fromarray(np.array([[[0, 0, 0], [3, 4, 5]]], np.uint8)).save(mask)
+    put_text(file, "names: [a, b]")
+    with pytest.raises(UserError, match=rf"\(`colors: \[\[red, .*\]` in {file}\), or replace each"):
+        read_label(mask, read_classes(file)[1])

@@ -67,6 +67,7 @@ def _code(path: Path, given: dict[Any, Any], classes: Classes) -> LabelCode:
         values if (values[256:] != REFUSED).any() else values[:256],
         colors=color_code(classes, ignored=ignored) if given.get("colors") is not None else None,
         transparent=transparent == "ignore",
+        class_file=path,
     )
 
 
