@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from pspnet.__main__ import main
-from pspnet.command_line.help import EXAMPLES, LONGEST, shortened_lists
+from pspnet.command_line.help import EXAMPLES, LONGEST, OWN, shortened_lists
 
 
 def output(words, capsys):
@@ -27,6 +27,22 @@ def test_options_of_the_run_come_first_and_lightnings_last(capsys):
     lists = re.findall(r"known\s+subclasses:\s+([^)]*)\)", text)
     assert lists
     assert all(names.count(",") < LONGEST for names in lists)
+
+
+def test_no_text_of_lightnings_names_another_default_than_the_runs(capsys):
+    text = " ".join(output(["fit", "--help"], capsys).split())
+    _, *options = re.split(r" --(?=trainer\.)", text.partition("Lightning's Trainer,")[2])
+    named = [re.search(r"Default: ``([^`]*)``", option) for option in options]
+    true = [re.findall(r"default: ([^()]*)\)", option) for option in options]
+    for option, said, its in zip(options, named, true, strict=True):
+        assert said is None or its[-1].startswith("null"), option  # what null stands for
+    assert all(f"{line} (type: " in text for line in OWN.values())
+
+
+def test_mean_and_std_are_said_to_be_those_that_the_run_takes(capsys):
+    """As `set_normalization` gives them, which test_normalization.py checks."""
+    text = " ".join(output(["fit", "--help"], capsys).split())
+    assert text.count("what the encoder's pretrained weights expect (in Python ImageNet's)") == 2
 
 
 def test_a_short_list_of_classes_stands_and_a_long_one_is_counted():

@@ -31,6 +31,16 @@ CHECKPOINT = {
     **dict.fromkeys(("validate", "test"), "checkpoint to evaluate"),
 }
 
+# Lightning's texts name other defaults than the run's
+OWN = {
+    "precision": "numbers of training and evaluation, as 32-true, 16-mixed or bf16-mixed; null is "
+    "the checkpoint's, and in a new run bf16-mixed where the hardware computes it (GPUs of compute "
+    "capability 8.0 and above, CPUs with AMX or AVX512_BF16), otherwise 32-true",
+    "logger": "further loggers, beside those of the run's folder, --wandb and --tensorboard",
+    "enable_checkpointing": "false writes neither best.ckpt nor last.ckpt",
+}
+DEFAULT = re.compile(r"\s*Default: ``[^`]*``\.")
+
 
 def arrange(parser: argparse.ArgumentParser) -> str:
     """Give a command's parser a short usage and its groups in order; return examples to append."""
@@ -42,6 +52,11 @@ def arrange(parser: argparse.ArgumentParser) -> str:
     groups = [group for group in parser._action_groups if group.title != "Linked arguments"]
     parser._action_groups = sorted(groups, key=_rank)
     for action in parser._actions:
+        group, _, name = action.dest.partition(".")
+        if group == "trainer" and isinstance(action.help, str):
+            # jsonargparse appends the default that is true
+            its = action.help if action.default is None else DEFAULT.sub("", action.help)
+            action.help = OWN.get(name, its)
         if action.dest == "ckpt_path":
             action.help = CHECKPOINT[command]
             action.container.title = "checkpoint"  # type: ignore[attr-defined]

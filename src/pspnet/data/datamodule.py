@@ -67,9 +67,9 @@ class SegmentationData(lightning.LightningDataModule):
         workers: loading processes per process; 0 loads in the process itself.
         augmentation: random changes of the training images.
         mean: mean per channel, 0 to 1, which is subtracted, and is the color of padding; None is
-            ImageNet's, for RGB of 8 bits.
-        std: standard deviation per channel, above 0, by which images are divided; None is
-            ImageNet's, for RGB of 8 bits.
+            what the encoder's pretrained weights expect (in Python ImageNet's), for RGB of 8 bits.
+        std: standard deviation per channel, above 0, by which images are divided; None is likewise
+            what the encoder's pretrained weights expect (in Python ImageNet's).
         seed: seed of order and augmentation, 0 or more.
         images: what to predict on, an image, a folder, a list (.txt) or a video, see
             `pspnet.data.prediction_images`; None predicts on the test split.

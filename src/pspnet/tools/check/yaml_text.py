@@ -17,7 +17,7 @@ FORMS = {
 def proposals_text(proposals: dict[str, Any]) -> str:
     """Return proposals as YAML with comments that say where they come from."""
     lines = [
-        "# of all training images; the default is ImageNet's, which pretrained encoders expect",
+        "# of all training images; the default is what the encoder's weights expect",
         yaml.safe_dump({"data": proposals["data"]}, default_flow_style=None, sort_keys=False),
         "# windows of the crop size (model.protocol=paper-ss) slide over images at their own size;"
         " to resize",
