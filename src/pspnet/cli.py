@@ -27,7 +27,7 @@ from pspnet.checkpoints.resumed_state import check_training
 from pspnet.checkpoints.temperature import store_temperature
 from pspnet.command_line import checkpoint_config, find_lr, initial_config, last_lines
 from pspnet.command_line.continued_config import parse_continued
-from pspnet.command_line.data_alone import list_files
+from pspnet.command_line.early_checks import check_paths
 from pspnet.command_line.normalization import set_normalization
 from pspnet.command_line.option_types import Seed
 from pspnet.command_line.options import add_options
@@ -49,7 +49,6 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, one_line_errors
 from pspnet.evaluation.calibration import Calibration
 from pspnet.inference.numeric_precision import default_precision, on_gpu
-from pspnet.models.encoder_weights import HUB
 from pspnet.runs import folder as run_folder
 from pspnet.runs import resuming
 from pspnet.runs.interruption import Interruption, Signals
@@ -156,8 +155,7 @@ class PSPNetCLI(LightningCLI):
         starts = (self.ckpt_path, self.initial_weights, self.continued)
         if "encoder_weights" in network and any(start is not None for start in starts):
             network.encoder_weights = None  # they would be overwritten
-        if self.config.subcommand == "fit" and network.get("encoder_weights") == HUB:
-            list_files(config.data)  # nothing is fetched for data that are not there
+        check_paths(config, self.config.subcommand)
         set_normalization(config, telling=self.config.subcommand == "fit")
         if config.trainer.deterministic:  # cuDNN's search for the fastest algorithm is not
             config.trainer.benchmark = False

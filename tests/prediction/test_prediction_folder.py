@@ -104,7 +104,7 @@ def test_predictions_of_one_origin_are_kept_and_others_refused(tmp_path):
     assert writer.check("abc", lambda name: ORIGIN) == ["a", "b"]
     for origin in (OTHER, None):
         with pytest.raises(
-            UserError, match=r"b\.jpg exists.*; use another folder or overwrite=true"
+            UserError, match=r"b\.jpg exists.*; use another folder, or .* --output.overwrite=true"
         ):
             writer.check("b", lambda name, origin=origin: origin)
         with pytest.raises(UserError, match="exists"):
@@ -119,7 +119,8 @@ def test_any_existing_file_is_refused_before_anything_is_written(tmp_path, file)
     existing.parent.mkdir()
     existing.write_bytes(b"mine")
     writer = PredictionFolder(tmp_path)
-    message = f"{existing} exists; use another folder or overwrite=true"
+    option = "--output.overwrite=true (in Python overwrite=True)"
+    message = f"{existing} exists; use another folder, or overwrite it: {option}"
     for attempt in (
         lambda: writer.check(["b", "a"], nothing),
         lambda: writer.write(predicted("a", LABEL, IMAGE)),

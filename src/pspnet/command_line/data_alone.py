@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from jsonargparse import Namespace
@@ -12,6 +13,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from pspnet.command_line.parser import Parser, check_names
 from pspnet.command_line.words import INLINE, expand_config_names, from_python
 from pspnet.data.datamodule import SegmentationData
+from pspnet.data.datasets.base import Split
 from pspnet.data.datasets.recognize import recognize
 from pspnet.errors import visible
 from pspnet.files.paths import local_path
@@ -48,11 +50,12 @@ def _from_words(words: list[str]) -> tuple[SegmentationData, str]:
 
 
 @rank_zero_only
-def list_files(data: Namespace) -> None:
-    """Make the files to train and validate on that can be made, and list all; in one process.
+def list_files(data: Namespace, splits: Sequence[Split]) -> None:
+    """Make the files of splits that can be made, and list all; in one process.
 
     Args:
         data: the options of data of a command.
+        splits: the splits that it reads; none makes and lists nothing.
 
     Raises:
         UserError: if there are none.
@@ -60,9 +63,10 @@ def list_files(data: Namespace) -> None:
     parser = Parser()
     parser.add_lightning_class_args(SegmentationData, "data")
     module: SegmentationData = parser.instantiate(Namespace(data=data)).data  # type: ignore[no-untyped-call]
-    module.source.prepare()
-    module.samples("train")
-    module.samples("val")
+    if splits:
+        module.source.prepare()
+    for split in splits:
+        module.samples(split)
 
 
 def _without_others(words: list[str]) -> list[str]:

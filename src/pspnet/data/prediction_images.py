@@ -40,27 +40,36 @@ def find_images(path: Path) -> list[Sample]:
         UserError: if there is no such path, no image, a suffix that is not read, or if images would
             still share a name.
     """
-    if not (is_file(path) or path.is_dir()):
-        raise UserError(f"{path}: no such image or folder; set data.images to one")
-    suffixes = ", ".join(READ)
     if path.is_dir():
-        every = find_files(path, "")
-        files = {file: file.relative_to(path) for file in every if file.suffix.lower() in READ}
-        note_unread("data.images", every, READ)
-        if not files:
-            raise UserError(f"{path}: no image in this folder; {suffixes} are read")
-    elif path.suffix.lower() == LIST_SUFFIX:
-        files = _listed(path)
-    elif path.suffix.lower() in READ:
-        files = {path: Path(path.name)}
-    else:
-        raise UserError(f"{path}: not an image by its suffix; {suffixes} and lists (.txt) are read")
+        note_unread("data.images", find_files(path, ""), READ)
+    files = image_files(path)
     names = _names([*files.values()])
     return [
         sample
         for file, name in zip(files, names, strict=True)
         for sample in (_frames(file, name) if _is_video(file) else [Sample(name, file, None)])
     ]
+
+
+def image_files(path: Path) -> dict[Path, Path]:
+    """Return the files that `find_images` finds, and the paths that their names follow from.
+
+    Raises:
+        UserError: as there, but for names that are shared.
+    """
+    if not (is_file(path) or path.is_dir()):
+        raise UserError(f"{path}: no such image or folder; set data.images to one")
+    suffixes = ", ".join(READ)
+    if path.is_dir():
+        files = find_files(path, READ)
+        if not files:
+            raise UserError(f"{path}: no image in this folder; {suffixes} are read")
+        return {file: file.relative_to(path) for file in files}
+    if path.suffix.lower() == LIST_SUFFIX:
+        return _listed(path)
+    if path.suffix.lower() in READ:
+        return {path: Path(path.name)}
+    raise UserError(f"{path}: not an image by its suffix; {suffixes} and lists (.txt) are read")
 
 
 def _listed(path: Path) -> dict[Path, Path]:

@@ -140,7 +140,10 @@ class PredictionFolder:
             same = origin is not None and origin_of(file) == origin
             if not (self.overwrite or same) and os.path.lexists(file):
                 other = "" if origin is None else " and is of another checkpoint, image or options"
-                raise UserError(f"{file} exists{other}; use another folder or overwrite=true")
+                raise UserError(
+                    f"{file} exists{other}; use another folder, or overwrite it:"
+                    " --output.overwrite=true (in Python overwrite=True)"
+                )
 
 
 def origin_of(file: Path) -> str | None:
