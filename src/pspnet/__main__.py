@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from difflib import get_close_matches
 from importlib import import_module, metadata
 from typing import NoReturn
 
 from pspnet.command_line.output import safe_output
 from pspnet.command_line.words import expand_config_names
 from pspnet.errors import one_line_errors
+from pspnet.spelling import nearest
 
 TRAINER = {
     "fit": "train, then evaluate the best checkpoint on the validation split",
@@ -80,8 +80,8 @@ def usage() -> str:
 
 
 def _refuse(command: str) -> NoReturn:
-    near = get_close_matches(command, COMMANDS, n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"give one of {', '.join(COMMANDS)}"
+    near = nearest(command, COMMANDS)
+    remedy = f"did you mean {near}?" if near else f"give one of {', '.join(COMMANDS)}"
     sys.stderr.write(f"error: {command}: no such command; {remedy}\n")
     raise SystemExit(2)
 

@@ -55,7 +55,11 @@ def test_a_file_comes_before_own_configurations_and_these_before_the_packages(el
     ("name", "remedy"),
     [
         ("voc_pspent", "did you mean voc_pspnet"),
-        ("absent.yaml", "give a file, or one of ablation_ade20k, "),
+        ("voc", "did you mean voc_pspnet"),
+        (
+            "absent.yaml",
+            "give a file, or one of ablation_ade20k, .*; the nearest is ablation_scenes$",
+        ),
     ],
 )
 def test_a_name_of_nothing_is_refused_with_the_nearest(name, remedy, elsewhere):

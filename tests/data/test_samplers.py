@@ -12,6 +12,7 @@ from torch.utils.data import DistributedSampler
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.datasets.base import Sample
 from pspnet.data.samplers import EvaluationSampler, TrainingSampler, rare_class_chances
+from pspnet.data.training_loader import StepSize
 
 
 def never(sample: Sample) -> np.ndarray:
@@ -129,3 +130,14 @@ def test_chances_are_those_of_the_paper() -> None:
     np.testing.assert_allclose(rare_class_chances(counts, 0.5), expected)
     assert rare_class_chances(counts, 1e-3).round(6).tolist() == [0, 0, 1, 0]  # the rarest class
     np.testing.assert_allclose(rare_class_chances(counts[:, :2] * 0, 0.5), [0.25] * 4)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "text"),
+    [
+        ((1, 1, 1), "1 image per step = 1 process × 1 accumulated × 1 image"),
+        ((16, 2, 4), "16 images per step = 2 processes × 4 accumulated × 2 images"),
+    ],
+)
+def test_a_step_in_words(sizes, text):
+    assert str(StepSize(*sizes)) == text

@@ -1,8 +1,9 @@
 """Words of the command line, before any option is parsed.
 
 Configurations have names, `-c base -c voc_pspnet --data=voc`, from any folder: a name stands for
-./configs/NAME.yaml, and otherwise for the copy that the package carries. W&B writes Python
-literals. A checkpoint's own configuration comes before all options.
+NAME.yaml in ./configs or a subfolder (experiment/ for `-c`, data/ for `--data`), and otherwise for
+the copy that the package carries. W&B writes Python literals. A checkpoint's own configuration
+comes before all options.
 This file imports neither torch nor Lightning, so that a wrong name is refused at once.
 """
 
@@ -13,7 +14,6 @@ import ast
 import json
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import yaml
 from pspnet.errors import UserError
 from pspnet.files.paths import is_file
 from pspnet.files.yaml_files import read_yaml
+from pspnet.spelling import nearest
 
 PACKAGED = Path(__file__).parents[1] / "configs"  # in a checkout a link to the configs/ at its top
 FOLDERS: dict[str, tuple[str, ...]] = {
@@ -51,8 +52,13 @@ def config_file(name: str, *folders: str) -> Path:
             if is_file(configs / folder / relative):
                 return configs / folder / relative
     names = _names(folders or ("",))
-    near = get_close_matches(Path(relative).stem, names, n=1)
-    remedy = f"did you mean {near[0]}?" if near else f"give a file, or one of {', '.join(names)}"
+    stem = Path(relative).stem
+    longer = [it for it in names if it.startswith(stem)]  # voc_pspnet for voc
+    if near := nearest(stem, names) or next(iter(longer), None):
+        remedy = f"did you mean {near}?"
+    else:
+        closest = nearest(stem, names, at_least=0)
+        remedy = f"give a file, or one of {', '.join(names)}; the nearest is {closest}"
     raise UserError(f"{name}: no such file or configuration; {remedy}")
 
 

@@ -178,7 +178,8 @@ class SegmentationData(lightning.LightningDataModule):
         if stage == "fit":
             self.train_set = self._train_set()
             self._chances = self._sampling_chances()
-            rank_zero_info(f"batch: {self._step()}")
+            if self.trainer is not None:  # `show` trains nothing
+                rank_zero_info(f"batch: {self._step()}")
         if stage in ("fit", "validate"):
             self.val_set = self._dataset(self._enough(self.samples("val")))
         if stage == "fit":

@@ -40,10 +40,14 @@ class StepSize:
 
     def __str__(self) -> str:
         return (
-            f"{self.images} images per step = {self.processes} process"
+            f"{_images(self.images)} per step = {self.processes} process"
             f"{'es' if self.processes > 1 else ''} × {self.accumulated} accumulated × "
-            f"{self.share // self.accumulated} images"
+            f"{_images(self.share // self.accumulated)}"
         )
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count != 1)}"
 
 
 class TrainingLoader(DataLoader[dict[str, Any]]):

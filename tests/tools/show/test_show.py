@@ -49,12 +49,14 @@ def test_masks_have_the_classes_colors_and_stripes_where_ignored(monkeypatch, tm
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["b", "ignored"]
 
 
-def test_the_command_writes_a_picture_of_an_experiments_crops(shapes, tmp_path, capsys):
+def test_the_command_writes_a_picture_of_an_experiments_crops(shapes, tmp_path, capsys, caplog):
     out = tmp_path / "new" / "crops.png"
     words = ["-c", "base", "--data.source=Folder", f"--data.source.root={shapes}"]
     main(["show", *words, "--data.crop_size=33", "--data.batch_size=2", f"--out={out}"])
     assert capsys.readouterr().out == f"10 training crops: {out}\n"
     assert Image.open(out).size[0] > 1000
+    assert "data: train" in caplog.text
+    assert "batch: " not in caplog.text  # nothing is trained
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,11 @@ pre { background: var(--soft); padding: .7rem; white-space: pre-wrap; overflow-w
 
 def page(report: Report) -> str:
     """Return the report as HTML."""
-    name = type(report.source).__name__
-    root = str(getattr(report.source, "root", ""))
+    kind = type(report.source).__name__
+    name = str(getattr(report.source, "root", kind))
     images = sum(it.images for it in report.summaries)
     parts = [
-        f"<h1>Check of {_text(name)}</h1><p>{_text(root)}</p>",
+        f"<h1>Check of {_text(name)}</h1><p>Read as {_text(kind)}.</p>",
         f"<p>{_counted(report)}; {images} images in {report.seconds:.1f} s."
         f" {_text(report.source.origin)}</p>",
         *_findings(report),
