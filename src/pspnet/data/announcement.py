@@ -10,7 +10,9 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
 
 from pspnet.data.datasets.base import Sample, Source
 from pspnet.data.datasets.recognize import recognize
+from pspnet.data.facts.crop_fill import low_fill, read_sizes
 from pspnet.data.facts.quick import quick_check
+from pspnet.data.transforms.augmentation import AugmentationBase
 from pspnet.errors import Findings, UserError, note, shortened, warn
 
 MOST_ERRORS = 20  # that are printed
@@ -27,11 +29,38 @@ def check_hint(source: Source) -> str:
     return f"python -m pspnet check {options} lists all wrong files"
 
 
+def left_out(images: int, batch_size: int) -> str:
+    """Return the clause about images that an epoch leaves out, "" if there are none."""
+    rest = images % batch_size
+    reason = f"data.batch_size={batch_size} does not divide {images}"
+    return f"each epoch leaves out {rest}, as {reason}" if rest else ""
+
+
+def padding(
+    train: Sequence[Sample], augmentation: AugmentationBase, crop_size: tuple[int, int]
+) -> str:
+    """Return the clause about images that are small for the crops, "" where they are not."""
+    fill = low_fill(augmentation, read_sizes(train), crop_size)
+    height, width = crop_size
+    crop = f"a crop of {width}×{height}; lower data.crop_size"
+    return "" if fill is None else f"the median image fills {fill:.0%} of {crop}"
+
+
 @rank_zero_only
-def announce_splits(source: Source, train: Sequence[Sample], val: Sequence[Sample]) -> None:
-    """Say how many images are trained and validated on, what divided them, and what is left out."""
+def announce_splits(
+    source: Source, train: Sequence[Sample], val: Sequence[Sample], clauses: Sequence[str] = ()
+) -> None:
+    """Say how many images are trained and validated on, what divided them, and what is left out.
+
+    Args:
+        source: the data set.
+        train: its images to train on.
+        val: those to validate on.
+        clauses: what else there is to say about them; empty ones are left out.
+    """
     origin = f" ({source.origin})" if source.origin else ""
-    rank_zero_info(f"data: train {len(train)}, val {len(val)} images{origin}")
+    counted = f"data: train {len(train)}, val {len(val)} images{origin}"
+    rank_zero_info("; ".join(filter(None, (counted, *clauses))))
     for line in source.notes:
         note(line)
     trained = {sample.image for sample in train}

@@ -17,7 +17,13 @@ from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from pspnet.data import loading_process
-from pspnet.data.announcement import announce_splits, check_files, check_hint
+from pspnet.data.announcement import (
+    announce_splits,
+    check_files,
+    check_hint,
+    left_out,
+    padding,
+)
 from pspnet.data.cache import Cache
 from pspnet.data.channels import RGB, Channels
 from pspnet.data.dataset import ImageDataset, SegmentationDataset, collate
@@ -183,7 +189,10 @@ class SegmentationData(lightning.LightningDataModule):
         if stage in ("fit", "validate"):
             self.val_set = self._dataset(self._enough(self.samples("val")))
         if stage == "fit":
-            announce_splits(self.source, self.train_set.samples, self.val_set.samples)
+            train, sampled = self.train_set.samples, self._chances is not None
+            rest = "" if sampled else left_out(len(train), self.batch_size)
+            small = padding(train, self.augmentation, self.crop_size)
+            announce_splits(self.source, train, self.val_set.samples, (rest, small))
             self._check_files()
         if stage == "test":
             self.test_set = self._dataset(self._enough(self.samples("test")))

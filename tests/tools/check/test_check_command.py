@@ -42,8 +42,13 @@ def test_a_folder_is_reported(root: Path, capsys: pytest.CaptureFixture[str]) ->
     main([str(root)])
     printed = capsys.readouterr()
     assert re.search(r"^train +8 +8 +8 +64×48 ", printed.out, re.MULTILINE)
-    assert re.search(r"12 images read in .* s: 0 errors, 0 warnings, 1 note$", printed.out, re.M)
-    assert printed.err.startswith("note: no test split")
+    assert re.search(r"12 images read in .* s: 0 errors, 1 warning, 1 note$", printed.out, re.M)
+    small, split = printed.err.splitlines()
+    assert small == (  # 48 · 64 / 473² = 0.0137
+        "warning: train: the median image fills 1% of a crop of 473×473, and the rest is padding,"
+        " which is ignored; give data.crop_size=41"
+    )
+    assert split.startswith("note: no test split")
     folder = Path("logs/check", root.name)
     report = json.loads((folder / "check.json").read_text())
     assert report["splits"]["val"]["images"] == 4

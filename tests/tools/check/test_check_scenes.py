@@ -29,7 +29,8 @@ def scenes(root: Path) -> Source:
 
 
 def texts(root: Path) -> list[str]:
-    return [it.text for it in check(SegmentationData(scenes(root)), workers=0).findings]
+    data = SegmentationData(scenes(root), crop_size=(65, 193))  # as the experiment's
+    return [it.text for it in check(data, workers=0).findings]
 
 
 def test_nothing_is_invented(drawn: Path) -> None:

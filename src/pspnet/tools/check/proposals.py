@@ -12,7 +12,8 @@ from pspnet.data.datamodule import SegmentationData
 from pspnet.data.dataset import SegmentationDataset
 from pspnet.data.datasets.classes import Classes
 from pspnet.data.facts.class_weights import class_weights
-from pspnet.data.facts.findings import Seen
+from pspnet.data.facts.crop_fill import low_fill
+from pspnet.data.facts.findings import Finding, Seen
 
 TIMED = 12  # crops
 
@@ -55,6 +56,21 @@ def crop_size(seen: Sequence[Seen]) -> int:
     """
     shorter = float(np.median([min(it.facts.size) for it in seen if it.facts.size]))
     return max(33, min(713, int(shorter - 1) // 8 * 8 + 1))
+
+
+def crop_findings(data: SegmentationData, seen: Sequence[Seen]) -> list[Finding]:
+    """Return a warning if training images are small for the crops."""
+    train = [it for it in seen if it.split == "train" and it.facts.size is not None]
+    sizes = [it.facts.size for it in train if it.facts.size is not None]
+    fill = low_fill(data.augmentation, sizes, data.crop_size)
+    if fill is None:
+        return []
+    height, width = data.crop_size
+    text = (
+        f"train: the median image fills {fill:.0%} of a crop of {width}×{height}, and the rest is"
+        f" padding, which is ignored; give data.crop_size={crop_size(train)}"
+    )
+    return [Finding("warning", "small for the crop", text)]
 
 
 def _cost(data: SegmentationData, train: Sequence[Seen]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from pspnet.data.facts.scan import scan
 from pspnet.errors import Findings, UserError
 from pspnet.tools.check.duplicates import duplicate_findings
 from pspnet.tools.check.pairs import pair_findings
-from pspnet.tools.check.proposals import propose
+from pspnet.tools.check.proposals import crop_findings, propose
 from pspnet.tools.check.summary import (
     Summary,
     class_findings,
@@ -100,6 +100,7 @@ def check(data: SegmentationData, *, workers: int, bar: bool = False) -> Report:
     ):
         findings += find(source, seen)
     findings += class_findings(classes.names, summaries) + label_findings(seen, summaries)
+    findings += crop_findings(data, seen)
     findings.sort(key=lambda it: ORDER.index(it.level))
     proposals = propose(data, seen, classes)
     return Report(source, classes, summaries, findings, proposals, seen, monotonic() - begun)
