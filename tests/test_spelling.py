@@ -41,6 +41,8 @@ def test_lines_about_something_else_are_left_alone():
     assert with_proposals("the following arguments are required: name", KNOWN).endswith(": name")
     line = "unrecognized arguments: --data.batchsize=3 4 --xyzzy=1 --nmae"
     assert with_proposals(line, KNOWN) == f"{line}; did you mean --data.batch_size and --name?"
+    line = "unrecognized arguments: data.workers=0 --data.batchsize+=3 workers"
+    assert with_proposals(line, KNOWN).endswith("mean --data.workers and --data.batch_size?")
 
 
 def test_a_tools_parser_proposes_its_options(capsys):

@@ -63,8 +63,10 @@ def with_proposals(message: str, known: Iterable[str]) -> str:
     found = UNKNOWN.search(message)
     if found is None:
         return message
-    names, words = [*known], [word for word in found[1].split() if word.startswith("--")]
-    near = [nearest_option(re.split("[=+]", word[2:])[0], names) for word in words]
+    # with dashes, or with a value
+    given = re.findall(r"(?<!\S)(?:--([\w.-]+)|([\w.]+)(?==))", found[1])
+    names = [*known]
+    near = [nearest_option(dashed or plain, names) for dashed, plain in given]
     proposed = list(dict.fromkeys(f"--{name}" for name in near if name))
     return f"{message}; did you mean {' and '.join(proposed)}?" if proposed else message
 

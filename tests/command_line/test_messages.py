@@ -55,6 +55,10 @@ def test_misspelled_options_get_the_one_that_is_meant(words, end, capsys):
             ["--data.crop_size=abc"],
             "data.crop_size: abc is given; give a whole number or a list of 2 whole numbers",
         ),
+        (
+            ["--name=a/b"],
+            "name='a/b': give the name of one folder, without / and at most 200 bytes long",
+        ),
         (["--config={data: {batch_size: many}}"], "data.batch_size=many: give a whole number"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",
@@ -89,5 +93,6 @@ def test_types_in_words():
     assert _kinds(int | None) == ["a whole number", "null"]
     assert _kinds(PositiveInt) == ["a whole number > 0"]
     assert _kinds(tuple[float, ...]) == ["a list of numbers"]
+    assert _kinds(tuple[str, ...]) == ["a list of texts"]
     assert _kinds(int | str) == []  # any word is right
     assert _kinds(dict[str, int]) == []

@@ -32,6 +32,9 @@ UNION = re.compile(
 PREFIX = r'Parser key "([\w.]+)": '
 OF_CLASS = re.compile(rf"{PREFIX}(?:Problem with given class_path '[^']+': )?([\w.]+(?:=|: ).*)$")
 VALUE = re.compile(rf"{PREFIX}.*?(?:Expected|Not of type).*(?:Got|Given) value: (.*)$")
+OWN = re.compile(
+    rf"{PREFIX}.*?Not of type \w+: (\w+=.*?: give .*?)(?: - Expected .*)?$"
+)  # our type's
 UNKNOWN = re.compile(r"(?:Group '([\w.]+)' .*)?[Oo]ption '([\w.-]+)'(?: is not accepted)?$")
 PROPOSED = re.compile(rf"^{PREFIX}(.*; did you mean (?:--)?)(?=\w[\w.]*\?$)")
 UNNAMED = re.compile(
@@ -70,6 +73,8 @@ def in_plain_words(message: str, parser: argparse.ArgumentParser) -> str:
         return PROPOSED.sub(r'Parser key "\1": \2\1.', line)
     if (found := OF_CLASS.match(line)) and " give " in found[2]:  # likewise
         return f"{found[1]}.{found[2]}"
+    if found := OWN.match(line):
+        return found[2]
     if found := REQUIRED.match(line):
         return _no_source(found[1])
     if (found := UNNAMED.match(line)) and found[1] in NAMED:
@@ -165,7 +170,7 @@ def _value(key: str, value: str, actions: list[argparse.Action]) -> str | None:
 def _kinds(hint: Any) -> list[str]:
     """Return the kinds of values of a type in words; [] if it takes others than numbers and words.
 
-    Lists of one kind of numbers are taken, too.
+    Lists of texts, or of one kind of numbers, are taken, too.
     """
     origin, inner = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
@@ -174,9 +179,10 @@ def _kinds(hint: Any) -> list[str]:
     if origin is Literal:
         return [str(value) for value in inner]
     if origin in (tuple, list):
+        texts = {*inner} <= {str, ...}
         items = {kind for part in inner if part is not ... for kind in _kinds(part)}
         count = f"{len(inner)} " if origin is tuple and ... not in inner else ""
-        plural = PLURAL.get("".join(items))
+        plural = "texts" if texts else PLURAL.get("".join(items))
         return [f"a list of {count}{plural}"] if plural else []
     if hint in PLAIN:
         return [PLAIN[hint]]
