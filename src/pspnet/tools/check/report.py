@@ -82,7 +82,7 @@ def check(data: SegmentationData, *, workers: int, bar: bool = False) -> Report:
     findings: list[Finding] = []
     try:
         source.prepare()
-        classes = source.classes
+        classes = data.classes
         _ = source.label_code
     except UserError as error:
         return Report(source, None, findings=_errors(error), seconds=monotonic() - begun)

@@ -12,6 +12,7 @@ from pspnet.data.datasets.exports.supervisely import Supervisely
 from pspnet.data.datasets.file_lists import FileLists
 from pspnet.data.datasets.folder import Folder
 from pspnet.errors import UserError
+from pspnet.tools.check.report import check
 
 KINDS = (Folder, FileLists, COCO, LabelMe, Supervisely)
 
@@ -37,6 +38,8 @@ def test_a_training_names_the_root_and_the_option(tmp_path: Path) -> None:
         SegmentationData(Folder(root)).samples("train")
     option = "give --data.source.root=FOLDER"
     assert str(error.value) == f"{root} is missing: expected the folder of the data set; {option}"
+    (finding,) = check(SegmentationData(Folder(root)), workers=0).findings
+    assert finding.text == str(error.value)
     with pytest.raises(
         UserError, match=f"^{root}: no such folder \\({root}/leftImg8bit.*; {option}"
     ):
