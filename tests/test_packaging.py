@@ -101,7 +101,7 @@ def test_an_installed_package_finds_its_configurations(installed, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     names = ["base", "voc_pspnet"]  # the latter refers to ../data/voc.yaml
     program = (
-        "from pspnet.command_line.words import config_file\n"
+        "from pspnet.command_line.parsing.words import config_file\n"
         f"for name in {names}: print(config_file(name, 'experiment'))"
     )
     command, path = [sys.executable, "-c", program], {"PYTHONPATH": str(installed)}

@@ -7,7 +7,7 @@ from importlib import import_module, metadata
 from typing import NoReturn
 
 from pspnet.command_line.output import safe_output
-from pspnet.command_line.words import expand_config_names
+from pspnet.command_line.parsing.words import expand_config_names
 from pspnet.errors import one_line_errors
 from pspnet.spelling import nearest
 

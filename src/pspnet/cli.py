@@ -25,16 +25,15 @@ from pspnet.checkpoints.initial_weights import InitialWeights, read_initial_weig
 from pspnet.checkpoints.reading import read_checkpoint
 from pspnet.checkpoints.resumed_state import check_training
 from pspnet.checkpoints.temperature import store_temperature
-from pspnet.command_line import checkpoint_config, find_lr, initial_config, last_lines
-from pspnet.command_line.continued_config import parse_continued
+from pspnet.command_line import find_lr, last_lines
 from pspnet.command_line.early_checks import check_paths
 from pspnet.command_line.normalization import set_normalization
-from pspnet.command_line.option_types import Seed
 from pspnet.command_line.options import add_options
-from pspnet.command_line.parser import Parser, check_names
+from pspnet.command_line.parsing.option_types import Seed
+from pspnet.command_line.parsing.parser import Parser, check_names
+from pspnet.command_line.parsing.words import checkpoint_argument, from_python, given_options
 from pspnet.command_line.quiet import quiet
 from pspnet.command_line.refusals import check_options
-from pspnet.command_line.resumed_options import check_resume, parse_over
 from pspnet.command_line.run_loggers import log_best, loggers_of_run
 from pspnet.command_line.run_parts import (
     callbacks_of_run,
@@ -42,8 +41,10 @@ from pspnet.command_line.run_parts import (
     progress_of,
     with_own_parts,
 )
+from pspnet.command_line.starts import checkpoint_config, initial_config
+from pspnet.command_line.starts.continued_config import parse_continued
+from pspnet.command_line.starts.resumed_options import check_resume, parse_over
 from pspnet.command_line.trainer import Trainer, refusals_in_one_line
-from pspnet.command_line.words import checkpoint_argument, from_python, given_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, one_line_errors

@@ -9,7 +9,7 @@ import torch
 
 from pspnet.checkpoints.reading import VERSION, check_network, checked, read_checkpoint
 from pspnet.checkpoints.resumed_state import read_state
-from pspnet.command_line import checkpoint_config
+from pspnet.command_line.starts import checkpoint_config
 from pspnet.errors import UserError, user_message
 from pspnet.task import Segmentation
 

@@ -9,7 +9,7 @@ import yaml
 from lightning.pytorch import Trainer
 
 from pspnet.checkpoints.trust import Vetting, check_hyper_parameters
-from pspnet.command_line.checkpoint_config import user_vetting
+from pspnet.command_line.starts.checkpoint_config import user_vetting
 from pspnet.data.datamodule import SegmentationData
 from pspnet.errors import UserError
 from pspnet.files.text import check_text, path_part

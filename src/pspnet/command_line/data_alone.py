@@ -10,8 +10,8 @@ from jsonargparse import Namespace
 from jsonargparse._actions import ActionConfigFile
 from lightning.pytorch.utilities import rank_zero_only
 
-from pspnet.command_line.parser import Parser, check_names
-from pspnet.command_line.words import INLINE, expand_config_names, from_python
+from pspnet.command_line.parsing.parser import Parser, check_names
+from pspnet.command_line.parsing.words import INLINE, expand_config_names, from_python
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.base import Split
 from pspnet.data.datasets.recognize import recognize

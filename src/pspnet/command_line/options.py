@@ -8,8 +8,8 @@ from lightning.pytorch.cli import LightningArgumentParser
 from pspnet.callbacks.checkpoints import Every
 from pspnet.callbacks.loggers import Wandb
 from pspnet.callbacks.prediction_writers import PredictionWriter
-from pspnet.command_line.checkpoint_config import TRUST, class_path
-from pspnet.command_line.option_types import ContinueFrom, InitFrom, Logs, Name, Version
+from pspnet.command_line.parsing.option_types import ContinueFrom, InitFrom, Logs, Name, Version
+from pspnet.command_line.starts.checkpoint_config import TRUST, class_path
 from pspnet.models.pspnet import PSPNet
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pspnet.command_line.words import checkpoint_argument, given_options, raw_options
+from pspnet.command_line.parsing.words import checkpoint_argument, given_options, raw_options
 from pspnet.errors import UserError
 from pspnet.runs import folder as run_folder
 from pspnet.runs import slurm

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pspnet.command_line.words import config_file
+from pspnet.command_line.parsing.words import config_file
 from pspnet.errors import UserError
 from pspnet.files.text import path_part
 from pspnet.files.yaml_files import read_yaml

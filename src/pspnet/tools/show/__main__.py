@@ -12,7 +12,7 @@ import sys
 import webbrowser
 from pathlib import Path
 
-from pspnet.command_line.words import data_words
+from pspnet.command_line.parsing.words import data_words
 from pspnet.errors import Parser, one_line_errors
 from pspnet.files.paths import path_argument
 

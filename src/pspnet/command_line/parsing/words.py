@@ -24,7 +24,7 @@ from pspnet.files.paths import is_file
 from pspnet.files.yaml_files import read_yaml
 from pspnet.spelling import nearest
 
-PACKAGED = Path(__file__).parents[1] / "configs"  # in a checkout a link to the configs/ at its top
+PACKAGED = Path(__file__).parents[2] / "configs"  # in a checkout a link to the configs/ at its top
 FOLDERS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("-c", "--config"), ("", "experiment")),
     "--data": ("data",),

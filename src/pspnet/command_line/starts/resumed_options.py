@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
-from pspnet.command_line.words import given_options
+from pspnet.command_line.parsing.words import given_options
 from pspnet.errors import UserError
 
 CLASSES = ("network", "optimizer", "lr_scheduler")  # of `model`: files may set options of others

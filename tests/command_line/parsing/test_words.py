@@ -6,10 +6,10 @@ import pytest
 import yaml
 
 from pspnet.__main__ import main
-from pspnet.command_line.words import config_file, expand_config_names
+from pspnet.command_line.parsing.words import config_file, expand_config_names
 from pspnet.errors import UserError
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFIGS = ROOT / "configs"
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
 PUBLISHED = [

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LightningArgumentParser
 
-from pspnet.command_line.help import arrange, shortened_lists
-from pspnet.command_line.messages import NAMED, in_plain_words, own_classes, remedy
-from pspnet.command_line.option_types import allows_none
+from pspnet.command_line.parsing.help import arrange, shortened_lists
+from pspnet.command_line.parsing.messages import NAMED, in_plain_words, own_classes, remedy
+from pspnet.command_line.parsing.option_types import allows_none
 from pspnet.errors import UserError, raised_in, shortened
 
 # raised on values and files that are no configuration: other encodings, too deep, too many digits

@@ -9,7 +9,7 @@ from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser
 
 from pspnet.checkpoints.initial_weights import from_published
-from pspnet.command_line.initial_config import beneath_new
+from pspnet.command_line.starts.initial_config import beneath_new
 from pspnet.errors import UserError
 from pspnet.models.published.weights_file import read_weights
 

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from pspnet.__main__ import main
-from pspnet.command_line.help import EXAMPLES, LONGEST, OWN, shortened_lists
+from pspnet.command_line.parsing.help import EXAMPLES, LONGEST, OWN, shortened_lists
 
 
 def output(words, capsys):

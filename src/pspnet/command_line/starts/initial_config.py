@@ -9,8 +9,8 @@ from jsonargparse import Namespace
 from lightning.pytorch.utilities import rank_zero_only
 
 from pspnet.checkpoints.initial_weights import InitialWeights, initialize
-from pspnet.command_line.checkpoint_config import REMEDY, network_options, user_vetting
-from pspnet.command_line.words import raw_options
+from pspnet.command_line.parsing.words import raw_options
+from pspnet.command_line.starts.checkpoint_config import REMEDY, network_options, user_vetting
 from pspnet.data.datamodule import SegmentationData
 from pspnet.errors import UserError, note, visible
 from pspnet.task import Segmentation

@@ -10,7 +10,7 @@ from lightning.pytorch import Trainer
 
 from pspnet.checkpoints.reading import check_network
 from pspnet.checkpoints.trust import Vetting
-from pspnet.command_line.words import given_options
+from pspnet.command_line.parsing.words import given_options
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
 from pspnet.errors import UserError, note, visible

@@ -4,7 +4,7 @@ import pytest
 from jsonargparse.typing import PositiveInt
 
 from pspnet.__main__ import main
-from pspnet.command_line.messages import _kinds
+from pspnet.command_line.parsing.messages import _kinds
 
 SCENES = ("-c", "base", "-c", "scenes_pspnet")
 FOCAL = "--model.loss=OhemCrossEntropy"

@@ -1,0 +1,1 @@
+"""What a command line says: words, options, their help and their refusals."""
