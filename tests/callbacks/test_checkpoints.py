@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from pspnet.callbacks.checkpoints import BestCheckpoint, Every
+from pspnet.callbacks.checkpoints import BestCheckpoint, Every, LastCheckpoint
 from pspnet.errors import UserError
+from pspnet.runs.interruption import Signals
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,14 @@ def test_a_best_checkpoint_that_is_gone_is_not_waited_for(tmp_path):
     after.dirpath = str(tmp_path / "new")
     after.load_state_dict(state(tmp_path / "gone", 0.5))
     assert after.best_model_path == ""
+
+
+def test_the_command_that_resumes_can_be_pasted(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.executable", str(tmp_path / ".venv/bin/python"))
+    signals = Signals()
+    last = LastCheckpoint(Every("5 steps"), signals)
+    last._step = 10
+    last._say(tmp_path / "my logs" / "last.ckpt")
+    command = ".venv/bin/python -m pspnet fit '--ckpt_path=my logs/last.ckpt'"
+    assert signals.remedy == f" after step 10; resume with: {command}"

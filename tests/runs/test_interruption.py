@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,7 +13,7 @@ import pytest
 import torch
 
 from pspnet.errors import UserError
-from pspnet.runs.interruption import Signals
+from pspnet.runs.interruption import ANSWER, Signals
 from pspnet.runs.processes import Processes
 
 
@@ -56,6 +58,40 @@ def test_a_training_finishes_its_step_first():
 
     assert status(signals, work) == 143
     assert done == [signal.SIGTERM]
+
+
+def kept(signals: Signals) -> None:
+    """Take a signal as a training does, and wait until it may be answered."""
+    signals.waits = True
+    os.kill(os.getpid(), signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGTERM)
+    signals._answered.wait(0.5)
+
+
+def test_the_first_signal_is_answered_once_and_by_the_first_process(capsys, monkeypatch):
+    for rank, expected in ((0, f"{ANSWER}\n"), (1, "")):
+        monkeypatch.setattr("pspnet.runs.interruption.rank_zero_only.rank", rank)
+        signals = Signals()
+        with signals.taken():
+            kept(signals)
+        assert capsys.readouterr().err == expected
+
+
+def test_a_signal_is_answered_while_its_own_thread_holds_stderr(monkeypatch):
+    lock, said = threading.Lock(), []
+
+    def write(text: str) -> None:
+        with lock:
+            said.append(text)
+
+    monkeypatch.setattr(sys, "stderr", SimpleNamespace(write=write, flush=lambda: None))
+    signals = Signals()
+    with signals.taken():
+        with lock:
+            kept(signals)
+            assert not said
+        assert signals._answered.wait(5)
+    assert said == [f"{ANSWER}\n"]
 
 
 def test_a_second_ctrl_c_does_not_wait(monkeypatch):

@@ -16,6 +16,7 @@ import pspnet.cli
 from pspnet import PSPNet, load_published
 from pspnet.data import CamVid
 from pspnet.data.datasets.classes import load_table
+from pspnet.files.text import shell_command
 from pspnet.inference.protocols import ProtocolOverrides, resolve
 from pspnet.inference.single_pass import full_logits
 from pspnet.models.published.mmseg_config import Windows
@@ -67,7 +68,11 @@ def test_the_network_is_described(tmp_path, capsys):
     assert said[6] == "classes: 11, as camvid's"
     assert said[7] == "input: RGB, mean 0.485 0.456 0.406, std 0.229 0.224 0.225"
     assert said[8] == "crop: 512×512"
-    assert f"--ckpt_path={tmp_path / 'out.ckpt'}" in said[9]
+    python = shell_command(sys.executable)
+    assert said[10:] == [
+        f"  {python} -m pspnet validate --ckpt_path={tmp_path / 'out.ckpt'}",
+        f"  {python} -m pspnet fit --init_from={tmp_path / 'out.ckpt'}",
+    ]
     assert load_published(tmp_path / "out.ckpt").network.align_corners is True
 
 

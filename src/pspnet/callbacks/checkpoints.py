@@ -19,6 +19,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 
 from pspnet.errors import UserError
+from pspnet.files.text import pspnet_command, short_path
 from pspnet.files.writing import atomic
 from pspnet.runs.interruption import Signals
 
@@ -169,7 +170,7 @@ class LastCheckpoint(Checkpoint):
         self._say(self.path)
 
     def _say(self, path: Path) -> None:
-        command = f"python -m pspnet fit --ckpt_path={path}"
+        command = pspnet_command("fit", f"--ckpt_path={short_path(str(path))}")
         self.signals.remedy = f" after step {self._step}; resume with: {command}"
 
     def _stop(self, trainer: Trainer) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pspnet.errors import UserError
+from pspnet.files.text import pspnet_command
 from pspnet.models.options import check_structure
 from pspnet.models.pspnet import from_options
 from pspnet.models.torch_file import load, regular_file
@@ -63,7 +64,7 @@ def checked(checkpoint: Any, *, path: Path, parts: tuple[str, ...]) -> dict[str,
         if not isinstance(checkpoint, dict) or key not in checkpoint:
             raise UserError(
                 f"{path}: lacks {key!r}; not a checkpoint of pspnet's fit. Published "
-                "weights go through python -m pspnet convert"
+                f"weights go through {pspnet_command('convert')}"
             )
         for place in (key, *(f"{key}.{inner}" for inner in PARTS[key])) if key in PARTS else ():
             _check_mapping(checkpoint, place, path=path)

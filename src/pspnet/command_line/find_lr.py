@@ -16,9 +16,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from pspnet.callbacks.figures.learning_rates import draw_learning_rates
 from pspnet.callbacks.range_test import RangeTest, smoothed, suggestion
 from pspnet.callbacks.run_state import SaveConfig
-from pspnet.command_line.last_lines import short_path
 from pspnet.errors import UserError, note
 from pspnet.files.paths import run_name
+from pspnet.files.text import short_path
 from pspnet.files.writing import optional, write_atomic
 from pspnet.runs import folder as run_folder
 

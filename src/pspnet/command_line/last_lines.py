@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Literal
@@ -12,7 +11,7 @@ from lightning.pytorch import Trainer
 from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.evaluation.calibration import Calibrated
 from pspnet.evaluation.summary import format_table
-from pspnet.files.text import shell_command
+from pspnet.files.text import pspnet_command, shell_command, short_path
 from pspnet.task import Segmentation
 
 
@@ -48,7 +47,7 @@ def say_next(trainer: Trainer) -> None:
     ]
     print("next:")
     for words in commands:
-        print(f"  {shell_command(sys.executable, '-m', 'pspnet', *words)}")
+        print(f"  {pspnet_command(*words)}")
     for run in sorted(Path(folder).glob("wandb/offline-run-*")):
         print(f"  {shell_command(_beside_python('wandb'), 'sync', short_path(str(run)))}")
 
@@ -57,11 +56,6 @@ def _beside_python(program: str) -> str:
     """Return the program of this environment, or its name where the environment has none."""
     path = Path(sys.executable).with_name(program)
     return str(path) if path.exists() else program
-
-
-def short_path(path: str) -> str:
-    """Return a path relative to the working folder, if it lies there."""
-    return os.path.relpath(path) if Path(path).absolute().is_relative_to(Path.cwd()) else path
 
 
 def say_temperature(found: Calibrated, checkpoint: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import sys
 from pathlib import Path
 
 from pspnet.errors import UserError, visible
@@ -50,6 +51,16 @@ def shell_command(python: str, *words: str) -> str:
     """Return a command to paste into a shell, whose Python is relative to the working folder."""
     here = Path(python).is_absolute() and Path(python).is_relative_to(Path.cwd())
     return " ".join(_quoted(word) for word in [os.path.relpath(python) if here else python, *words])
+
+
+def pspnet_command(*words: str) -> str:
+    """Return a command of this package to paste into a shell that has no active environment."""
+    return shell_command(sys.executable, "-m", "pspnet", *words)
+
+
+def short_path(path: str) -> str:
+    """Return a path relative to the working folder, if it lies there."""
+    return os.path.relpath(path) if Path(path).absolute().is_relative_to(Path.cwd()) else path
 
 
 def _quoted(word: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sys
@@ -13,6 +14,7 @@ from types import FrameType
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
 
 from pspnet.errors import UserError, raised_in
 from pspnet.runs import slurm
@@ -22,6 +24,7 @@ STOPPING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGUSR1") if hasattr(signal, name)
 )
 TWICE = 1.0  # seconds; within these a second SIGINT is the same key, sent by terminal and launcher
+ANSWER = "finishing this step, then saving; Ctrl-C again (after 1 s) ends at once, unsaved"
 LATE = 30.0  # seconds that a process waits for the first one to end
 
 
@@ -36,9 +39,9 @@ class Interrupted(SystemExit):
 class Signals:
     """Takes the signals that stop a run.
 
-    While `waits`, a signal is kept in `received` for whoever finishes the step and saves it;
-    otherwise it ends the process at once. A second Ctrl-C always does. `remedy` is said with the
-    signal's name.
+    While `waits`, a signal is kept in `received` for whoever finishes the step and saves it, and
+    the first process says so at once; otherwise it ends the process at once. A second Ctrl-C always
+    does. `remedy` is said with the signal's name.
     """
 
     def __init__(self) -> None:
@@ -47,6 +50,7 @@ class Signals:
         self.processes = Processes()
         self.waits = self.processes.parent is not None  # then the first process ends this one
         self._pid, self._at = os.getpid(), 0.0
+        self._answers, self._answered = False, threading.Event()
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # a loading process, which ends with this one
@@ -57,10 +61,21 @@ class Signals:
                 self.processes.tell_parent(number)
             elif not self.waits:
                 raise Interrupted(number)
+            elif rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                self._answers = True
+                # what the signal has interrupted may hold stderr's lock, or that of the bars
+                _thread.start_new_thread(self._answer, ())
         elif number == signal.SIGINT and time.monotonic() - self._at > TWICE:
             self.processes.end()
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(self._pid, signal.SIGINT)
+
+    def _answer(self) -> None:
+        try:
+            sys.stderr.write(f"{ANSWER}\n")  # whole: bars print it above themselves
+            sys.stderr.flush()
+        finally:
+            self._answered.set()
 
     @property
     def is_overdue(self) -> bool:
@@ -92,6 +107,8 @@ class Signals:
             yield
         except Interrupted as stop:
             self.processes.end()
+            if self._answers:
+                self._answered.wait(1.0)
             sys.stderr.write(f"\nstopped by {signal.Signals(stop.number).name}{self.remedy}\n")
             requeued = stop.number == slurm.SIGNAL and slurm.requeue()
             raise SystemExit(0 if requeued else stop.code) from None

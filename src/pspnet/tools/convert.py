@@ -17,6 +17,7 @@ from pspnet.data.datasets.classes import Classes
 from pspnet.data.datasets.known import KNOWN
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.files.paths import path_argument
+from pspnet.files.text import pspnet_command
 from pspnet.files.writing import check_new, write_atomic
 from pspnet.inference.protocols import LARGEST
 from pspnet.tools.convert_classes import file_classes, infer_dataset, origin, own_classes
@@ -253,9 +254,9 @@ def main(words: list[str] | None = None) -> None:
             bins=options.bins,
             align_corners=corners,
         )
-    print(said)
-    print(f"{options.out} written; for example python -m pspnet validate --ckpt_path={options.out}")
-    print(f"or, on your own data, python -m pspnet fit --init_from={options.out}")
+    print(f"{said}\n{options.out} written; for example, or on your own data:")
+    print(f"  {pspnet_command('validate', f'--ckpt_path={options.out}')}")
+    print(f"  {pspnet_command('fit', f'--init_from={options.out}')}")
 
 
 if __name__ == "__main__":
