@@ -8,12 +8,25 @@ from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 from pspnet.files.text import duration
 
+FIRST_LINE = 10.0  # seconds of steps until the first line estimates the whole training
 HEARTBEAT = 600.0  # seconds between lines within a long epoch
+WIDE = 100  # characters of a terminal from which the bar is longer
 REFRESH = 1.0  # seconds between readings of the metrics, for each of which a GPU is waited for
 
 
@@ -39,9 +52,13 @@ class _OwnProgress(ProgressBar):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._start, self._first_step = time.monotonic(), trainer.global_step
 
+    def done(self, trainer: Trainer) -> int:
+        """Return the steps since the start of this process."""
+        return trainer.global_step - self._first_step
+
     def left(self, trainer: Trainer) -> str:
         """Return how long the rest of the training will take, validations included."""
-        done, rest = trainer.global_step - self._first_step, _steps(trainer) - trainer.global_step
+        done, rest = self.done(trainer), _steps(trainer) - trainer.global_step
         if done <= 0 or not 0 <= rest < float("inf"):
             return "?"
         return duration((time.monotonic() - self._start) / done * rest)
@@ -53,25 +70,34 @@ class _OwnProgress(ProgressBar):
             return f"epoch {now}"
         return f"epoch {min(now, last)} of {last}"
 
-    def numbers(self, trainer: Trainer) -> str:
-        """Return the metrics that are marked for progress bars."""
-        metrics = trainer.progress_bar_metrics
-        return ", ".join(f"{name} {value:.3g}" for name, value in metrics.items())
+    def numbers(self, trainer: Trainer) -> list[str]:
+        """Return the metrics that are marked for progress bars; the learning rate, if any, last."""
+        metrics = sorted(trainer.progress_bar_metrics.items(), key=lambda one: one[0] == "lr")
+        return [f"{name} {value:.3g}" for name, value in metrics]
 
 
 class ProgressLines(_OwnProgress):
-    """A line per epoch, one every ten minutes of a longer epoch, and one per evaluation."""
+    """A line per epoch, one every ten minutes of a longer epoch, and one per evaluation.
+
+    Once ten seconds of steps have passed, one line more says how long the training will take.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._last = 0.0  # time of the last line, and of the start
+        self._opened = False
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         super().on_train_start(trainer, pl_module)
-        self._last = self._start
+        self._last, self._opened = self._start, False
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        if time.monotonic() - self._last > HEARTBEAT:
+        now = time.monotonic()
+        if not self._opened and now - self._start >= FIRST_LINE and self.done(trainer) > 1:
+            self._opened = True
+            if self._enabled and (left := self.left(trainer)) != "?":
+                self.print(f"{_steps_done(trainer)}, about {left} left")
+        if now - self._last > HEARTBEAT:
             self._line(trainer)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -92,13 +118,12 @@ class ProgressLines(_OwnProgress):
         self._evaluated(trainer, sum(trainer.num_predict_batches))
 
     def _line(self, trainer: Trainer) -> None:
-        self._last = time.monotonic()
+        self._last, self._opened = time.monotonic(), True
         if not self._enabled:
             return
-        total = _steps(trainer)
-        steps = f"step {trainer.global_step}{f' of {total:.0f}' if total < float('inf') else ''}"
         took = f"{duration(self._last - self._start)}, {self.left(trainer)} left"
-        self.print(f"{self.epoch(trainer)}, {steps}: {self.numbers(trainer)} ({took})")
+        numbers = ", ".join(self.numbers(trainer))
+        self.print(f"{self.epoch(trainer)}, {_steps_done(trainer)}: {numbers} ({took})")
 
     def _evaluated(self, trainer: Trainer, batches: float) -> None:
         what = trainer.state.fn
@@ -173,16 +198,18 @@ class ProgressBars(_OwnProgress):
         if not self._enabled:
             return None
         if self._bars is None:
-            texts = (
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                MofNCompleteColumn(),
-            )
-            rest = TextColumn("{task.fields[rest]}", style="cyan")
             console = Console(stderr=True)
-            self._bars = Progress(*texts, rest, console=console, refresh_per_second=4)
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(20 if console.width >= WIDE else 10, table_column=Column(no_wrap=True)),
+                MofNCompleteColumn(table_column=Column(no_wrap=True)),
+                TextColumn("{task.fields[left]}", style="cyan"),
+                _Metrics(),
+            )
+            self._bars = Progress(*columns, console=console, refresh_per_second=4)
             self._bars.start()
-        return self._bars.add_task(what, total=total if total < float("inf") else None, rest="")
+        known = total if total < float("inf") else None
+        return self._bars.add_task(what, total=known, left="", metrics=[])
 
     def _show_training(self, trainer: Trainer, *, read: bool) -> None:
         if self._bars is None or self._training is None:
@@ -191,13 +218,43 @@ class ProgressBars(_OwnProgress):
         if read:
             self._read = time.monotonic()
             changes["description"] = self.epoch(trainer)
-            changes["rest"] = f"{self.left(trainer)} left  {self.numbers(trainer)}"
+            changes["left"] = f"{self.left(trainer)} left"
+            changes["metrics"] = self.numbers(trainer)
         self._bars.update(self._training, **changes)
 
     def _stop(self) -> None:
         if self._bars is not None:
             self._bars.stop()
         self._bars = self._training = self._evaluation = None
+
+
+class _Fitting:
+    """As many of the texts, from the left, as a line has room for."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self.texts = texts
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(0, len(", ".join(self.texts)))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        counts = range(len(self.texts), 0, -1)
+        lines = (", ".join(self.texts[:count]) for count in counts)
+        line = next((line for line in lines if len(line) <= options.max_width), "")
+        yield Text(line, style="cyan", no_wrap=True)
+
+
+class _Metrics(ProgressColumn):
+    """The one column that gives way on a narrow terminal."""
+
+    def render(self, task: Task) -> _Fitting:
+        return _Fitting(task.fields["metrics"])
+
+
+def _steps_done(trainer: Trainer) -> str:
+    """Return "step 5 of 348", and without a last step "step 5"."""
+    total = _steps(trainer)
+    return f"step {trainer.global_step}{f' of {total:.0f}' if total < float('inf') else ''}"
 
 
 def _steps(trainer: Trainer) -> float:
