@@ -20,7 +20,8 @@ LONGEST = 512  # pixels of the longer side
 class WandbImages(Callback):
     """Logs the same images after each validation of a training as `val/examples`.
 
-    W&B draws the masks over the image, with the classes' names, and steps through a training.
+    W&B draws the masks over the image, with the classes' names, and steps through a training. It
+    shows images of one size alone, so that smaller ones get a border, which counts as ignored.
 
     Args:
         images: number of images, spread evenly over the split.
@@ -59,16 +60,20 @@ class WandbImages(Callback):
         if not shown:
             return
         assert isinstance(pl_module, Segmentation)
+        size = tuple(np.max([image.shape[:2] for _, image, _ in shown], axis=0))
         names = {**dict(enumerate(pl_module.classes.names)), IGNORE: "ignored"}
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image(
                     "val/examples",
-                    [image for _, image, _ in shown],
+                    [_bordered(image, size, 0) for _, image, _ in shown],
                     step=trainer.global_step,
                     caption=[name for name, _, _ in shown],
                     masks=[
-                        {key: {"mask_data": it, "class_labels": names} for key, it in masks.items()}
+                        {
+                            key: {"mask_data": _bordered(it, size, IGNORE), "class_labels": names}
+                            for key, it in masks.items()
+                        }
                         for _, _, masks in shown
                     ],
                 )
@@ -82,3 +87,11 @@ def _reduced(picture: np.ndarray, interpolation: int) -> np.ndarray:
         return picture
     size = max(1, round(width * factor)), max(1, round(height * factor))
     return np.asarray(cv2.resize(picture, size, interpolation=interpolation))
+
+
+def _bordered(picture: np.ndarray, size: tuple[int, ...], value: int) -> np.ndarray:
+    """Return a picture enlarged to a size, (H, W), by a border below and at the right."""
+    borders = [
+        (0, size[axis] - picture.shape[axis] if axis < 2 else 0) for axis in range(picture.ndim)
+    ]
+    return np.pad(picture, borders, constant_values=value)
