@@ -64,7 +64,9 @@ def test_grid_of_differing_sizes_has_a_legend_of_what_occurs(tmp_path, figures):
     shown = {text.get_text() for text in texts(figures[0])}
     note = mistakes(*rows[0][1:], labels=names, ignore=255)
     expected = {"A run", "Image", "Target", "Prediction", "Errors", note, "every pixel is ignored"}
-    key = {"wrong pixel (in the errors)", "ignored pixel", "“car for boat”: boat, predicted as car"}
+    example = "“bed for wall”: wall, predicted as bed"  # of this row's own confusions
+    assert "bed for wall" in note
+    key = {"wrong pixel (in the errors)", "ignored pixel", example}
     classes_shown, errors_shown = (
         {text.get_text() for text in legend.get_texts()} for legend in figures[0].legends
     )
@@ -81,6 +83,21 @@ def test_grid_of_differing_sizes_has_a_legend_of_what_occurs(tmp_path, figures):
     assert set(np.unique(target[stripes])) == set(np.unique(wrong[stripes])) == {STRIPE[0], 255}
     np.testing.assert_array_equal(prediction, palette[rows[0][2]])
     assert_labels_fit(figures[0])
+
+
+def test_the_example_of_a_note_is_wrapped_and_left_out_without_mistakes(tmp_path, figures):
+    names, palette = ("rail of a long bridge", "a sign above the street"), np.zeros((256, 3), "u1")
+    target = np.zeros((40, 60), np.uint8)
+    for prediction in (target + 1, target):
+        row = (np.zeros((40, 60, 3), np.uint8), target, prediction)
+        draw_prediction_grid([row], tmp_path / "a.png", palette=palette, names=names)
+    wrapped, none = ([text.get_text() for text in f.legends[1].get_texts()] for f in figures)
+    sign, rail = names[1], names[0]
+    assert wrapped[-1].replace("\n", " ") == f"“{sign} for {rail}”: {rail}, predicted as {sign}"
+    assert none == ["wrong pixel (in the errors)"]
+    assert_labels_fit(figures[0])
+    left, right = (legend.get_window_extent() for legend in figures[0].legends)
+    assert not left.overlaps(right)
 
 
 @pytest.mark.parametrize("table", ["voc2012", "ade20k"])

@@ -37,7 +37,7 @@ CELL = 3.1  # inches
 TALLEST = 1.0  # the largest height of a cell, in widths
 SHOWN = 600  # pixels of the longer side that stripes are drawn for
 NAMED, LINE = 3, 50  # confusions per image, characters per line below it
-KEY = 3.0  # inches: the legend of the errors
+KEY, KEY_LINE = 3.0, 40  # inches and characters: the legend of the errors
 
 
 def draw_prediction_grid(
@@ -69,7 +69,10 @@ def draw_prediction_grid(
     notes = [mistakes(*row[1:], labels=labels, ignore=ignore) for row in rows]
     heights = [min(image.shape[0] / image.shape[1], TALLEST) for image, _, _ in rows]
     width = len(TITLES) * CELL
-    below = 0.19 * max(legend_rows(entries, width=width - KEY), 3)
+    key = _key(rows, labels=labels, ignore=ignore)
+    below = 0.19 * max(
+        legend_rows(entries, width=width - KEY), sum(1 + one.name.count("\n") for one in key)
+    )
     lines = sum(note.count("\n") + 1 for note in notes)
     height = CELL * sum(heights) + 0.12 * lines + 0.12 * len(rows) + 0.4 + below
     sheet = figure(width, height + (0.3 if title else 0))
@@ -83,7 +86,7 @@ def draw_prediction_grid(
     for axes, name in zip(grid[0], TITLES, strict=True):
         axes.set_title(name, size=NORMAL + 1, color=INK, weight="bold", pad=4)
     legend(sheet, entries, width=width - KEY)
-    legend(sheet, _key(rows, ignore=ignore), side="right", width=KEY)
+    legend(sheet, key, side="right", width=KEY)
     save(sheet, out)
 
 
@@ -114,17 +117,25 @@ def mistakes(
     counted = target != ignore
     if not counted.any():
         return "every pixel is ignored"
-    pairs = target[counted].astype(np.intp) * 256 + prediction[counted]
-    counts = np.bincount(pairs[target[counted] != prediction[counted]], minlength=256**2)
-    said = f"{100 * counts.sum() / counted.sum():.1f} % wrong"
-    common = np.argsort(-counts, kind="stable")[:NAMED]
+    wrong = (target != prediction)[counted].mean()
+    said = f"{100 * wrong:.1f} % wrong"
     parts = [
-        f"{labels[pair % 256]} for {labels[pair // 256]} "
-        f"{100 * counts[pair] / counted.sum():.1f}\N{NO-BREAK SPACE}%"
-        for pair in common
-        if counts[pair] >= 0.0005 * counted.sum()
+        f"{labels[predicted]} for {labels[is_]} {100 * share:.1f}\N{NO-BREAK SPACE}%"
+        for is_, predicted, share in _confusions(target, prediction, ignore=ignore)
     ]
     return textwrap.fill(": ".join([said, ", ".join(parts)] if parts else [said]), LINE)
+
+
+def _confusions(
+    target: np.ndarray, prediction: np.ndarray, *, ignore: int
+) -> list[tuple[int, int, float]]:
+    """Return target, prediction and share of the most frequent confusions, at least 0.05 %."""
+    counted = target != ignore
+    pairs = target[counted].astype(np.intp) * 256 + prediction[counted]
+    counts = np.bincount(pairs[target[counted] != prediction[counted]], minlength=256**2)
+    common = np.argsort(-counts, kind="stable")[:NAMED]
+    shares = [(int(pair), counts[pair] / counted.sum()) for pair in common if counts[pair]]
+    return [(pair // 256, pair % 256, share) for pair, share in shares if share >= 0.0005]
 
 
 def legend_entries(
@@ -137,12 +148,18 @@ def legend_entries(
     ]
 
 
-def _key(rows: Sequence[Row], *, ignore: int) -> list[Entry]:
-    """Return the meaning of magenta and stripes, which is no class's."""
+def _key(rows: Sequence[Row], *, labels: Sequence[str], ignore: int) -> list[Entry]:
+    """Return the meaning of magenta and stripes, which is no class's, and of the notes."""
     entries = [Entry("wrong pixel (in the errors)", WRONG)]
     if any((target == ignore).any() for _, target, _ in rows):
         entries.append(Entry("ignored pixel", WHITE, striped=True))
-    return [*entries, Entry("“car for boat”: boat, predicted as car", None)]
+    named = [it[:2] for _, *maps in rows for it in _confusions(*maps, ignore=ignore)]
+    if named:
+        example = min(named, key=lambda pair: sum(len(labels[value]) for value in pair))
+        is_, predicted = (labels[value] for value in example)
+        text = f"“{predicted} for {is_}”: {is_}, predicted as {predicted}"
+        entries.append(Entry(textwrap.fill(text, KEY_LINE), None))
+    return entries
 
 
 def _draw_row(axes: Sequence[Axes], row: Row, *, palette: np.ndarray, ignore: int) -> None:
