@@ -65,13 +65,14 @@ def copy(trained: Path, folder: Path) -> Path:
 
 
 def refused(capsys, *words: str, device: str = "--device=cpu") -> str:
+    capsys.readouterr()
     with pytest.raises(SystemExit) as stop:
         main([*words, *([device] if device else [])])
-    error = capsys.readouterr().err
+    *parts, error = capsys.readouterr().err.splitlines()
     assert stop.value.code in (1, 2)
     assert error.startswith("error: ")
-    assert error.count("\n") == 1
-    return error.removeprefix("error: ").strip()
+    assert all(line.startswith(("reading ", "images: ")) for line in parts)
+    return error.removeprefix("error: ")
 
 
 def test_a_run_is_explained_in_full(trained, explained):
@@ -189,7 +190,11 @@ def test_the_page_alone_of_an_image_without_its_data_set(trained, shapes, tmp_pa
     assert refused(capsys, *words).endswith("or name an image")
     main([*words, str(image), "--device=cpu"])
     page = tmp_path / "version_0" / "explain" / "walk.html"
-    assert capsys.readouterr().out == f"{page} written\n"
+    out, err = capsys.readouterr()
+    assert out == f"{page} written\n"
+    reading, maps = err.splitlines()
+    assert reading == f"reading {path} …"
+    assert maps == f"walk.html: the maps of {image.name} after every stage, and its prediction …"
     assert f"image {image.name}" in page.read_text()
     assert "labeled" not in page.read_text()
     assert [file.name for file in page.parent.iterdir()] == ["walk.html"]
@@ -233,18 +238,31 @@ def test_a_checkpoint_scores_as_its_run_did(trained, shapes, tmp_path):
     assert (load(path).absent, load(path).protocol.name) == ("skip", "whole")
 
 
-def test_wrong_words_are_refused_before_the_libraries_are_imported(tmp_path):
+def test_words_are_refused_before_the_libraries_are_imported(tmp_path):
     code = (
         "import sys\n"
         "from pspnet.tools.explain.__main__ import main\n"
-        "try:\n    main(['absent.ckpt'])\n"
-        "except SystemExit as stop:\n    sys.exit(10 * stop.code + ('lightning' in sys.modules))\n"
+        "for words in (['absent.ckpt'], ['a.ckpt'], ['a.ckpt', '--walk'], ['a.yaml']):\n"
+        "    try:\n        main(words)\n"
+        "    except SystemExit as stop:\n        print(stop.code, 'lightning' in sys.modules)\n"
     )
+    (tmp_path / "a.ckpt").touch()
+    (tmp_path / "a.yaml").write_text("name: b")
+    for page in ("a/walk.html", "b/report.md"):
+        file = tmp_path / "logs" / "explain" / page
+        file.parent.mkdir(parents=True)
+        file.touch()
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path
     )
-    assert found.stderr == "error: argument path: absent.ckpt: no such file\n"
-    assert found.returncode == 20
+    remedy = "exists; add --overwrite, or move it away"
+    assert found.stderr.splitlines() == [
+        "error: argument path: absent.ckpt: no such file",
+        f"error: logs/explain/a {remedy}",
+        f"error: logs/explain/a/walk.html {remedy}",
+        f"error: logs/explain/b {remedy}",
+    ]
+    assert found.stdout.splitlines() == ["2 False", *["1 False"] * 3]
 
 
 def test_refusals(trained, tmp_path, capsys, monkeypatch):

@@ -14,6 +14,8 @@ from pathlib import Path
 
 from pspnet.errors import Parser, UserError, one_line_errors
 from pspnet.files.paths import is_file, path_argument
+from pspnet.tools.explain.folder import PAGE, check_free, report_folder
+from pspnet.tools.explain.progress import say
 
 
 def main(words: list[str] | None = None) -> None:
@@ -23,7 +25,11 @@ def main(words: list[str] | None = None) -> None:
         SystemExit: with code 1 and one line for a file that is refused, 2 for wrong options.
     """
     given = _parser().parse_intermixed_args(words)
-    import torch  # after the options, so that wrong ones are refused at once
+    with one_line_errors():  # before torch, so that refusals come at once
+        folder = report_folder(given.path)
+        check_free(folder / PAGE if given.walk else folder, overwrite=given.overwrite)
+    say(f"reading {given.path} …")
+    import torch
 
     from pspnet.tools.explain.load import load
     from pspnet.tools.explain.report.write import write_report
@@ -36,10 +42,12 @@ def main(words: list[str] | None = None) -> None:
         run = load(given.path, root=given.root, trust=given.trust)
         run = replace(run, network=run.network.to(device).eval())
         if given.walk:
-            page = write_walk(run, image=given.image, overwrite=given.overwrite)
+            page = write_walk(run, image=given.image, overwrite=given.overwrite, say=say)
             print(f"{page} written")
             return
-        report = write_report(run, image=given.image, limit=given.limit, overwrite=given.overwrite)
+        report = write_report(
+            run, image=given.image, limit=given.limit, overwrite=given.overwrite, say=say
+        )
     print(f"{report} and its figures written")
 
 

@@ -18,6 +18,7 @@ from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.activation_share import collect_statistics, why_no_terms
 from pspnet.tools.explain.effective_receptive_field import gradient_energies
 from pspnet.tools.explain.layer_table import Layer, trace_layers
+from pspnet.tools.explain.progress import Say, estimated, silent
 from pspnet.tools.explain.pyramid_ablation import Ablation, Pair, ablate
 from pspnet.tools.explain.pyramid_parts import ONE_PASS, contributions, why_no_parts
 from pspnet.tools.explain.variants import (
@@ -76,6 +77,7 @@ def explain(
     labeled: Iterable[Pair] | None = None,
     shown: Sequence[Tensor] | None = None,
     protocol: Protocol = ONE_PASS,
+    say: Say = silent,
 ) -> Explanation:
     """Measure what the parts of a network do, on the network as it stands.
 
@@ -92,10 +94,12 @@ def explain(
             `images` and leaves the ablation out.
         shown: images (3, H, W) whose contributions are computed; None is `images`.
         protocol: how the ablation evaluates images.
+        say: takes a line at the start of each part.
     """
     network.eval()
     size = size or (images[0].shape[1], images[0].shape[2])
     edit = why_edited(network)
+    say(f"layers: shapes, parameters and operations at {size[0]}×{size[1]} pixels …")
     networks, refused = ({THIS_NETWORK: network}, {}) if edit else layouts(network)
     found = Explanation(
         size=size,
@@ -114,8 +118,9 @@ def explain(
     else:
         found.omitted["dimension reduction"] = "the network has no bins"
     if len(images):
+        say(f"receptive fields: gradients of {len(images)} images, layouts {len(networks)} …")
         _measure_fields(found, networks, images)
-        _measure_pyramid(found, network, labeled, images, shown, protocol)
+        _measure_pyramid(found, network, labeled, images, shown, protocol, say)
     return found
 
 
@@ -139,12 +144,14 @@ def _measure_pyramid(
     images: Sequence[Tensor] | Tensor,
     shown: Sequence[Tensor] | None,
     protocol: Protocol,
+    say: Say,
 ) -> None:
     if reason := why_no_parts(network):
         for section in ("activation shares", "pyramid ablation", "contributions"):
             found.omitted[section] = reason
         return
-    sources = images if labeled is None else (image for image, _ in labeled)
+    say("pyramid: the mean of each part over the images …")
+    sources = images if labeled is None else (image for image, _ in estimated(labeled, say))
     statistics = collect_statistics(network, sources)
     means = statistics.means()
     found.shares = statistics.sizes()
@@ -153,7 +160,9 @@ def _measure_pyramid(
     if labeled is None:
         found.omitted["pyramid ablation"] = "there are no labels"
     else:
-        found.ablation = ablate(network, labeled, means, protocol)
+        say("pyramid: IoU without each part, some passes per image; the longest of all parts …")
+        found.ablation = ablate(network, estimated(labeled, say), means, protocol)
+    say("pyramid: what each part adds to the predicted class, as a map …")
     weight = next(network.parameters())
     for image in images if shown is None else shown:
         logits, maps = contributions(network, image.to(weight), means)

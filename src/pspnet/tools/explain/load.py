@@ -21,11 +21,11 @@ from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
 from pspnet.models.pyramid_pooling import PyramidPooling
 from pspnet.task import Segmentation
+from pspnet.tools.explain.folder import CONFIG_SUFFIXES, report_folder
 from pspnet.tools.explain.pyramid_parts import ONE_PASS
 from pspnet.tools.explain.variants import describe
 
 REMEDY = "give --root=FOLDER, where the data is, or --trust if you know where the file comes from"
-CONFIG_SUFFIXES = (".yaml", ".yml")
 # the others concern training
 DATA_OPTIONS = ("source", "crop_size", "mean", "std", "cache", "channels")
 SCORING_OPTIONS = ("absent", "protocol", "inference")
@@ -126,7 +126,6 @@ def _load_checkpoint(path: Path, root: Path | None, trust: bool) -> Run:
     data = _parse({"data": _data_options(options, root)}, path=path).data
     if data.classes.names != task.classes.names:
         raise UserError(f"{path}: trained on other classes than the data has; give its own --root")
-    in_a_run = path.parent.name == "checkpoints"
     return Run(
         path=path,
         name=visible(str(config.get("name", path.stem))),
@@ -135,7 +134,7 @@ def _load_checkpoint(path: Path, root: Path | None, trust: bool) -> Run:
         protocol=task.protocol,
         absent=task.absent,
         trained=True,
-        folder=path.parent.parent / "explain" if in_a_run else Path("logs", "explain", path.stem),
+        folder=report_folder(path),
     )
 
 
@@ -152,16 +151,15 @@ def _load_config(path: Path, root: Path | None) -> Run:
     network = {**network, "init_args": {**network.get("init_args", {}), "encoder_weights": None}}
     options = {"data": _data_options(config["data"], root), "network": network}
     parsed = _parse(options, path=path)
-    name = str(config.get("name", path.stem))
     return Run(
         path=path,
-        name=name,
+        name=str(config.get("name", path.stem)),
         network=parsed.network.eval(),
         data=parsed.data,
         protocol=ONE_PASS,
         absent="skip",
         trained=False,
-        folder=Path("logs", "explain", name),
+        folder=report_folder(path),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,9 @@ from pspnet.files.draft_folder import draft_folder
 from pspnet.files.writing import make_folder, write_atomic, writing
 from pspnet.tools.explain.analysis import Explanation, explain
 from pspnet.tools.explain.figures.contributions import ShownImage, draw_contributions
+from pspnet.tools.explain.folder import PAGE, check_free
 from pspnet.tools.explain.load import Run
+from pspnet.tools.explain.progress import Say, silent
 from pspnet.tools.explain.report.auxiliary_gradient import auxiliary_section
 from pspnet.tools.explain.report.layers import layers_section, reduction_section
 from pspnet.tools.explain.report.losses import Losses
@@ -23,14 +24,16 @@ from pspnet.tools.explain.report.receptive_fields import receptive_fields_sectio
 from pspnet.tools.explain.report.region_size import region_sizes
 from pspnet.tools.explain.samples import NamedImage, Samples, load_image
 from pspnet.tools.explain.walk.record import why_no_walk
-from pspnet.tools.explain.walk.write import PAGE, walk_page
+from pspnet.tools.explain.walk.write import walk_page
 
 FIELD_IMAGES = 8  # whose gradients are averaged
 SHOWN_IMAGES = 3  # images with maps, where none is given
 PYRAMID = "## The pyramid (section 3.2)"
 
 
-def write_report(run: Run, *, image: Path | None, limit: int | None, overwrite: bool) -> Path:
+def write_report(
+    run: Run, *, image: Path | None, limit: int | None, overwrite: bool, say: Say = silent
+) -> Path:
     """Measure everything and write the report with its figures; return report.md.
 
     The folder appears when everything is measured.
@@ -40,18 +43,19 @@ def write_report(run: Run, *, image: Path | None, limit: int | None, overwrite: 
         image: image to show the contributions on; None takes some of the validation split.
         limit: images of the validation split to evaluate, spread over it; None is all.
         overwrite: replace the files of a folder that exists.
+        say: takes a line at the start of each part.
 
     Raises:
         UserError: if the folder exists and is not to be overwritten or cannot be written, the data
             lacks a file, or there is an image and no trained network.
     """
     folder = run.folder
-    if os.path.lexists(folder) and not overwrite:
-        raise UserError(f"{folder} exists; add --overwrite, or move it away")
+    check_free(folder, overwrite=overwrite)
     if image is not None and not run.trained:
         raise UserError(f"{image}: maps of random weights mean nothing; give a checkpoint")
     with draft_folder(folder) as draft:
-        text = _trained(run, image, limit, draft) if run.trained else _untrained(run, draft)
+        trained = run.trained
+        text = _trained(run, image, limit, draft, say) if trained else _untrained(run, draft, say)
         write_atomic(draft / "report.md", text.encode())
         make_folder(folder)
         with writing(folder):
@@ -60,8 +64,10 @@ def write_report(run: Run, *, image: Path | None, limit: int | None, overwrite: 
     return folder / "report.md"
 
 
-def _trained(run: Run, image: Path | None, limit: int | None, folder: Path) -> str:
+def _trained(run: Run, image: Path | None, limit: int | None, folder: Path, say: Say) -> str:
     samples = Samples(run.data, limit=limit)
+    fewer = "--limit=N takes fewer" if limit is None else f"of {samples.total}"
+    say(f"images: {len(samples)} of the validation split, {fewer}")
     shown = [load_image(run.data, image)] if image else samples.shown(SHOWN_IMAGES)
     crops = samples.crops(run.data.crop_size, count=FIELD_IMAGES)
     explanation = explain(
@@ -70,11 +76,12 @@ def _trained(run: Run, image: Path | None, limit: int | None, folder: Path) -> s
         labeled=samples,
         shown=[x.tensor for x in shown],
         protocol=run.protocol,
+        say=say,
     )
     return "\n".join(
         (
             _head(run),
-            _walk(run, image, folder),
+            _walk(run, image, folder, say),
             layers_section(explanation, run.network, folder=folder),
             receptive_fields_section(
                 explanation, run.network, folder=folder, images=len(crops), source=run.source
@@ -86,8 +93,8 @@ def _trained(run: Run, image: Path | None, limit: int | None, folder: Path) -> s
     )
 
 
-def _untrained(run: Run, folder: Path) -> str:
-    explanation = explain(run.network, size=run.data.crop_size)
+def _untrained(run: Run, folder: Path, say: Say) -> str:
+    explanation = explain(run.network, size=run.data.crop_size, say=say)
     return "\n".join(
         (
             _head(run),
@@ -115,11 +122,11 @@ are numbered as in the paper (arXiv 1612.01105).
 """
 
 
-def _walk(run: Run, image: Path | None, folder: Path) -> str:
+def _walk(run: Run, image: Path | None, folder: Path, say: Say) -> str:
     title = "## One image, step by step (figure 3)"
     if (reason := why_no_walk(run.network)) is not None:
         return left_out(title, reason)
-    write_atomic(folder / PAGE, walk_page(run, image))
+    write_atomic(folder / PAGE, walk_page(run, image, say))
     return f"{title}\n\n[{PAGE}]({PAGE}) follows one image through every stage of this network.\n"
 
 
