@@ -241,12 +241,12 @@ def test_an_infinite_loss_that_arrives_late_stops_before_a_checkpoint(monkeypatc
     task._log_losses(torch.tensor([math.nan]))  # its step goes on
     task._trainer.global_step = 8
     checkpoint = {}
-    with pytest.raises(UserError, match=r"the loss is nan at step 7; lower"):
+    with pytest.raises(UserError, match=r"the loss is nan at step 8; lower"):
         task.on_save_checkpoint(checkpoint)
     assert checkpoint == {}
     task._log_losses(torch.tensor([1.0]))
     task._log_losses(torch.tensor([math.inf]))
-    with pytest.raises(UserError, match=r"the loss is inf at step 8"):
+    with pytest.raises(UserError, match=r"the loss is inf at step 9"):
         task._log_losses(torch.tensor([1.0]))
 
 

@@ -367,7 +367,7 @@ class Segmentation(SavedTask):
         """
         self.check_loss()
         loss = self._total(mean)
-        self._step_loss = (self.global_step, Arriving(loss))
+        self._step_loss = (self.global_step + 1, Arriving(loss))
         if not self._step_loss[1].is_late:
             self.check_loss()
         if len(mean) > 1:

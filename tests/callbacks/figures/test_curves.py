@@ -41,8 +41,8 @@ def test_read_sorts_lets_the_last_count_and_drops_a_cut_line(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("step,train/loss,val/miou\n20,2,\n10,1,\n20,3,0.5\n,9,\n30,nan,\n40,4")
     series = read(path)
-    np.testing.assert_array_equal(series["train/loss"], [[10, 20, 30], [1, 3, np.nan]])
-    np.testing.assert_array_equal(series["val/miou"], [[20], [0.5]])
+    np.testing.assert_array_equal(series["train/loss"], [[11, 21, 31], [1, 3, np.nan]])
+    np.testing.assert_array_equal(series["val/miou"], [[21], [0.5]])
 
 
 def test_curves_shows_the_log(tmp_path, figures):
@@ -51,7 +51,7 @@ def test_curves_shows_the_log(tmp_path, figures):
     losses, miou, rates = figures[0].axes
     steps = np.arange(9, 1000, 10)
     raw = losses.lines[0]
-    np.testing.assert_array_equal(raw.get_xdata(), steps)
+    np.testing.assert_array_equal(raw.get_xdata(), steps + 1)
     np.testing.assert_allclose(raw.get_ydata(), (2 + np.cos(steps)) / 2)  # as val/loss is
     labels = [text.get_text() for text in losses.get_legend().get_texts()]
     assert labels == ["train, main loss", "validation, main loss", "train, auxiliary loss"]
@@ -63,8 +63,8 @@ def test_curves_shows_the_log(tmp_path, figures):
         "validation",
     ]
     star = next(line for line in miou.lines if line.get_marker() == "*")
-    assert (star.get_xdata(), star.get_ydata()) == (699, pytest.approx(70))
-    assert miou.get_title(loc="right") == "★ best 70.00 % at step 699"
+    assert (star.get_xdata(), star.get_ydata()) == (700, pytest.approx(70))
+    assert miou.get_title(loc="right") == "★ best 70.00 % at step 700"
     assert [line.get_label() for line in rates.lines] == ["encoder, encoder_plain", "new"]
     assert_labels_fit(figures[0])
 

@@ -24,7 +24,7 @@ from pspnet.plotting.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    Series = tuple[np.ndarray, np.ndarray]  # steps ascending, values; both (n,), n >= 1
+    Series = tuple[np.ndarray, np.ndarray]  # steps done, ascending, and values; (n,), n >= 1
 
 TRAIN, VAL, MAIN, AUXILIARY = "#1a73e8", "#d9480f", "#12805c", "#9334a8"
 COLORS = (TRAIN, VAL, MAIN, AUXILIARY, "#b08900", "#5f6368")
@@ -66,13 +66,17 @@ def draw_curves(
 
 
 def read(metrics_csv: Path) -> dict[str, Series]:
-    """Return every column's values by ascending step; the last one at a step counts."""
+    """Return every column's values by ascending step; the last one at a step counts.
+
+    Steps are numbered from 1, as on the terminal: a value is that after so many steps. Loggers
+    number them from 0.
+    """
     columns: dict[str, dict[float, float]] = {}
     with Path(metrics_csv).open(newline="", encoding="utf-8") as file:
         for row in csv.DictReader(file):
             for name, cell in row.items():
                 if cell and row["step"] and None not in row.values():  # a line cut by a kill
-                    columns.setdefault(name, {})[float(row["step"])] = float(cell)
+                    columns.setdefault(name, {})[float(row["step"]) + 1] = float(cell)
     return {name: _by_step(values) for name, values in columns.items()}
 
 

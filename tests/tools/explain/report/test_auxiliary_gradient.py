@@ -22,7 +22,7 @@ def test_gradients_of_a_log(tmp_path):
     rows = [f"{step},{2.0 if step < 100 else 0.5},{step + 1}" for step in steps]
     rows.append("1009,nan,1")
     found = read_gradients(log(tmp_path / "metrics.csv", (AUXILIARY, MAIN), rows))
-    np.testing.assert_array_equal(found.steps, list(steps))
+    np.testing.assert_array_equal(found.steps, [step + 1 for step in steps])
     first = np.arange(10, 101, 10)
     expected = (2.0, np.median(first), np.median(2 / first))
     assert found.tenth(0) == pytest.approx(expected)
