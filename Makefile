@@ -20,6 +20,7 @@ help: ## list the targets
 	@echo "  ARGS='--key=value …'  override any option; '$(VENV)/bin/pspnet fit --help' lists them"
 
 setup: $(STAMP) ## make or update the environment in .venv [TORCH=cpu: without CUDA, for a new one]
+	@echo "done; next: make train"
 
 $(STAMP): requirements.txt pyproject.toml scripts/setup.sh
 	@sh scripts/setup.sh "$(VENV)" "$(PYTHON)" "$(TORCH)"

@@ -318,9 +318,11 @@ def test_predictions_follow_the_protocol_and_a_broken_image_is_left_out(trained,
     command = ["predict", f"--ckpt_path={best(trained)}", f"--data.images={pictures}"]
     command += [f"--output.folder={tmp_path / 'out'}", f"--logs={tmp_path}", *QUIET]
     line = refusal([*command, "--model.protocol=paper-ss"], capsys)
-    assert f"1 of 2 images have no prediction, first: {pictures / '0.jpg'} cannot be read" in line
+    left_out = f"1 of 2 left out, first: {pictures / '0.jpg'} cannot be read"
+    assert f"1 prediction written to {tmp_path / 'out'}; {left_out}" in line
     assert not (tmp_path / "out" / "index" / "0.png").exists()
-    assert "1 of 2 images" in refusal([*command, "--model.protocol=paper-ss"], capsys)  # again
+    again = refusal([*command, "--model.protocol=paper-ss"], capsys)
+    assert f"; {left_out}" in again
     Image.fromarray(pixels).save(pictures / "0.jpg")
     main([*command, "--model.protocol=paper-ss"])
     assert "1 prediction written to" in (out := capsys.readouterr().out)
@@ -376,6 +378,9 @@ def test_a_run_resumes_alone_and_its_configuration_can_be_run_again(trained, tmp
         [*command, "--model.optimizer.lr=0.5"], capsys
     )
     main([*command, "--trainer.max_epochs=17"])
+    said = capsys.readouterr().err
+    assert "continues after step 32 of 34\n" in said
+    assert "Restored all states" not in said
     resumed = tmp_path / "run" / "version_0"
     assert torch.load(resumed / "checkpoints" / "last.ckpt")["global_step"] == 34
     config = yaml.safe_load((resumed / "config.yaml").read_text())

@@ -71,6 +71,13 @@ def test_a_later_setup_updates(tmp_path):
     assert (said, status) == (f"updating {tmp_path / 'venv'} …\n", 0)
 
 
+def test_make_setup_ends_with_the_next_command(tmp_path):
+    (tmp_path / ".made-from-requirements").touch()
+    words = ["make", "--no-print-directory", "setup", f"VENV={tmp_path}"]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.stdout, ended.stderr) == ("done; next: make train\n", "")
+
+
 def test_an_old_python_is_refused_in_one_line(tmp_path):
     old = tmp_path / "old"
     old.write_text('#!/bin/sh\n[ "$1" = -V ] && echo "Python 3.9.1" && exit 0\nexit 1\n')

@@ -248,7 +248,7 @@ class PSPNetCLI(LightningCLI):
     def after_predict(self) -> None:
         writer: PredictionWriter = self.config_init.predict.output
         if self.trainer.is_global_zero:
-            last_lines.say_predictions(writer)
+            print(writer.said())
 
     def num_classes(self, data: SegmentationData) -> int:
         """Return the length of the class table."""

@@ -30,10 +30,15 @@ class Opening(Callback):
             link_latest(Path(folder))
         rank_zero_info(f"network: {network_line(network, size=data.crop_size)}")
         rank_zero_info(f"machine: {_machine(trainer, pl_module.device)}")
-        begin = f", {trainer.global_step} done" if trainer.global_step else ""
         seed = os.environ.get("PL_GLOBAL_SEED", "none")  # Lightning's, drawn or given
-        rank_zero_info(f"steps: {_length(steps, trainer.max_epochs)}, seed {seed}{begin}")
+        rank_zero_info(f"steps: {_length(steps, trainer.max_epochs)}, seed {seed}")
         rank_zero_info(f"folder: {folder}; Ctrl-C saves and stops, --resume added goes on")
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.global_step:  # restored since `on_fit_start`
+            steps = trainer.estimated_stepping_batches
+            of = f" of {steps:.0f}" if steps < float("inf") else ""
+            rank_zero_info(f"continues after step {trainer.global_step}{of}")
 
 
 def network_line(network: PSPNet, *, size: tuple[int, int]) -> str:

@@ -21,6 +21,7 @@ from pspnet.data.prediction_images import Frame
 from pspnet.data.raster import Raster, is_raster
 from pspnet.errors import NotWritten, UserError, warn
 from pspnet.files.paths import is_file, local_path
+from pspnet.files.text import counted
 from pspnet.files.writing import make_folder
 from pspnet.prediction.folder import DEFAULT, PredictionFolder, file_digest
 from pspnet.prediction.forms import FORMS, FormName, Options
@@ -224,7 +225,12 @@ class PredictionWriter(BasePredictionWriter):
         self.written, unreadable = trainer.strategy.reduce(counts, reduce_op="sum").tolist()
         if unreadable:
             first = f", first: {self.unreadable[0]}" if self.unreadable else "; see the warnings"
-            raise UserError(f"{unreadable} of {len(self.names)} images have no prediction{first}")
+            raise UserError(f"{self.said()}; {unreadable} of {len(self.names)} left out{first}")
+
+    def said(self) -> str:
+        """Return how many predictions were written, where, and how many were there before."""
+        there = f", {len(self.there)} of {len(self.names)} were there" if self.there else ""
+        return f"{counted(self.written, 'prediction')} written to {self.writer.out_dir}{there}"
 
     def _describe(self, trainer: Trainer, module: Segmentation) -> str | None:
         """Return all that predictions follow from but the image, None without a checkpoint."""

@@ -8,7 +8,6 @@ from typing import Literal
 
 from lightning.pytorch import Trainer
 
-from pspnet.callbacks.prediction_writers import PredictionWriter
 from pspnet.evaluation.calibration import Calibrated
 from pspnet.evaluation.summary import format_table
 from pspnet.files.text import pspnet_command, shell_command, short_path
@@ -66,13 +65,6 @@ def say_temperature(found: Calibrated, checkpoint: str) -> None:
         f"in {checkpoint}: ECE {100 * (found.before.ece or 0):.2f} % before, "
         f"{100 * (found.after.ece or 0):.2f} % after on {other_pixels} pixels of {others} others"
     )
-
-
-def say_predictions(writer: PredictionWriter) -> None:
-    """Print how many predictions were written, and where."""
-    there = f", {len(writer.there)} of {len(writer.names)} were there" if writer.there else ""
-    noun = "prediction" if writer.written == 1 else "predictions"
-    print(f"{writer.written} {noun} written to {writer.writer.out_dir}{there}")
 
 
 def say_archive(archive: Path | None, protocol: str) -> None:

@@ -15,6 +15,7 @@ SILENT = (
     *("💡 Tip: ", "GPU available: ", "TPU available: ", "Seed set to ", "`Trainer.fit` stopped: "),
     "Loading `train_dataloader` to estimate number of stepping batches",
     *("Restoring states from the checkpoint path ", "Loaded model weights from the checkpoint "),
+    "Restored all states from the checkpoint ",
 )
 WARNINGS = (
     # Lightning 2.6 calls torch's tree functions in a way that torch 2.15 announces to retire

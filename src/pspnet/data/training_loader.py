@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader
 
 from pspnet.data.samplers import TrainingSampler
 from pspnet.errors import UserError
+from pspnet.files.text import counted
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,10 @@ class StepSize:
 
     def __str__(self) -> str:
         return (
-            f"{_images(self.images)} per step = {self.processes} process"
+            f"{counted(self.images, 'image')} per step = {self.processes} process"
             f"{'es' if self.processes > 1 else ''} × {self.accumulated} accumulated × "
-            f"{_images(self.share // self.accumulated)}"
+            f"{counted(self.share // self.accumulated, 'image')}"
         )
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'s' * (count != 1)}"
 
 
 class TrainingLoader(DataLoader[dict[str, Any]]):

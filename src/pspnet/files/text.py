@@ -38,6 +38,11 @@ def path_part(value: str, *, option: str) -> str:
     return check_text(value, what=option)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 image" or "2 images"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def duration(seconds: float) -> str:
     """Return seconds in words, to the minute from an hour on."""
     minutes, rest = divmod(round(seconds), 60)

@@ -34,4 +34,4 @@ def test_each_part_says_what_it_measures_before_it_does() -> None:
         *("layers", "receptive fields", *["pyramid"] * 3)
     ]
     assert "41×41 pixels" in said[0]
-    assert said[1].startswith("receptive fields: gradients of 2 images, layouts ")
+    assert said[1].startswith("receptive fields: gradients of 2 images in ")

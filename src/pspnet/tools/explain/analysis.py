@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from pspnet.callbacks.costs import count_flops, count_parameters
+from pspnet.files.text import counted
 from pspnet.inference.protocols import Protocol
 from pspnet.models.pspnet import PSPNet
 from pspnet.tools.explain.activation_share import collect_statistics, why_no_terms
@@ -118,7 +119,8 @@ def explain(
     else:
         found.omitted["dimension reduction"] = "the network has no bins"
     if len(images):
-        say(f"receptive fields: gradients of {len(images)} images, layouts {len(networks)} …")
+        kinds = counted(len(networks), "layout")
+        say(f"receptive fields: gradients of {counted(len(images), 'image')} in {kinds} …")
         _measure_fields(found, networks, images)
         _measure_pyramid(found, network, labeled, images, shown, protocol, say)
     return found

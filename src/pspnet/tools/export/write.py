@@ -11,6 +11,7 @@ from torch.export import ExportedProgram
 
 from pspnet.data.datasets.classes import IGNORE
 from pspnet.errors import UserError
+from pspnet.files.text import counted
 from pspnet.files.writing import atomic
 from pspnet.models.options import plain_data
 from pspnet.prediction.loading import Trained
@@ -92,8 +93,8 @@ def _quantized(
         100 * score(session, calibration.scored, classes=len(trained.task.classes), size=size)
         for session in (float32, Session(draft))
     )
-    count = len(calibration.scored)
-    return f"{said}\nmIoU of {count} validation images: float32 {before:.2f} %, int8 {after:.2f} %"
+    count = counted(len(calibration.scored), "validation image")
+    return f"{said}\nmIoU of {count}: float32 {before:.2f} %, int8 {after:.2f} %"
 
 
 def metadata_of(
