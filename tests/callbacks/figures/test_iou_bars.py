@@ -43,3 +43,20 @@ def test_bars_of_a_papers_width(tmp_path, figures, table, width):
     assert figures[0].get_figwidth() == width
     assert min(text.get_size() for text in texts(figures[0])) >= 7
     assert_labels_fit(figures[0])
+
+
+def test_the_line_of_the_mean_runs_through_no_value(tmp_path, figures):
+    iou = {"a": 0.374, "b": 0.43, "c": 0.396, "d": 0.40}
+    look = {"colors": [(0, 0, 0)] * 4, "groups": {"all": ["a", "c"]}, "title": ""}
+    draw_iou_bars(iou, tmp_path / "a.png", **look)
+    figures[0].draw_without_rendering()
+    moved = 0
+    for axes in figures[0].axes:
+        line = axes.transData.transform((40.0, 0))[0]
+        assert axes.lines[0].get_path_effects()  # white beside it, for a black bar
+        for text in axes.texts:
+            box = text.get_window_extent()
+            assert not box.x0 < line < box.x1
+            moved += text.xy[0] == pytest.approx(40.0) and text.get_text() != "40.0"
+    assert moved == 3  # a, c and the group
+    assert_labels_fit(figures[0])

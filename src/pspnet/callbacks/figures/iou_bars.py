@@ -23,8 +23,10 @@ from pspnet.plotting.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LONGEST = 40  # bars in one column
+BESIDE = 3  # points between a bar, or the line of the mean, and a value
 ROW, COLUMN = 0.19, 4.4  # inches: height of a bar, width of a column with its names
 TIGHT, NARROW = 0.135, 2.2  # inches: the same in figures of a given width
 GROUP = (154, 160, 166)  # the gray of groups, which have no color of their own
@@ -75,6 +77,8 @@ def draw_iou_bars(
     if means:
         axes = sheet.add_subplot(grid[1, 0])
         _draw_column(axes, means, mean=mean, rows=len(means), note="Groups of classes")
+    if mean is not None:
+        _clear(sheet, 100 * mean)
     save(sheet, out)
 
 
@@ -95,6 +99,8 @@ def _summary(bars: list[Bar], mean: float | None, *, brief: bool) -> str:
 
 
 def _draw_column(axes: Axes, bars: list[Bar], *, mean: float | None, rows: int, note: str) -> None:
+    from matplotlib.patheffects import withStroke
+
     style(axes)
     places = range(len(bars))
     lengths = [100 * (value or 0.0) for _, value, _ in bars]
@@ -111,21 +117,37 @@ def _draw_column(axes: Axes, bars: list[Bar], *, mean: float | None, rows: int, 
     axes.grid(axis="x", color=RULE, lw=0.6)
     axes.set_axisbelow(True)
     if mean is not None:
-        axes.axvline(100 * mean, color=INK, lw=0.9, ls=(0, (4, 3)), zorder=3)
+        casing = [withStroke(linewidth=2.1, foreground="white")]  # to be seen on a dark bar, too
+        dashes = {"ls": (0, (4, 3)), "path_effects": casing}
+        axes.axvline(100 * mean, color=INK, lw=0.9, zorder=3, **dashes)
     for place, (_, value, _), length in zip(places, bars, lengths, strict=True):
         _write_value(axes, value, place=place, length=length)
+
+
+def _clear(sheet: Figure, mean: float) -> None:
+    """Move the values that lie on the line of the mean to its right."""
+    from matplotlib.text import Annotation
+
+    sheet.draw_without_rendering()  # lays out the axes
+    room = BESIDE * sheet.dpi / 72
+    for axes in sheet.axes:
+        line = axes.transData.transform((mean, 0))[0]  # in pixels
+        for text in axes.texts:
+            box = text.get_window_extent()
+            if isinstance(text, Annotation) and box.x0 - room < line < box.x1 + room:
+                text.xy = (mean, text.xy[1])
 
 
 def _write_value(axes: Axes, value: float | None, *, place: int, length: float) -> None:
     axes.annotate(
         "absent" if value is None else f"{length:.1f}",
         (length, place),
-        xytext=(3, 0),
+        xytext=(BESIDE, 0),
         textcoords="offset points",
         va="center_baseline",
         size=SMALL,
         color=GRAY if value is None else INK,
         style="italic" if value is None else "normal",
-        bbox={"fc": "white", "ec": "none", "pad": 1.5},  # hides the line of the mean
+        bbox={"fc": "white", "ec": "none", "pad": 1.5},  # hides the grid
         zorder=4,
     )

@@ -55,3 +55,25 @@ def test_contributions_share_a_scale_among_the_bins(tmp_path, drawn, count):
         assert "+1 to +1" in shown
         assert limits.pop() > 9
     assert_labels_fit(figure)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "extend", "ends"),
+    [
+        (0, 30, "max", ("-2", "≥ +2")),
+        (-30, 30, "both", ("≤ -2", "≥ +2")),
+        (0, 0, "neither", ("-2", "+2")),
+    ],
+)
+def test_a_scale_that_values_exceed_says_so(tmp_path, drawn, low, high, extend, ends):
+    change = np.full((40, 60), 2.0)
+    change[0, 0], change[0, 1] = low or 2, high or 2
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    image = ShownImage("a.png", pixels, pixels[..., 0], {"features": change})
+    palette = load_table("voc2012").palette()
+    draw_contributions([image], tmp_path / "a.png", palette=palette, names=["a"], about="")
+    axes = drawn[0].axes[-1]
+    labels = [label.get_text() for label in axes.get_yticklabels()]
+    assert (labels[0], labels[-1]) == ends
+    assert axes._colorbar.extend == extend
+    assert_labels_fit(drawn[0])

@@ -68,6 +68,11 @@ def draw_contributions(
     panels = figure.subplots(len(images), 2 + len(parts), squeeze=False, height_ratios=heights)
     values = [change for shown in images for change in shown.maps.values()]
     norm = signed_root(max(float(np.quantile(np.abs(change), 0.995)) for change in values))
+    ends = float(norm.vmin or 0), float(norm.vmax or 0)
+    beyond = [
+        bool(min(v.min() for v in values) < ends[0]),
+        bool(max(v.max() for v in values) > ends[1]),
+    ]
     for row, shown in zip(panels, images, strict=True):
         gray = np.repeat((shown.image @ np.array([0.299, 0.587, 0.114]))[..., None], 3, 2)
         row[0].imshow(shown.image)
@@ -83,15 +88,20 @@ def draw_contributions(
     for axes in panels.ravel():
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color(RULE)
-    bar = figure.colorbar(ScalarMappable(norm, "RdBu_r"), ax=panels, aspect=25, pad=0.01, alpha=0.8)
-    ticks = [k * float(norm.vmax or 1) for k in (-1, -0.25, 0, 0.25, 1)]
-    bar.set_ticks(ticks, labels=[f"{tick:+.2g}" if tick else "0" for tick in ticks])
+    extend = ("neither", "min", "max", "both")[beyond[0] + 2 * beyond[1]]
+    colors = ScalarMappable(norm, "RdBu_r")
+    bar = figure.colorbar(colors, ax=panels, aspect=25, pad=0.01, alpha=0.8, extend=extend)
+    ticks = [k * ends[1] for k in (-1, -0.25, 0, 0.25, 1)]
+    labels = [f"{tick:+.2g}" if tick else "0" for tick in ticks]
+    labels[0] = "≤ " * beyond[0] + labels[0]
+    labels[-1] = "≥ " * beyond[1] + labels[-1]
+    bar.set_ticks(ticks, labels=labels)
     bar.ax.tick_params(labelsize=SMALL, color=RULE, labelcolor=INK)
     bar.set_label(LABEL, size=SMALL, color=GRAY)
     bar.outline.set_edgecolor(RULE)
     seen = sorted({int(v) for shown in images for v in np.unique(shown.prediction)})
-    labels = class_labels(names)
-    _legend(figure, {labels[v]: palette[v] / 255 for v in seen})
+    classes = class_labels(names)
+    _legend(figure, {classes[v]: palette[v] / 255 for v in seen})
     save(figure, out)
 
 

@@ -122,10 +122,12 @@ def draw_growth(
         label = f"image {name}, {side} px" if sides[0] != sides[1] else f"image sides, {side} px"
         place, offset = axes.get_yaxis_transform(), "offset points"
         text = axes.annotate(label, (left, side), (0, 2), xycoords=place, textcoords=offset)
-        text.set(size=SMALL, color=GRAY)
+        text.set(size=SMALL, color=GRAY, va="bottom", zorder=1.5)  # above the grid, below curves
+        text.set_bbox({"fc": "white", "ec": "none", "pad": 0.5})
     axes.set_xlabel(DEPTH, size=SMALL, color=GRAY)
     axes.set_ylabel("height of the receptive field, pixels", size=SMALL, color=GRAY)
     axes.set_ylim(bottom=0)
+    axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     axes.tick_params(labelsize=SMALL, color=RULE, labelcolor=INK)
     axes.grid(color=RULE, lw=0.6)
