@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pspnet.plotting.style import (
     GRAY,
@@ -118,7 +118,7 @@ def _draw_column(axes: Axes, bars: list[Bar], *, mean: float | None, rows: int, 
     axes.set_axisbelow(True)
     if mean is not None:
         casing = [withStroke(linewidth=2.1, foreground="white")]  # to be seen on a dark bar, too
-        dashes = {"ls": (0, (4, 3)), "path_effects": casing}
+        dashes: dict[str, Any] = {"ls": (0, (4, 3)), "path_effects": casing}
         axes.axvline(100 * mean, color=INK, lw=0.9, zorder=3, **dashes)
     for place, (_, value, _), length in zip(places, bars, lengths, strict=True):
         _write_value(axes, value, place=place, length=length)
