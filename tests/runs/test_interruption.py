@@ -150,3 +150,36 @@ def test_the_first_waits_for_the_others_and_fails_if_one_does():
             with signals.taken():
                 pass
         assert other.returncode == code
+
+
+def test_a_signal_of_a_forked_process_is_not_answered(capsys):
+    signals = Signals()
+    with signals.taken():
+        signals.waits = True
+        child = os.fork()
+        if child == 0:
+            time.sleep(60)
+            os._exit(0)
+        time.sleep(0.2)
+        os.kill(child, signal.SIGTERM)  # as a loader ends its processes
+        assert not signals._answered.wait(0.5)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_signal_is_answered_before_its_handler_can_run(monkeypatch):
+    """The handler waits for the end of a call that holds the main thread, as a backward pass."""
+    said: list[float] = []
+    stderr = SimpleNamespace(write=lambda text: said.append(time.monotonic()), flush=lambda: None)
+    monkeypatch.setattr(sys, "stderr", stderr)
+    signals = Signals()
+    with signals.taken():
+        signals.waits = True
+        killer = subprocess.Popen(["sh", "-c", f"sleep 0.1; kill -TERM {os.getpid()}"])
+        torch.linalg.eigvals(torch.rand(1000, 1000, dtype=torch.float64))  # one call
+        end = time.monotonic()
+        killer.wait()
+        signals._answered.wait(5)
+    assert said
+    assert said[0] < end

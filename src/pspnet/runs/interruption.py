@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Any
 
@@ -26,6 +25,18 @@ STOPPING = tuple(
 TWICE = 1.0  # seconds; within these a second SIGINT is the same key, sent by terminal and launcher
 ANSWER = "finishing this step, then saving; Ctrl-C again (after 1 s) ends at once, unsaved"
 LATE = 30.0  # seconds that a process waits for the first one to end
+
+
+_WAKEUPS: set[int] = set()
+
+
+def _forget() -> None:
+    """Keep the signals of a forked process, as a loading one's, from this one's thread."""
+    if _WAKEUPS:
+        signal.set_wakeup_fd(-1)
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 class Interrupted(SystemExit):
@@ -63,19 +74,40 @@ class Signals:
                 raise Interrupted(number)
             elif rank_zero_only.rank == 0:  # type: ignore[attr-defined]
                 self._answers = True
-                # what the signal has interrupted may hold stderr's lock, or that of the bars
-                _thread.start_new_thread(self._answer, ())
         elif number == signal.SIGINT and time.monotonic() - self._at > TWICE:
             self.processes.end()
             signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.kill(self._pid, signal.SIGINT)
 
-    def _answer(self) -> None:
+    def _answer(self, numbers: int) -> None:
+        """Answer the first signal that a training keeps; `numbers` is where they are read from."""
+        while received := os.read(numbers, 1):
+            kept = (self.waits or self._answers) and self.processes.parent is None
+            if received[0] in STOPPING and kept and not self._answered.is_set():
+                if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+                    sys.stderr.write(f"{ANSWER}\n")  # whole: bars print it above themselves
+                    sys.stderr.flush()
+                self._answered.set()
+        os.close(numbers)
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """Let a thread answer signals within this context.
+
+        The handler itself waits for the end of a backward pass, and must not write: what it
+        interrupts may hold the lock of stderr, or of the bars.
+        """
+        numbers, wakeup = os.pipe()
+        os.set_blocking(wakeup, False)
+        before = signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+        _WAKEUPS.add(wakeup)
+        threading.Thread(target=self._answer, args=(numbers,), daemon=True).start()
         try:
-            sys.stderr.write(f"{ANSWER}\n")  # whole: bars print it above themselves
-            sys.stderr.flush()
+            yield
         finally:
-            self._answered.set()
+            signal.set_wakeup_fd(before)
+            _WAKEUPS.discard(wakeup)
+            os.close(wakeup)  # ends the thread
 
     @property
     def is_overdue(self) -> bool:
@@ -104,7 +136,8 @@ class Signals:
         before = {number: signal.signal(number, self) for number in STOPPING if main}
         patience = 0.0
         try:
-            yield
+            with self._answering() if main else nullcontext():
+                yield
         except Interrupted as stop:
             self.processes.end()
             if self._answers:
