@@ -5,10 +5,11 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
+from torch import nn
 
 from pspnet import Dilation
 from pspnet.errors import UserError
-from pspnet.models.encoder import build_encoder
+from pspnet.models.encoder import _check_features, build_encoder
 
 
 def build(name, weights=None):
@@ -143,3 +144,58 @@ def test_no_parameter_waits_in_vain_for_its_gradient(name):
     assert not waiting
     assert bool(unused) == (name == "efficientnet-b0")
     assert all(n.startswith(("_conv_head", "_bn1")) for n in unused)
+
+
+class Stages(nn.Module):
+    """Five stages of one convolution, the last two without a stride, as `dilate` leaves them."""
+
+    def __init__(self, last: nn.Module) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(
+            nn.Conv2d(channels, 4, 3, stride=stride, padding=1)
+            for channels, stride in ((3, 2), (4, 2), (4, 2), (4, 1))
+        )
+        self.stages.append(last)
+
+    def forward(self, x):
+        return [x := stage(x) for stage in self.stages]
+
+
+class Gate(nn.Module):
+    """A gate of each quarter of the map, which comes out at 1/64 of the image of the check."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool, self.layer = nn.AdaptiveAvgPool2d(2), nn.Conv2d(4, 4, 1)
+
+    def forward(self, x):
+        gate = nn.functional.interpolate(self.layer(self.pool(x)), x.shape[2:])
+        return x * gate.sigmoid()
+
+
+def test_a_stage_must_keep_both_sides():
+    encoder = Stages(nn.Conv2d(4, 4, 3, padding=1))
+    _check_features(encoder, Dilation())
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+    _check_features(Stages(Gate()), Dilation())
+    wide = nn.Conv2d(4, 4, 3, stride=(1, 2), padding=1)
+    with pytest.raises(UserError, match=r"stage 5 of a 128×75 image comes out as 16×5, not 1/8"):
+        _check_features(Stages(wide), Dilation())
+    with pytest.raises(UserError, match=r"stages\.4 \(Conv2d\) halves its input"):
+        _check_features(Stages(nn.Conv2d(4, 4, 3, stride=2, padding=1)), Dilation())
+
+
+def test_a_network_built_without_gradients_trains():
+    with torch.no_grad():
+        encoder = build_encoder("tu-test_resnet", weights=None, dilation=Dilation())
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_maps_with_channels_last_freeze_with_their_stage():
+    encoder = build_encoder("tu-test_convnext", weights=None, dilation=Dilation(), frozen_stages=2)
+    frozen = {name for name, p in encoder.named_parameters() if not p.requires_grad}
+    stem = {name for name, _ in encoder.named_parameters() if ".stem." in name or "stem_" in name}
+    assert (
+        stem | {f"model.stages_0.blocks.0.mlp.fc2.{part}" for part in ("weight", "bias")} <= frozen
+    )
+    assert not any("stages_1.blocks" in name or "stages_3" in name for name in frozen)

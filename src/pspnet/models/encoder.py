@@ -21,7 +21,7 @@ from pspnet.models.dilation import (
 from pspnet.models.encoder_weights import HUB, UNREACHED, find_weights, load_weights
 from pspnet.models.hub import hub
 
-CHECK_HEIGHT = 64
+CHECK_HEIGHT = 128
 CHECK_WIDTH = 75  # some networks add maps that only meet where every side divides by 32
 FAMILIES = "ResNet, ResNeXt, VGG, MobileNet, EfficientNet, ConvNeXt and RegNet can be dilated"
 
@@ -112,20 +112,22 @@ def _check_features(encoder: nn.Module, dilation: Dilation) -> None:
     Parameters without influence on stage 5 (classification heads that smp leaves in) are frozen:
     DistributedDataParallel waits for the gradient of every parameter that asks for one.
     """
-    with recording(encoder, CHECK_HEIGHT) as steps:
-        features: list[Tensor] = encoder(blank(encoder, CHECK_HEIGHT, CHECK_WIDTH))
-    check_strides(steps, dilation)
+    with torch.enable_grad(), recording(encoder, CHECK_HEIGHT) as steps:
+        try:
+            features: list[Tensor] = encoder(blank(encoder, CHECK_HEIGHT, CHECK_WIDTH))
+        finally:  # a layer with a stride too many may be why the pass ends
+            check_strides(steps, dilation)
     used = _leaves(features[-1])
     for parameter in encoder.parameters():
         if id(parameter) not in used:
             parameter.requires_grad_(False)
     strides = (min(16, dilation.output_stride), dilation.output_stride)
     for stage, stride, feature in zip((4, 5), strides, features[-2:], strict=True):
-        rows = CHECK_HEIGHT // stride
-        if feature.shape[2] != rows:
+        (height, width), rows = feature.shape[2:], CHECK_HEIGHT // stride
+        if height != rows or width not in (CHECK_WIDTH // stride, -(-CHECK_WIDTH // stride)):
             raise UserError(
-                f"stage {stage} of an image of {CHECK_HEIGHT} rows comes out with "
-                f"{feature.shape[2]}, not {rows}"
+                f"stage {stage} of a {CHECK_HEIGHT}×{CHECK_WIDTH} image comes out as "
+                f"{height}×{width}, not 1/{stride} of it"
             )
 
 
