@@ -28,13 +28,15 @@ Pair = tuple[Tensor, Tensor]
 def mmsegmentation(image: Path, label: Path, draw: Random, *, crop: int) -> Pair:
     """Resize, crop with `cat_max_ratio` 0.75, flip, distort; as bytes, BGR, padded at the end.
 
+    The factor is of the image's own size, as in the other pipelines; the published configurations
+    first fit images into 2048×512 or the like, which takes longer for small ones.
+
     Source: mmsegmentation 1.2's `_base_/datasets` and `datasets/transforms/transforms.py`, mmcv
     2's `imrescale`; normalization is the data preprocessor's, on the network's device.
     """
     pixels = cv2.imdecode(np.fromfile(image, np.uint8), cv2.IMREAD_COLOR)
-    ids = cv2.imdecode(np.fromfile(label, np.uint8), cv2.IMREAD_UNCHANGED)
+    ids = np.array(Image.open(label))
     assert pixels is not None
-    assert ids is not None
     factor = draw.uniform(*SCALE)
     size = [int(side * factor + 0.5) for side in ids.shape[::-1]]
     pixels = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
@@ -51,8 +53,10 @@ def mmsegmentation(image: Path, label: Path, draw: Random, *, crop: int) -> Pair
         pixels, ids = cv2.flip(pixels, 1), cv2.flip(ids, 1)
     pixels = _distorted(pixels, draw)
     lack = [crop - side for side in ids.shape]
-    pixels = cv2.copyMakeBorder(pixels, 0, lack[0], 0, lack[1], cv2.BORDER_CONSTANT, value=0)
-    ids = cv2.copyMakeBorder(ids, 0, lack[0], 0, lack[1], cv2.BORDER_CONSTANT, value=IGNORE)
+    if any(lack):
+        border = (0, lack[0], 0, lack[1], cv2.BORDER_CONSTANT)
+        pixels = cv2.copyMakeBorder(pixels, *border, value=0)
+        ids = cv2.copyMakeBorder(ids, *border, value=IGNORE)
     channels_first = np.ascontiguousarray(pixels.transpose(2, 0, 1))
     return torch.from_numpy(channels_first), torch.from_numpy(ids.astype(np.int64))
 
