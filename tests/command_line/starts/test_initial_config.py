@@ -1,6 +1,7 @@
 """Checkpoints from Python in the command line, and trainings that start from given weights."""
 
 import json
+from pathlib import Path
 
 import lightning
 import numpy as np
@@ -12,7 +13,9 @@ from shapes import COLORS, NAMES
 from torch import nn
 
 from pspnet import PSPNet
+from pspnet.checkpoints.initial_weights import InitialWeights
 from pspnet.cli import main
+from pspnet.command_line.starts.initial_config import beneath_new
 from pspnet.data import Folder
 from pspnet.data.datamodule import SegmentationData
 from pspnet.data.datasets.classes import Classes
@@ -123,6 +126,15 @@ def test_a_run_starts_from_weights_and_resumes_without_them(from_python, other, 
     from_python.with_suffix(".gone").rename(from_python)
     again = torch.load(last)
     assert (again["global_step"], again["config"]["init_from"]) == (2, str(from_python))
+
+
+@pytest.mark.parametrize("option", ["init_from", "continue_from"])
+def test_a_refused_value_is_named_with_the_option_that_was_given(option):
+    network = {"class_path": "evil_module.Evil", "init_args": {}}
+    weights = InitialWeights(Path("a.pth"), {}, network, None, {})
+    with pytest.raises(UserError) as caught:
+        beneath_new(weights, words=[], option=option)
+    assert str(caught.value).startswith(f"{option}=a.pth asks for model.network")
 
 
 def test_a_replaced_classifier_is_saved_and_loads(tmp_path):

@@ -46,7 +46,7 @@ def parse_continued(
         raise UserError(f"continue_from={path}: continues with its weights; leave out init_from")
     continued = ContinuedTraining(read_weights(path))
     found = from_published(continued.path, continued.published)
-    under = beneath_new(found, words=words[1:])
+    under = beneath_new(found, words=words[1:], option="continue_from")
     config = parser.parse_args([words[0], f"--config={json.dumps(under)}", *words[1:]])
     network, options = config.fit.model.network, continued.published.network.options
     kept = {key: options[key] for key in NETWORK if key in network.init_args}

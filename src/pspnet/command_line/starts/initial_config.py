@@ -18,10 +18,17 @@ from pspnet.task import Segmentation
 STARTS = ("init_from", "continue_from")  # options of fit
 
 
-def beneath_new(weights: InitialWeights, *, words: list[str]) -> dict[str, Any]:
+def beneath_new(
+    weights: InitialWeights, *, words: list[str], option: str = "init_from"
+) -> dict[str, Any]:
     """Return the options that initial weights give a new run where the command line does not.
 
     They are the network's, and the mean and std of its images.
+
+    Args:
+        weights: of a file.
+        words: the options of the command line.
+        option: the one that names the file.
 
     Raises:
         UserError: if a value is refused, as in `beneath`.
@@ -34,7 +41,7 @@ def beneath_new(weights: InitialWeights, *, words: list[str]) -> dict[str, Any]:
     }
     if look.refused:
         listed = visible(", ".join(look.refused[:5]))
-        raise UserError(f"init_from={weights.path} asks for {listed}; {REMEDY}")
+        raise UserError(f"{option}={weights.path} asks for {listed}; {REMEDY}")
     return under
 
 
