@@ -1,5 +1,6 @@
 """Settings of other codes' optimizers beside those of a run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,15 @@ def theirs(network, *, lr=0.01, new=0.1, decay=5e-4, norms=None, first=True, **m
         own = {"lr": rate / 2, "weight_decay": norms if is_norm and norms is not None else decay}
         options[name] = own | ({"initial_lr": rate} if first else {}) | SGD | more
     return TrainingState("mmsegmentation 0.x", 9, None, {}, options, rate_age=1)
+
+
+def adam(network, *, amsgrad=False, entries=(), **more):
+    """The state of an Adam, with `entries` of the classifier's bias."""
+    state = theirs(network, betas=(0.9, 0.999), eps=1e-8, amsgrad=amsgrad, **more)
+    for options in state.options.values():
+        del options["momentum"]
+    bias = {name: torch.zeros(() if name == "step" else 3) for name in entries}
+    return replace(state, buffers={"decoder.4.bias": bias}, optimizer="Adam")
 
 
 def refusal(training, built, network):
@@ -96,7 +106,45 @@ def test_other_optimizers_are_refused(network):
         training, optimizer(network), network
     )
     known = optimizer(network, torch.optim.RMSprop)
-    assert "the state of SGD, Adam, AdamW is known" in refusal(state, known, network)
+    line = refusal(state, known, network)
+    assert line.endswith("model.optimizer: the state of SGD, Adam, AdamW is known; give one")
+
+
+def test_a_file_of_an_unknown_optimizer_is_for_its_weights_alone(network):
+    remedy = f"the state of SGD, Adam, AdamW is known; start from its weights by --init_from={PATH}"
+    lamb = replace(theirs(network), optimizer="Lamb")
+    for kind in (torch.optim.SGD, torch.optim.RMSprop):
+        line = refusal(lamb, optimizer(network, kind), network)
+        assert line.endswith(f"its optimizer is Lamb, and {remedy}")
+    plain = theirs(network)
+    for options in plain.options.values():
+        del options["momentum"]
+    assert refusal(plain, optimizer(network), network).endswith(f"is another one, and {remedy}")
+    strange = {"decoder.4.bias": {"square_avg": torch.zeros(3)}}
+    line = refusal(replace(theirs(network), buffers=strange), optimizer(network), network)
+    assert "its optimizer's 'square_avg' is none of SGD's" in line
+    assert line.endswith(f"start from its weights by --init_from={PATH}")
+
+
+def test_groups_without_their_optimizers_own_setting_are_refused(network):
+    state = replace(theirs(network), optimizer="SGD")
+    del state.options["decoder.4.bias"]["momentum"]
+    assert "has a group without momentum" in refusal(state, optimizer(network), network)
+    state = replace(theirs(network), optimizer="Adam")
+    built = optimizer(network, torch.optim.Adam)
+    assert "has a group without betas" in refusal(state, built, network)
+
+
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_adam_has_all_of_a_parameters_state_or_none(network, amsgrad):
+    built = optimizer(network, torch.optim.Adam, amsgrad=amsgrad)
+    every = ("step", "exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if amsgrad else []))
+    for entries in ((), every):
+        check_settings(adam(network, amsgrad=amsgrad, entries=entries), built, network, path=PATH)
+    for lacking in every:
+        rest = [name for name in every if name != lacking]
+        line = refusal(adam(network, amsgrad=amsgrad, entries=rest), built, network)
+        assert f"its optimizer lacks {lacking!r} of 'decoder.4.bias'; a damaged file" in line
 
 
 def test_a_line_says_where_the_rates_differ(network):

@@ -28,9 +28,6 @@ def check_settings(
         UserError: naming the options that make them the same.
     """
     start = f"continue_from={path}"
-    if type(optimizer) not in KNOWN:
-        listed = ", ".join(kind.__name__ for kind in KNOWN)
-        raise UserError(f"{start}: model.optimizer: the state of {listed} is known; give one")
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     ours = {
         names[id(parameter)]: group
@@ -39,7 +36,7 @@ def check_settings(
         if id(parameter) in names
     }
     theirs = {name: training.options[name] for name in ours}
-    _check_kind(training, optimizer, theirs, start=start)
+    _check_kind(training, optimizer, theirs, path=path)
     norms = {
         f"{place}.{name}"
         for place, layer in network.named_modules()
@@ -52,26 +49,55 @@ def check_settings(
         listed = " ".join(f"--model.{key}={_text(there[key])}" for key in differing)
         now = ", ".join(f"{key}={_text(here[key])}" for key in differing)
         raise UserError(f"{start}: this run has {now}; to continue, give {listed}")
+    _check_buffers(training, optimizer, ours, path=path)
 
 
 def _check_kind(
-    training: TrainingState, optimizer: Optimizer, theirs: Mapping[str, Any], *, start: str
+    training: TrainingState, optimizer: Optimizer, theirs: Mapping[str, Any], *, path: Path
 ) -> None:
+    start, known = f"continue_from={path}", [kind.__name__ for kind in KNOWN]
     options: Mapping[str, Any] = next(iter(theirs.values()), {})
     kind = "SGD" if "momentum" in options else "Adam" if "betas" in options else "another one"
     if kind == "Adam" and options.get("decoupled_weight_decay"):
         kind = "AdamW"
     found, own = training.optimizer or kind, type(optimizer).__name__
+    if found not in known:
+        raise UserError(
+            f"{start}: its optimizer is {found}, and the state of {', '.join(known)} is known; "
+            f"start from its weights by --init_from={path}"
+        )
+    if type(optimizer) not in KNOWN:
+        listed = ", ".join(known)
+        raise UserError(f"{start}: model.optimizer: the state of {listed} is known; give one")
     alike = kind == "Adam" and training.optimizer is None and own == "AdamW"  # not told apart
     if found != own and not alike:
         raise UserError(
             f"{start}: its optimizer is {found}, and this run's is {own}; give "
             f"--model.optimizer=torch.optim.{found}"
         )
-    buffers = {name for entries in training.buffers.values() for name in entries}
-    known = {"momentum_buffer"} if own == "SGD" else {"step", "exp_avg", "exp_avg_sq"}
-    if strange := buffers - known - {"max_exp_avg_sq"}:
-        raise UserError(f"{start}: its optimizer's {min(strange)!r} is none of {own}'s")
+    needed = "momentum" if own == "SGD" else "betas"
+    if not all(needed in it for it in theirs.values()):
+        raise UserError(f"{start}: its optimizer has a group without {needed}; a damaged file")
+
+
+def _check_buffers(
+    training: TrainingState, optimizer: Optimizer, names: Iterable[str], *, path: Path
+) -> None:
+    """Refuse a parameter whose state is not all that the optimizer keeps of one, or none."""
+    start, own = f"continue_from={path}", type(optimizer).__name__
+    needed = {"momentum_buffer"} if own == "SGD" else {"step", "exp_avg", "exp_avg_sq"}
+    needed |= {"max_exp_avg_sq"} if optimizer.defaults.get("amsgrad") else set()
+    for name in names:
+        found = training.buffers.get(name, {}).keys()
+        if strange := found - needed:
+            raise UserError(
+                f"{start}: its optimizer's {min(strange)!r} is none of {own}'s; start from its "
+                f"weights by --init_from={path}"
+            )
+        if found and (lacking := needed - found):
+            raise UserError(
+                f"{start}: its optimizer lacks {min(lacking)!r} of {name!r}; a damaged file"
+            )
 
 
 def settings(
