@@ -217,6 +217,9 @@ def test_the_scale_of_the_loss_is_taken_where_this_run_has_one():
     assert plugin.scaler.state_dict() == SCALER
     plain = MixedPrecision("bf16-mixed", "cpu")
     assert not continued._load_scale(SimpleNamespace(precision_plugin=plain))
+    huge = {**SCALER, "scale": 10**400}
+    continued.training = TrainingState("", 9, None, {}, {}, rate_age=0, loss_scale=huge)
+    assert not continued._load_scale(SimpleNamespace(precision_plugin=plugin))
     older = {"cur_scale": 512, "cur_iter": 9, "mode": "static"}  # of mmcv before torch had one
     continued.training = TrainingState("", 9, None, {}, {}, rate_age=0, loss_scale=older)
     assert not continued._load_scale(SimpleNamespace(precision_plugin=plugin))

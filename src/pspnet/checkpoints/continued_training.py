@@ -19,6 +19,7 @@ from pspnet.checkpoints.saved_task import SavedTask
 from pspnet.errors import UserError, note
 from pspnet.lr_schedules import PolyLR
 from pspnet.models.published.load import from_weights
+from pspnet.models.published.saved_optimizer import LARGEST
 from pspnet.models.published.training_state import TrainingState, read_training_state
 from pspnet.models.published.weights_file import WeightsFile
 
@@ -132,7 +133,7 @@ class ContinuedTraining(Callback):
         """Load the scale of the loss, if both trainings have one of torch's."""
         plugin, scale = trainer.precision_plugin, self.training.loss_scale or {}
         values = [scale.get(key) for key in SCALER]
-        right = all(isinstance(it, int | float) and 0 <= it < math.inf for it in values)
+        right = all(isinstance(it, int | float) and 0 <= it < LARGEST for it in values)
         if getattr(plugin, "scaler", None) is None or not right or scale["scale"] == 0:
             return False
         plugin.load_state_dict(dict(scale))
@@ -213,8 +214,8 @@ def _all(tracker: Mapping[str, Any], count: int) -> dict[str, int]:
     return dict.fromkeys(tracker["total"], count)
 
 
-def _like(value: Any, parameter: Tensor) -> Any:
-    """Return a buffer in the format and precision of its parameter; counters as they are."""
-    if not isinstance(value, Tensor) or value.shape != parameter.shape:
-        return value
-    return torch.empty_like(parameter).copy_(value)
+def _like(value: Any, parameter: Tensor) -> Tensor:
+    """Return a buffer in the format and precision of its parameter; a counter as torch's own."""
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        return torch.tensor(float(value))
+    return torch.empty_like(parameter).copy_(value.detach())

@@ -210,7 +210,7 @@ def optimizer_differences(saved: Any, optimizer: Optimizer) -> Iterator[str]:
             for name, value in entries.items():
                 # counters are numbers, averages of gradients are like their parameter
                 counts = value is None or (_is_number(value) and not isinstance(value, Tensor))
-                scalar = isinstance(value, Tensor) and value.ndim == 0
+                scalar = isinstance(value, Tensor) and value.ndim == 0 and _is_plain(value)
                 like = type(optimizer) not in ALIKE or _is_like(value, parameters[index].data)
                 if not (counts or scalar or like):
                     yield f"{place}.{name} is not like its parameter"
@@ -219,13 +219,19 @@ def optimizer_differences(saved: Any, optimizer: Optimizer) -> Iterator[str]:
 
 
 def _is_like(saved: Any, own: Tensor) -> bool:
-    if not isinstance(saved, Tensor) or saved.layout != own.layout or saved.is_meta:
+    if not isinstance(saved, Tensor) or not _is_plain(saved, layout=own.layout):
         return False
-    same = saved.is_floating_point() == own.is_floating_point() and not saved.is_complex()
-    return saved.shape == own.shape and same
+    return saved.shape == own.shape and saved.is_floating_point() == own.is_floating_point()
+
+
+def _is_plain(value: Tensor, *, layout: torch.layout = torch.strided) -> bool:
+    unlike = value.is_meta or value.is_quantized or value.is_complex()
+    return value.layout == layout and not unlike
 
 
 def _is_number(value: Any) -> bool:
     if isinstance(value, Tensor):
         return value.numel() == 1 and not value.is_meta and not value.is_complex()
-    return isinstance(value, int | float) and (not math.isfinite(value) or abs(value) <= LARGEST)
+    if isinstance(value, float) and not math.isfinite(value):
+        return True
+    return isinstance(value, int | float) and abs(value) <= LARGEST

@@ -8,7 +8,10 @@ from foreign import filled, from_mmsegmentation, from_semseg, mmsegmentation, se
 from mmengine_classes import mmengine
 
 from pspnet.errors import UserError
-from pspnet.models.published.training_state import Poly, read_training_state
+from pspnet.models.published.training_state import (
+    Poly,
+    read_training_state,
+)
 from pspnet.models.published.weights_file import read_weights
 
 BN = ("running_mean", "running_var", "num_batches_tracked")
@@ -108,34 +111,126 @@ def test_mmengine_counts_a_step_before_and_its_decay_is_one_step_shorter(tmp_pat
     assert read(tmp_path, **content, param_schedulers=[one, one]).poly is None
 
 
+def refused(tmp_path, **content):
+    with pytest.raises(UserError) as caught:
+        read(tmp_path, **{"meta": {"iter": 10, "config": CONFIG}, **content})
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"continue_from={tmp_path / 'a.pth'}: ")
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("lr", "0.1", "'0.1'"),
+        ("lr", [0.1, 0.2], "list"),
+        pytest.param("lr", 10**400, "a huge number", id="huge"),
+        ("initial_lr", [0.1, 0.2], "list"),
+        ("weight_decay", torch.nan, "nan"),
+        ("momentum", "0.5", "'0.5'"),
+        ("momentum", torch.tensor(0.5), "Tensor"),
+        ("dampening", None, "None"),
+        ("betas", 0.9, "0.9"),
+        ("betas", (0.9, 0.99, 0.999), "tuple"),
+        ("betas", (0.9, torch.inf), "tuple"),
+        ("eps", -torch.inf, "-inf"),
+    ],
+)
+def test_settings_that_are_no_finite_numbers_are_refused(tmp_path, name, value, shown):
+    line = refused(tmp_path, optimizer=optimizer(PLAIN, parameters(PLAIN), **{name: value}))
+    assert line.endswith(f"its optimizer has {name}={shown}, no finite number; a damaged file")
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_a_group_without_a_setting_is_refused(tmp_path, name):
+    state = optimizer(PLAIN, parameters(PLAIN), groups=2)
+    del state["param_groups"][1][name]
+    assert f"a group without {name}; a damaged file" in refused(tmp_path, optimizer=state)
+
+
+SHAPE = (64, 3, 7, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("momentum_buffer", torch.zeros(2), "is (2,), not (64, 3, 7, 7); another network's"),
+        ("momentum_buffer", 1.0, "is (), not (64, 3, 7, 7); another network's"),
+        ("momentum_buffer", torch.full(SHAPE, torch.nan), "is no finite numbers"),
+        ("momentum_buffer", torch.full(SHAPE, -torch.inf), "is no finite numbers"),
+        ("momentum_buffer", "text", "is no finite numbers"),
+        ("momentum_buffer", torch.zeros(SHAPE).to_sparse(), "is no finite numbers"),
+        ("momentum_buffer", torch.zeros(SHAPE, dtype=torch.cfloat), "is no finite numbers"),
+        ("momentum_buffer", torch.quint8, "is no finite numbers"),
+        ("exp_avg_sq", torch.full(SHAPE, -1e-9), "has -1e-09, the average of squares of no"),
+        ("max_exp_avg_sq", torch.full(SHAPE, -1.0), "has -1, the average of squares of no"),
+        ("step", torch.zeros(2), "is (2,), not (); another network's"),
+        pytest.param("step", 10**400, "is no finite numbers", id="huge"),
+        ("step", torch.nan, "is no finite numbers"),
+        ("step", torch.tensor(torch.inf), "is no finite numbers"),
+        ("step", -5, "has -5, the count of no training"),
+        ("step", torch.tensor(2.0**60), "has 1.15292e+18, the count of no training"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*quantize_per_tensor")
+def test_buffers_that_no_training_has_are_refused(tmp_path, name, value, said):
+    if isinstance(value, torch.dtype):
+        value = torch.quantize_per_tensor(torch.zeros(SHAPE), 0.1, 0, value)
+    state = optimizer(PLAIN, parameters(PLAIN))
+    state["state"][0] = {name: value}
+    assert f"{name} of 'backbone.conv1.weight' {said}" in refused(tmp_path, optimizer=state)
+
+
+@pytest.mark.parametrize("entries", [torch.ones(2), [], {"momentum_buffer": None, 1: 0.0}])
+def test_a_state_that_is_no_mapping_is_refused(tmp_path, entries):
+    state = optimizer(PLAIN, parameters(PLAIN))
+    state["state"][0] = entries
+    line = refused(tmp_path, optimizer=state)
+    assert "state of 'backbone.conv1.weight' is no mapping; a damaged file" in line
+
+
+def test_a_parameter_without_buffers_has_none(tmp_path):
+    state = optimizer(PLAIN, parameters(PLAIN))
+    state["state"][0] = {"momentum_buffer": None}  # as torch's SGD before its first step
+    del state["state"][1]
+    found = read(tmp_path, meta={"iter": 10, "config": CONFIG}, optimizer=state)
+    assert len(found.buffers) == len(parameters(PLAIN)) - 2
+
+
+@pytest.mark.parametrize(("name", "found"), [("torch.optim.sgd.SGD", "SGD"), ("my.SGD", "my.SGD")])
+def test_an_optimizer_is_named_by_its_class(tmp_path, name, found):
+    meta = {"iter": 4000, "cfg": f"optim_wrapper = dict(optimizer=dict(type='{name}'))"}
+    assert (
+        read(tmp_path, meta=meta, optimizer=optimizer(PLAIN, parameters(PLAIN))).optimizer == found
+    )
+
+
+def test_a_schedule_of_damaged_numbers_is_none(tmp_path):
+    one = {"eta_min": 1e-4, "power": 0.9, "total_iters": 39999, "begin": 0, "by_epoch": False}
+    for name, value in (
+        ("eta_min", 10**400),
+        ("power", torch.nan),
+        ("total_iters", 10**400),
+        ("begin", torch.zeros(2)),
+    ):
+        content = {"meta": {"iter": 9, "cfg": ""}, "param_schedulers": [{**one, name: value}]}
+        content["optimizer"] = optimizer(PLAIN, parameters(PLAIN))
+        assert read(tmp_path, **content).poly is None, name
+
+
 def test_damaged_and_other_trainings_are_refused(tmp_path):
     keys = parameters(PLAIN)
     good = optimizer(PLAIN, keys)
     meta = {"iter": 10, "config": CONFIG}
 
     def refusal(**content):
-        with pytest.raises(UserError) as caught:
-            read(tmp_path, **{"meta": meta, "optimizer": good, **content})
-        assert "\n" not in str(caught.value)
-        assert str(caught.value).startswith(f"continue_from={tmp_path / 'a.pth'}: ")
-        return str(caught.value)
+        return refused(tmp_path, **{"optimizer": good, **content})
 
     assert "holds no optimizer; start from it by --init_from=" in refusal(optimizer={})
     fewer = {**good, "param_groups": [{**good["param_groups"][0], "params": [0, 1]}]}
     assert f"its optimizer has 2 parameters, its network {len(keys)}" in refusal(optimizer=fewer)
-    for change in ({"lr": "0.1"}, {"lr": torch.nan}):
-        group = {**good["param_groups"][0], **change}
-        line = refusal(optimizer={**good, "param_groups": [group]})
-        assert "a group without lr; a damaged file" in line
-    for value, said in (
-        (torch.zeros(2), "is (2,), not (64, 3, 7, 7); another network's"),
-        (torch.full((64, 3, 7, 7), torch.nan), "is no finite numbers"),
-        ("text", "is no finite numbers"),
-    ):
-        state = {**good["state"], 0: {"momentum_buffer": value}}
-        line = refusal(optimizer={**good, "state": state})
-        assert f"momentum_buffer of 'backbone.conv1.weight' {said}" in line
     assert "iter=None, not the count of a training" in refusal(meta={"config": CONFIG})
+    assert "iter=a huge number, not the" in refusal(meta={**meta, "iter": 10**400})
     for part, name in (
         ("optimizer_config", "cumulative_iters"),
         ("optim_wrapper", "accumulative_counts"),

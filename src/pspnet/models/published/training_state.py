@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Any
 
-from torch import Tensor
-
-from pspnet.errors import UserError, visible
+from pspnet.errors import UserError
 from pspnet.models.published.python_source import assignments, section
+from pspnet.models.published.saved_optimizer import (
+    LARGEST,
+    is_number,
+    read_optimizer,
+    refusal,
+    shown,
+)
 from pspnet.models.published.weights_file import WeightsFile
-
-SEMSEG_GROUPS = ("layer0.", "layer1.", "layer2.", "layer3.", "layer4.", "ppm.", "cls.", "aux.")
-BUFFERS = ("running_mean", "running_var", "num_batches_tracked")  # of BN, no parameters
-LARGEST = 2**53
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ def read_training_state(weights: WeightsFile, parameters: Iterable[str]) -> Trai
     known = weights.key_map.name if weights.key_map is not None else ""
     if known not in ("semseg", "mmsegmentation"):
         remedy = "resume it by --ckpt_path" if known == "pspnet" else "start from it by --init_from"
-        raise _error(weights, f"no training of semseg or mmsegmentation; {remedy}={weights.path}")
-    buffers, options = _optimizer(weights, {weights.key(name): name for name in parameters})
+        raise refusal(weights, f"no training of semseg or mmsegmentation; {remedy}={weights.path}")
+    buffers, options = read_optimizer(weights, {weights.key(name): name for name in parameters})
     if known == "semseg":
         epochs = _count(weights, weights.metadata, "epoch")
         return TrainingState("semseg", None, epochs, buffers, options, rate_age=0)
@@ -85,7 +85,7 @@ def read_training_state(weights: WeightsFile, parameters: Iterable[str]) -> Trai
     try:
         config = assignments(text) if isinstance(text, str) else {}
     except UserError as error:
-        raise _error(weights, str(error)) from error
+        raise refusal(weights, str(error)) from error
     _check_accumulation(weights, config)
     newer = "cfg" in meta or "mmengine_version" in meta or "message_hub" in weights.metadata
     read = _mmengine if newer else _mmcv
@@ -137,7 +137,7 @@ def _mmengine(
     poly = None
     if len(schedules) == 1 and {"eta_min", "power", "total_iters"} <= schedules[0].keys():
         one = schedules[0]
-        if one.get("by_epoch") is False and one.get("begin") == 0:
+        if one.get("by_epoch") is False and type(one.get("begin")) is int and not one["begin"]:
             poly = _poly(one["power"], one["eta_min"], one["total_iters"])
     wrapper = section(config, "optim_wrapper")
     return TrainingState(
@@ -154,87 +154,17 @@ def _mmengine(
     )
 
 
-def _optimizer(
-    weights: WeightsFile, names: Mapping[str, str]
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """Return buffers and group options of each parameter.
-
-    torch numbers the parameters in the order of their groups; older versions give addresses.
-
-    Args:
-        weights: the file.
-        names: of this package's parameters, by those in the file.
-    """
-    saved = weights.metadata.get("optimizer")
-    groups, state = (
-        (saved.get("param_groups"), saved.get("state")) if isinstance(saved, dict) else (None, None)
-    )
-    if not (isinstance(groups, list) and isinstance(state, dict)):
-        raise _error(weights, f"holds no optimizer; start from it by --init_from={weights.path}")
-    numbered: list[tuple[Any, dict[str, Any]]] = []
-    for group in groups:
-        places = group.get("params") if isinstance(group, dict) else None
-        if not (isinstance(places, list) and all(isinstance(place, int) for place in places)):
-            raise _error(weights, "its optimizer has a group without parameters; a damaged file")
-        named = {key: value for key, value in group.items() if isinstance(key, str)}
-        options = {k: v for k, v in named.items() if k != "params" and _is_setting(v)}
-        if "lr" not in options:
-            raise _error(weights, "its optimizer has a group without lr; a damaged file")
-        numbered += [(place, options) for place in places]
-    theirs = _in_order(weights)
-    if len(numbered) != len(theirs):
-        raise _error(
-            weights, f"its optimizer has {len(numbered)} parameters, its network {len(theirs)}"
-        )
-    buffers: dict[str, dict[str, Any]] = {}
-    for key, (place, _) in zip(theirs, numbered, strict=True):
-        if entries := state.get(place):
-            buffers[names[key]] = _checked(weights, key, entries)
-    pairs = zip(theirs, numbered, strict=True)
-    return buffers, {names[key]: options for key, (_, options) in pairs}
-
-
-def _in_order(weights: WeightsFile) -> list[str]:
-    """Return the parameters' names in the file, in the order in which its optimizer has them."""
-    keys = [key for key in weights.state if not key.endswith(BUFFERS)]
-    if weights.key_map is None or weights.key_map.name != "semseg":
-        return keys
-    return [key for group in SEMSEG_GROUPS for key in keys if key.startswith(group)]
-
-
-def _checked(weights: WeightsFile, key: str, entries: Any) -> dict[str, Any]:
-    """Return the buffers of a parameter; those of its size are finite and of its shape."""
-    if not isinstance(entries, dict):
-        raise _error(weights, f"its optimizer's state of {key!r} is no mapping; a damaged file")
-    kept = {name: value for name, value in entries.items() if value is not None}
-    for name, value in kept.items():
-        name = visible(str(name))
-        plain = isinstance(value, int | float) or (isinstance(value, Tensor) and not value.is_meta)
-        if not plain or (isinstance(value, Tensor) and not value.isfinite().all()):
-            raise _error(weights, f"{name} of {key!r} is no finite numbers; a damaged file")
-        shape = tuple(value.shape) if isinstance(value, Tensor) else ()
-        if shape not in ((), tuple(weights.state[key].shape)) or (shape == ()) != (name == "step"):
-            wanted = tuple(weights.state[key].shape)
-            raise _error(weights, f"{name} of {key!r} is {shape}, not {wanted}; another network's")
-    return kept
-
-
-def _is_setting(value: Any) -> bool:
-    """Tell whether a value of a group is a finite number, or a pair of them as Adam's betas."""
-    values = value if isinstance(value, tuple | list) and len(value) == 2 else [value]
-    return all(isinstance(one, int | float) and isfinite(one) for one in values)
-
-
 def _check_accumulation(weights: WeightsFile, config: Mapping[str, Any]) -> None:
     """Refuse gradients that are summed over iterations: their rate changes within a step."""
     for part, name in (
         ("optim_wrapper", "accumulative_counts"),
         ("optimizer_config", "cumulative_iters"),
     ):
-        if section(config, part).get(name, 1) not in (1, None):
-            raise _error(
+        count = section(config, part).get(name, 1)
+        if count not in (1, None):
+            raise refusal(
                 weights,
-                f"{name}={section(config, part)[name]}: an iteration of it is a part of a step, "
+                f"{name}={shown(count)}: an iteration of it is a part of a step, "
                 f"which cannot be continued; start from it by --init_from={weights.path}",
             )
 
@@ -242,19 +172,18 @@ def _check_accumulation(weights: WeightsFile, config: Mapping[str, Any]) -> None
 def _count(weights: WeightsFile, content: Mapping[str, Any], name: str) -> int:
     value = content.get(name)
     if type(value) is not int or not 0 <= value < LARGEST:
-        raise _error(weights, f"{name}={visible(f'{value!r:.40}')}, not the count of a training")
+        raise refusal(weights, f"{name}={shown(value)}, not the count of a training")
     return value
 
 
 def _poly(power: Any, floor: Any, total: Any) -> Poly | None:
-    numbers = all(type(value) in (int, float) for value in (power, floor))
-    return Poly(power, floor, total) if numbers and type(total) is int and total > 0 else None
+    numbers = all(type(value) in (int, float) and is_number(value) for value in (power, floor))
+    counts = type(total) is int and 0 < total < LARGEST
+    return Poly(power, floor, total) if numbers and counts else None
 
 
 def _name(optimizer: Mapping[str, Any]) -> str | None:
-    name = optimizer.get("type")
-    return name if isinstance(name, str) else None
-
-
-def _error(weights: WeightsFile, reason: str) -> UserError:
-    return UserError(f"continue_from={weights.path}: {reason}")
+    name = optimizer.get("type")  # `SGD`, or in newer configurations `torch.optim.sgd.SGD`
+    if not isinstance(name, str):
+        return None
+    return name.rpartition(".")[2] if name.startswith("torch.optim.") else name
