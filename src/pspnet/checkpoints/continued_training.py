@@ -20,10 +20,15 @@ from pspnet.errors import UserError, note
 from pspnet.lr_schedules import PolyLR
 from pspnet.models.published.load import from_weights
 from pspnet.models.published.saved_optimizer import LARGEST
-from pspnet.models.published.training_state import TrainingState, read_training_state
+from pspnet.models.published.training_state import (
+    TrainingState,
+    read_training_state,
+    weights_in_training,
+)
 from pspnet.models.published.weights_file import WeightsFile
 
 SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
+AVERAGES = "the averages of its weights, which init_from takes"
 
 
 class ContinuedTraining(Callback):
@@ -31,7 +36,8 @@ class ContinuedTraining(Callback):
 
     The next step has the learning rate that the run's schedule has there, and a line says whether
     it is the file's. No file holds the order and the augmentation of the images or a random state,
-    and semseg's neither base rate nor length: they are the run's own.
+    and semseg's neither base rate nor length: they are the run's own. Averages of weights are left,
+    and the weights that the optimizer changes are taken.
 
     Args:
         weights: a training checkpoint of semseg, or of mmsegmentation 0.x or 1.x.
@@ -41,7 +47,7 @@ class ContinuedTraining(Callback):
     """
 
     def __init__(self, weights: WeightsFile) -> None:
-        self.path = weights.path
+        self.path, weights = weights.path, weights_in_training(weights)
         self.published = from_weights(weights)
         names = [name for name, _ in self.published.network.named_parameters()]
         self.training: TrainingState = read_training_state(weights, names)
@@ -158,7 +164,7 @@ class ContinuedTraining(Callback):
 
     def _say_left(self, *, scaled: bool) -> None:
         left = ["the order and augmentation of images", "random states"]
-        left += ["averaged weights"] if self.training.averages else []
+        left += [AVERAGES] if self.training.averages else []
         left += ["the scale of the loss"] if self.training.loss_scale and not scaled else []
         left += ["base learning rate and length"] if self.training.origin == "semseg" else []
         self._note(f"not in the file or not taken: {', '.join(left)}")

@@ -11,6 +11,7 @@ from pspnet.errors import UserError
 from pspnet.models.published.training_state import (
     Poly,
     read_training_state,
+    weights_in_training,
 )
 from pspnet.models.published.weights_file import read_weights
 
@@ -195,6 +196,30 @@ def test_a_parameter_without_buffers_has_none(tmp_path):
     del state["state"][1]
     found = read(tmp_path, meta={"iter": 10, "config": CONFIG}, optimizer=state)
     assert len(found.buffers) == len(parameters(PLAIN)) - 2
+
+
+def test_the_weights_in_training_are_those_of_ema_state_dict(tmp_path):
+    """As `EMAHook.after_load_checkpoint` of mmengine swaps them back for a resumed training."""
+    ema = {f"module.{key}": torch.tensor(3.0).expand(v.shape) for key, v in PLAIN.items()}
+    del ema["module.backbone.layer1.0.conv1.weight"]
+    path = tmp_path / "a.pth"
+
+    def taken(saved):
+        torch.save({"meta": {}, "state_dict": PLAIN, "ema_state_dict": saved}, path)
+        return weights_in_training(read_weights(path)).state
+
+    state = taken({"steps": torch.tensor(9), **ema})
+    assert [*state] == [*PLAIN]  # the optimizer has this order
+    kept = {key for key, value in state.items() if torch.equal(value, PLAIN[key])}
+    assert kept == {"backbone.layer1.0.conv1.weight"}
+    assert first(state["backbone.conv1.weight"]) == first(state["backbone.bn1.running_mean"]) == 3
+    for damaged, said in (
+        ([], "its ema_state_dict is no mapping"),
+        ({"module.backbone.conv9.weight": torch.ones(1)}, "'backbone.conv9.weight' is no weight"),
+        ({"module.backbone.conv1.weight": "text"}, "'backbone.conv1.weight' is no weight"),
+    ):
+        with pytest.raises(UserError, match=f"{said}; a damaged file"):
+            taken(damaged)
 
 
 @pytest.mark.parametrize(("name", "found"), [("torch.optim.sgd.SGD", "SGD"), ("my.SGD", "my.SGD")])

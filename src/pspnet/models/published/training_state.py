@@ -3,14 +3,17 @@
 Sources: hszhao/semseg, tool/train.py (groups of `layer0` to `layer4`, `ppm`, `cls`, `aux`; rates
 set after each step); open-mmlab/mmcv, runner/iter_based_runner.py, epoch_based_runner.py,
 optimizer/default_constructor.py, hooks/lr_updater.py; open-mmlab/mmengine, runner/runner.py,
-optim/optimizer/amp_optimizer_wrapper.py and default_constructor.py, optim/scheduler.
+optim/optimizer/amp_optimizer_wrapper.py and default_constructor.py, optim/scheduler,
+hooks/ema_hook.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from torch import Tensor
 
 from pspnet.errors import UserError
 from pspnet.models.published.python_source import assignments, section
@@ -47,7 +50,7 @@ class TrainingState:
         optimizer: name of its class; None if the file does not say.
         poly: its schedule; None if the file does not say, or it is another one.
         loss_scale: state of a GradScaler; None if there is none.
-        averages: whether the file holds averaged weights, which are not read.
+        averages: whether the file holds averaged weights, too, which are not read.
     """
 
     origin: str
@@ -60,6 +63,31 @@ class TrainingState:
     poly: Poly | None = None
     loss_scale: Mapping[str, Any] | None = None
     averages: bool = False
+
+
+def weights_in_training(weights: WeightsFile) -> WeightsFile:
+    """Return a file with the weights that its optimizer changes, where it holds averages as well.
+
+    mmengine's EMAHook saves the averages as `state_dict`, and the weights in training, with their
+    statistics, behind `module.` in `ema_state_dict`. What that lacks is not averaged.
+
+    Raises:
+        UserError: if the weights are no tensors of the network.
+    """
+    saved = weights.metadata.get("ema_state_dict")
+    if saved is None or weights.key_map is None or weights.key_map.name != "mmsegmentation":
+        return weights
+    if not isinstance(saved, dict):
+        raise refusal(weights, "its ema_state_dict is no mapping; a damaged file")
+    state = dict(weights.state)
+    for name, value in saved.items():
+        if not (isinstance(name, str) and name.startswith("module.")):
+            continue  # `steps`
+        key = name.removeprefix("module.")
+        if key not in state or not isinstance(value, Tensor):
+            raise refusal(weights, f"ema_state_dict: {key!r} is no weight; a damaged file")
+        state[key] = value
+    return replace(weights, state=state)
 
 
 def read_training_state(weights: WeightsFile, parameters: Iterable[str]) -> TrainingState:
