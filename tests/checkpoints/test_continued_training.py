@@ -7,7 +7,7 @@ import lightning
 import numpy as np
 import pytest
 import torch
-from foreign import from_mmsegmentation, from_semseg
+from foreign import filled, from_mmsegmentation, from_semseg, mmsegmentation
 from lightning.pytorch.plugins.precision import MixedPrecision
 from published_trainings import SCALER, MmcvTraining, MmengineTraining, SemsegTraining, save
 
@@ -146,6 +146,45 @@ def test_semseg_continues(shapes, tmp_path, taken, capsys):
     assert "at step 3 (epoch 1, step 0 of 3)" in said
     assert "random states, base learning rate and length" in said
     assert "differ" not in said
+
+
+def test_a_continued_run_begins_with_the_files_weights_rate_and_momentum(
+    shapes, tmp_path, monkeypatch, capsys
+):
+    averages = filled(mmsegmentation(18, 3), hollow=True)
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    keys = [key for key in averages if not key.endswith(statistics)]
+    momentum = {
+        place: {"momentum_buffer": torch.tensor(float(place)).expand(averages[key].shape)}
+        for place, key in enumerate(keys)
+    }
+    group = {"lr": 0.004, "initial_lr": 0.01, "momentum": 0.9, "weight_decay": 1e-4}
+    group["params"] = [*range(len(keys))]
+    content = {"meta": {"iter": 3, "cfg": ""}, "state_dict": averages}
+    content["optimizer"] = {"state": momentum, "param_groups": [group]}
+    content["ema_state_dict"] = {f"module.{key}": averages[key] / 2 for key in keys}
+    torch.save(content, tmp_path / "iter_3.pth")
+    begun = []
+
+    def spy(self, batch, batch_idx):
+        (own,) = (p for n, p in self.network.named_parameters() if n == "decoder.4.bias")
+        (optimizer,) = self.trainer.optimizers
+        rates = [group["lr"] for group in optimizer.param_groups]
+        buffer = optimizer.state[own]["momentum_buffer"]
+        begun.append((self.global_step, rates, own.tolist(), buffer.tolist()))  # before the step
+        return own.sum() * 0 + self.network.encoder.model.bn1.weight.sum()
+
+    monkeypatch.setattr(Segmentation, "training_step", spy)
+    options = ["--trainer.max_steps=4", "--trainer.enable_checkpointing=false"]
+    options += ["--model.new_layer_factor=1", "--model.optimizer.lr=0.01"]
+    main(command(shapes, tmp_path, tmp_path / "iter_3.pth", *options))
+    ((step, rates, weight, buffer),) = begun
+    bias = "decode_head.conv_seg.bias"
+    assert step == 3
+    assert set(rates) == {0.01 * (1 - 3 / 4) ** 0.9}
+    assert weight == (averages[bias] / 2).tolist()
+    assert buffer == [float(keys.index(bias))] * 3
+    assert "the averages of its weights, which init_from takes" in capsys.readouterr().err
 
 
 @pytest.fixture(scope="module")
