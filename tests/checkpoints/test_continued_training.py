@@ -264,6 +264,23 @@ def test_the_scale_of_the_loss_is_taken_where_this_run_has_one():
     assert not continued._load_scale(SimpleNamespace(precision_plugin=plugin))
 
 
+def test_counters_of_any_kind_count_on_each_by_its_own():
+    """torch has kept Adam's step as an integer, then as a tensor; in a file one may be shared."""
+    weights = [torch.nn.Parameter(torch.ones(2)) for _ in range(3)]
+    shared = torch.tensor(7.0)
+    average = {"exp_avg": torch.zeros(2), "exp_avg_sq": torch.zeros(2)}
+    buffers = {str(at): {"step": it, **average} for at, it in enumerate((shared, 7, shared))}
+    continued = object.__new__(ContinuedTraining)
+    continued.training = TrainingState("", 9, None, buffers, {}, rate_age=0)
+    optimizer = torch.optim.AdamW(weights, foreach=False)
+    names = {id(weight): str(at) for at, weight in enumerate(weights)}
+    assert continued._load_optimizer(optimizer, names) == (3, 3)
+    for weight in weights:
+        weight.grad = torch.ones(2)
+    optimizer.step()
+    assert [optimizer.state[weight]["step"].item() for weight in weights] == [8, 8, 8]
+
+
 @pytest.mark.parametrize(("resumed", "due"), [(None, True), ("last.ckpt", False)])
 def test_a_continued_training_is_saved_after_its_first_step_here(resumed, due):
     last = LastCheckpoint(Every("9 hours"), Signals())
