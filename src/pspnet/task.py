@@ -40,7 +40,7 @@ from pspnet.ops.activation_recompute import ActivationRecompute
 from pspnet.ops.arriving import Arriving
 from pspnet.ops.loss_forms import why_not_chunked as why_loss_not_chunked
 from pspnet.ops.memory_format import fastest_format, in_format_of, set_format
-from pspnet.ops.sync_batchnorm import SyncBatchNorms
+from pspnet.ops.sync_batchnorm import SyncBatchNorms, share_buffers
 from pspnet.step_mean import LossMean, StepMean
 
 PLAIN_NORMS = (nn.BatchNorm2d, BatchNorm2d)  # those that `ops.activation_recompute` knows
@@ -241,6 +241,7 @@ class Segmentation(SavedTask):
     def on_validation_epoch_start(self) -> None:
         self.evaluation.reset()
         self.evaluation_loss.reset()
+        share_buffers(self.network)
         self.inference_copy.update(self.network)
         self._evaluates_chunked = self._why_not_chunked() is None
 

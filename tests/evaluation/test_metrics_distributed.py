@@ -7,6 +7,7 @@ import torch
 from label_maps import CLASSES, batch
 
 from pspnet.evaluation.metrics import SegmentationMetrics
+from pspnet.ops.sync_batchnorm import share_buffers
 
 
 def fed(case: str, *, rank: int | None = None) -> SegmentationMetrics:
@@ -38,7 +39,10 @@ def in_process(rank: int, folder: str) -> None:
             local = metric.confmat.clone()
             results[case] = metric.compute(), metric.total()
             assert torch.equal(metric.confmat, local)  # the process keeps its own counts
-        torch.save(results, f"{folder}/{rank}.pt")
+        norm = torch.nn.BatchNorm2d(2)
+        norm.running_mean.fill_(rank + 5)
+        share_buffers(norm)
+        torch.save({**results, "buffer": norm.running_mean}, f"{folder}/{rank}.pt")
     finally:
         torch.distributed.destroy_process_group()
 
@@ -51,6 +55,7 @@ def test_two_processes_agree_with_one_exactly(tmp_path):
     other.join()
     for rank in range(2):
         results = torch.load(tmp_path / f"{rank}.pt")
+        assert results["buffer"].tolist() == [5, 5]  # those of the first process
         for case in CASES:
             miou, total = results[case]
             whole = fed(case)

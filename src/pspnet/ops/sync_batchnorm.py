@@ -6,6 +6,7 @@ and so drops the activation that timm's `BatchNormAct2d` (EfficientNet, RegNet, 
 
 from __future__ import annotations
 
+import torch.distributed
 from lightning.pytorch.plugins.layer_sync import TorchSyncBatchNorm
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -40,3 +41,14 @@ class SyncBatchNorms(TorchSyncBatchNorm):
             model.set_submodule(name, own)
         self._own = {}
         return model
+
+
+def share_buffers(module: nn.Module) -> None:
+    """Give all processes the first one's buffers, which checkpoints hold; without others, nothing.
+
+    DistributedDataParallel does so before each forward pass of a training. An evaluation after it
+    would use each process's own statistics, and score another network than is saved.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        for buffer in module.buffers():
+            torch.distributed.broadcast(buffer, src=0)
