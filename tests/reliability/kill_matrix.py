@@ -90,7 +90,8 @@ def run(words: list[str], folder: Path, log: str, *, alone: bool, **environment:
     """Run the command line in `folder`, in a fork of this process if one runs `alone`."""
     with (folder / log).open("ab") as file:
         if not alone:
-            variables = {**os.environ, **environment}
+            here = os.pathsep.join(map(os.path.abspath, sys.path))
+            variables = {**os.environ, **environment, "PYTHONPATH": here}
             command = [sys.executable, "-m", "reliability.killed", *words]
             return subprocess.call(
                 command, cwd=folder, stdout=file, stderr=file, env=variables, timeout=PATIENCE
