@@ -64,6 +64,9 @@ class Signals:
         self._pid, self._at = os.getpid(), 0.0
         self._answers, self._answered = False, threading.Event()
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Signals:
+        return self  # the process has one; averages of weights copy the module with its trainer
+
     def __call__(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() != self._pid:  # a loading process, which ends with this one
             return
