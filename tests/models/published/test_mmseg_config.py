@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from foreign import filled, mmsegmentation, saved
 
 from pspnet import Dilation, load_published
@@ -148,7 +149,16 @@ def test_basic_blocks_dilate_one_convolution_and_know_no_caffe_style():
     assert dilation == Dilation(first_block="half", convolutions="first")
 
 
-@pytest.mark.parametrize("meta", [None, {}, {"config": None}, {"CLASSES": None, "iter": 80000}])
+@pytest.mark.parametrize(
+    "meta",
+    [
+        None,
+        {},
+        {"config": None},
+        {"CLASSES": None, "iter": 80000},
+        {name: torch.zeros(2) for name in ("config", "cfg", "CLASSES", "PALETTE")},
+    ],
+)
 def test_without_a_configuration_it_is_the_published_one(meta):
     settings = read_settings(meta)
     assert (settings.dilation, settings.align_corners) == (PUBLISHED, False)

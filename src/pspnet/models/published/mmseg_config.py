@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import Any, NamedTuple, TypeGuard
@@ -12,7 +12,13 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from pspnet.errors import UserError
 from pspnet.models.dilation import Dilation
 from pspnet.models.published.mmseg_layout import Backbone, read_dilation
-from pspnet.models.published.python_source import assignments, integers, section, sides
+from pspnet.models.published.python_source import (
+    assignments,
+    first_of,
+    integers,
+    section,
+    sides,
+)
 
 Color = tuple[float, float, float]
 RGB = tuple[int, int, int]
@@ -77,13 +83,13 @@ def read_settings(meta: Any, backbone: Backbone = Backbone()) -> Settings:  # no
         UserError: if the configuration is not Python source, or this package has no such network.
     """
     meta = section({"meta": meta}, "meta")
-    text = meta.get("config") or meta.get("cfg")
-    config = assignments(text) if isinstance(text, str) else {}
+    text = first_of(str, meta.get("config"), meta.get("cfg"))
+    config = {} if text is None else assignments(text)
     model = section(config, "model")
     head, said = section(model, "decode_head"), section(model, "backbone")
     inherits = "_base_" in config or not said
     data = section(meta, "dataset_meta")
-    names = meta.get("CLASSES") or data.get("classes")
+    names = first_of((list, tuple), meta.get("CLASSES"), data.get("classes"))
     bins = head.get("pool_scales")
     mean, std = _read_input(config, model)
     return Settings(
@@ -93,8 +99,8 @@ def read_settings(meta: Any, backbone: Backbone = Backbone()) -> Settings:  # no
         mean=mean,
         std=std,
         crop_size=_crop_size(config.get("crop_size")),
-        class_names=tuple(str(name) for name in names) if isinstance(names, list | tuple) else None,
-        class_colors=_colors(meta.get("PALETTE") or data.get("palette")),
+        class_names=None if names is None else tuple(str(name) for name in names),
+        class_colors=_colors(first_of((list, tuple), meta.get("PALETTE"), data.get("palette"))),
         tested_by=_windows(section(model, "test_cfg")) or _windows(section(config, "test_cfg")),
     )
 
@@ -106,9 +112,9 @@ def _crop_size(value: Any) -> tuple[int, int] | None:
     return sides(value)
 
 
-def _colors(palette: Any) -> tuple[RGB, ...] | None:
+def _colors(palette: Sequence[Any] | None) -> tuple[RGB, ...] | None:
     """The palette's colors; None if one of them is none."""
-    if not isinstance(palette, list | tuple) or not palette:
+    if palette is None:
         return None
     rows = [tuple(row) if isinstance(row, list | tuple) else () for row in palette]
     good = (integers(row) and len(row) == 3 and 0 <= min(row) <= max(row) <= 255 for row in rows)

@@ -33,6 +33,11 @@ def assignments(text: str) -> dict[str, Any]:
     return config
 
 
+def first_of(kind: type | tuple[type, ...], *values: Any) -> Any:
+    """Return the first value of a kind that is not empty; None if there is none."""
+    return next((value for value in values if isinstance(value, kind) and value), None)
+
+
 def section(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Return an entry that is a mapping; an empty one for anything else."""
     value = config.get(name)

@@ -16,7 +16,7 @@ from typing import Any
 from torch import Tensor
 
 from pspnet.errors import UserError
-from pspnet.models.published.python_source import assignments, section
+from pspnet.models.published.python_source import assignments, first_of, section
 from pspnet.models.published.saved_optimizer import (
     LARGEST,
     is_number,
@@ -109,9 +109,9 @@ def read_training_state(weights: WeightsFile, parameters: Iterable[str]) -> Trai
         epochs = _count(weights, weights.metadata, "epoch")
         return TrainingState("semseg", None, epochs, buffers, options, rate_age=0)
     meta = section(weights.metadata, "meta")
-    text = meta.get("config") or meta.get("cfg")
+    text = first_of(str, meta.get("config"), meta.get("cfg"))
     try:
-        config = assignments(text) if isinstance(text, str) else {}
+        config = {} if text is None else assignments(text)
     except UserError as error:
         raise refusal(weights, str(error)) from error
     _check_accumulation(weights, config)
