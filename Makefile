@@ -3,6 +3,7 @@ EXPERIMENT ?= scenes_pspnet
 DATA ?= scenes
 ARGS ?=
 PYTHON ?= python3
+PYTHONS ?= 3.10 3.11 3.12 3.13
 TORCH ?=
 
 VENV := .venv
@@ -11,10 +12,10 @@ PSPNET := $(RUN) pspnet
 STAMP := $(VENV)/.made-from-requirements
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train eval predict ablation bench test lint format clean
+.PHONY: help setup train eval predict ablation bench test test-versions lint format clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  EXPERIMENT=NAME  a file in configs/experiment/ (now: $(EXPERIMENT))"
 	@echo "  ARGS='--key=value …'  override any option; '$(VENV)/bin/pspnet fit --help' lists them"
@@ -45,6 +46,11 @@ bench: $(STAMP) ## time this package beside the published formulation, quickly (
 
 test: $(STAMP) ## run the test suite [ARGS="-m slow": its long tests]
 	@$(RUN) pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+test-versions: ## run the test suite on each of PYTHONS, in environments of their own
+	@for version in $(PYTHONS); do \
+		$(MAKE) --no-print-directory test VENV=".venv-$$version" PYTHON="python$$version" || exit 1; \
+	done
 
 lint: $(STAMP) ## check style, format and types
 	@$(VENV)/bin/ruff check .
