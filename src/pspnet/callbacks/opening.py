@@ -32,7 +32,7 @@ class Opening(Callback):
         rank_zero_info(f"machine: {_machine(trainer, pl_module.device)}")
         seed = os.environ.get("PL_GLOBAL_SEED", "none")  # Lightning's, drawn or given
         rank_zero_info(f"steps: {_length(steps, trainer.max_epochs)}, seed {seed}")
-        rank_zero_info(f"folder: {folder}; Ctrl-C saves and stops, --resume added goes on")
+        rank_zero_info(f"folder: {folder}; Ctrl-C saves and stops, --resume continues")
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.global_step:  # restored since `on_fit_start`

@@ -47,7 +47,7 @@ def draw_settings(
 ) -> None:
     """Draw a line per setting: scores, and differences with intervals to reference and best.
 
-    Intervals end where a score would be below 0 or above 100 %; an arrow says that they go on.
+    Intervals end where a score would be below 0 or above 100 %; an arrow says that they continue.
 
     Args:
         panels: mIoU first; a setting may lack scores in the others.
