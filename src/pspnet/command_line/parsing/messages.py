@@ -187,7 +187,8 @@ def _kinds(hint: Any) -> list[str]:
     if hint in PLAIN:
         return [PLAIN[hint]]
     bounds = getattr(hint, "_expression", None)  # as of PositiveInt
-    if not (isclass(hint) and issubclass(hint, int | float) and bounds):
+    # in Python 3.10 `dict[str, int]` is a class, too
+    if origin is not None or not (isclass(hint) and issubclass(hint, int | float) and bounds):
         return []
     number = PLAIN[int if issubclass(hint, int) else float]
     return [" ".join((number, re.sub("v([<>=!]+)", r"\1 ", bounds)))]
