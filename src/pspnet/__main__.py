@@ -9,7 +9,7 @@ from typing import NoReturn
 from pspnet.command_line.output import safe_output
 from pspnet.command_line.parsing.words import expand_config_names
 from pspnet.errors import one_line_errors
-from pspnet.spelling import nearest
+from pspnet.files.spelling import nearest
 
 TRAINER = {
     "fit": "train, then evaluate the best checkpoint on the validation split",

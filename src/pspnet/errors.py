@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
-from pspnet.spelling import with_proposals
+from pspnet.files.spelling import with_proposals
 
 LONGEST_LINE = 1000  # characters
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # disk, quota, `ulimit -f`

@@ -1,1 +1,1 @@
-"""What a command line says: words, options, their help and their refusals."""
+"""Words and options of the command line, their help and their refusals."""

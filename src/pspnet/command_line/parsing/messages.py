@@ -15,8 +15,8 @@ from jsonargparse._util import import_object
 from torch import Tensor
 
 from pspnet.data.datasets.base import Source
+from pspnet.files.spelling import nearest, nearest_option, with_proposals
 from pspnet.losses import Loss
-from pspnet.spelling import nearest, nearest_option, with_proposals
 
 PLAIN = {bool: "true or false", int: "a whole number", float: "a number", NoneType: "null"}
 PLURAL = {"a whole number": "whole numbers", "a number": "numbers"}

@@ -21,8 +21,8 @@ import yaml
 
 from pspnet.errors import UserError
 from pspnet.files.paths import is_file
+from pspnet.files.spelling import nearest
 from pspnet.files.yaml_files import read_yaml
-from pspnet.spelling import nearest
 
 PACKAGED = Path(__file__).parents[2] / "configs"  # in a checkout a link to the configs/ at its top
 FOLDERS: dict[str, tuple[str, ...]] = {

@@ -1,1 +1,1 @@
-"""What a run starts from: a checkpoint, given weights, another training, or its own last step."""
+"""The start of a run: a checkpoint, given weights, another training, or its own last step."""

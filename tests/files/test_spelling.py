@@ -3,7 +3,7 @@
 import pytest
 
 from pspnet.errors import Parser
-from pspnet.spelling import nearest, nearest_option, with_proposals
+from pspnet.files.spelling import nearest, nearest_option, with_proposals
 
 KNOWN = (
     *("name", "data.batch_size", "data.workers", "model.inference.base_size"),
