@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,10 @@ def find_images(path: Path) -> list[Sample]:
         UserError: if there is no such path, no image, a suffix that is not read, or if images would
             still share a name.
     """
-    if path.is_dir():
-        note_unread("data.images", find_files(path, ""), READ)
-    files = image_files(path)
+    every = find_files(path, "") if path.is_dir() else None
+    if every is not None:
+        note_unread("data.images", every, READ)
+    files = image_files(path, every)
     names = _names([*files.values()])
     return [
         sample
@@ -51,8 +53,12 @@ def find_images(path: Path) -> list[Sample]:
     ]
 
 
-def image_files(path: Path) -> dict[Path, Path]:
+def image_files(path: Path, every: Sequence[Path] | None = None) -> dict[Path, Path]:
     """Return the files that `find_images` finds, and the paths that their names follow from.
+
+    Args:
+        path: an image, a folder, a list or a video.
+        every: the files of the folder, where they are known.
 
     Raises:
         UserError: as there, but for names that are shared.
@@ -61,10 +67,11 @@ def image_files(path: Path) -> dict[Path, Path]:
         raise UserError(f"{path}: no such image or folder; set data.images to one")
     suffixes = ", ".join(READ)
     if path.is_dir():
-        files = find_files(path, READ)
+        found = find_files(path, "") if every is None else every
+        files = {file: file.relative_to(path) for file in found if file.suffix.lower() in READ}
         if not files:
             raise UserError(f"{path}: no image in this folder; {suffixes} are read")
-        return {file: file.relative_to(path) for file in files}
+        return files
     if path.suffix.lower() == LIST_SUFFIX:
         return _listed(path)
     if path.suffix.lower() in READ:
